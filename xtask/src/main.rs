@@ -1,0 +1,2 @@
+//! iocast
+fn main() {}
