@@ -1,0 +1,41 @@
+//! Every number that protects something, named once.
+
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// A time before 2000-01-01 in a feed is a placeholder, not a date.
+pub const EARLIEST_TIME: Timestamp = Timestamp::from_secs(946_684_800);
+/// A time after 2100-01-01 in a feed is a placeholder for "never" or a mistake.
+pub const LATEST_TIME: Timestamp = Timestamp::from_secs(4_102_444_800);
+/// How far ahead of us a source's clock may be before its dates are not believed.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(24 * 3600);
+/// Longest tag kept, in bytes.
+pub const TAG_BYTES: usize = 256;
+/// Most tags one record keeps.
+pub const TAGS_PER_RECORD: usize = 256;
+/// Longest comment kept, in bytes.
+pub const COMMENT_BYTES: usize = 4096;
+/// Longest reference link kept, in bytes.
+pub const LINK_BYTES: usize = 2048;
+/// Longest text-as-given kept, in bytes.
+pub const RAW_BYTES: usize = 4096;
+/// Most row fingerprints one record remembers under one version.
+pub const CONTENTS_PER_RECORD: usize = 64;
+/// Rejected rows above this share (percent) make a pull partial.
+pub const PARTIAL_PERCENT: u64 = 1;
+/// Rejected rows above this share (percent) make the first run of a complete source suspect.
+pub const FIRST_RUN_REJECTED_PERCENT: u64 = 50;
+/// A believed run smaller than this says too little for the next one to be called too small or too large.
+pub const SUSPECT_MIN_ROWS: u64 = 50;
+/// Wait after the first failure of a job; doubled by each further one.
+pub const BACKOFF_FIRST: Duration = Duration::from_secs(30);
+/// Longest wait our own back-off asks for.
+pub const BACKOFF_MOST: Duration = Duration::from_secs(3600);
+/// Longest wait a peer's `Retry-After` is believed.
+pub const RETRY_AFTER_MOST: Duration = Duration::from_secs(24 * 3600);
+/// Shortest interval of a job.
+pub const INTERVAL_LEAST: Duration = Duration::from_secs(1);
+/// Longest interval of a job.
+pub const INTERVAL_MOST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// How long an approval of a held plan allows its steps.
+pub const APPROVAL_STANDS: Duration = Duration::from_secs(24 * 3600);

@@ -1,0 +1,395 @@
+//! What one connection says about one indicator, and how its rows join.
+//!
+//! A [`Row`] has a version: a timestamp the source gave, else the start of the run in which this content was first
+//! read. Rows of one version are joined wherever they arrive; of two versions the greater speaks. The outcome depends
+//! on the set of (row, version) only, never on order, batching or repeats. Nothing here applies policy: a record keeps
+//! what the source said, so that changing a setting needs no new pull.
+
+use crate::key::{IndicatorKey, IndicatorKind, Rejection};
+use crate::level::{Reputation, Severity, Tlp};
+use crate::limits;
+use crate::time::Timestamp;
+
+/// One row as a source gave it, before anything is judged.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// The value as written, defanged or not.
+    pub value: String,
+    /// What the source says it is; None lets the value speak.
+    pub kind: Option<IndicatorKind>,
+    /// 1 to 10; other numbers are clamped.
+    pub reputation: Option<i64>,
+    /// 0 to 100; other numbers are clamped.
+    pub confidence: Option<i64>,
+    /// How much harm.
+    pub severity: Option<Severity>,
+    /// The marking.
+    pub tlp: Option<Tlp>,
+    /// Labels, in any order, repeats allowed.
+    pub tags: Vec<String>,
+    /// When it was first seen.
+    pub first_seen: Option<Timestamp>,
+    /// When it was last seen: the row's own date.
+    pub last_seen: Option<Timestamp>,
+    /// When the source last edited the row: its version where given.
+    pub modified: Option<Timestamp>,
+    /// Not to be believed before this.
+    pub valid_from: Option<Timestamp>,
+    /// Not to be believed from this on.
+    pub expires_at: Option<Timestamp>,
+    /// The source takes its word back.
+    pub retracted: bool,
+    /// Free text.
+    pub comment: Option<String>,
+    /// Where to read more.
+    pub link: Option<String>,
+    /// How often the tool saw it in its own traffic, counted from the beginning.
+    pub internal_hits: Option<u32>,
+    /// How often others did.
+    pub external_hits: Option<u32>,
+    /// The id of the object at the source, by which an echo of our own entry is known.
+    pub remote_id: Option<String>,
+    /// Exchanges this value has passed through.
+    pub hops: Vec<String>,
+}
+
+impl Observation {
+    /// An observation that says nothing but the value.
+    pub fn new(value: impl Into<String>) -> Observation {
+        Observation { value: value.into(), ..Observation::default() }
+    }
+
+    /// States the kind.
+    #[must_use]
+    pub fn kind(mut self, kind: IndicatorKind) -> Observation {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// Adds a tag; empty ones are dropped.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<String>) -> Observation {
+        let tag = tag.into();
+        if !tag.trim().is_empty() {
+            self.tags.push(tag);
+        }
+        self
+    }
+
+    /// States when it was last seen.
+    #[must_use]
+    pub fn last_seen(mut self, time: Option<Timestamp>) -> Observation {
+        self.last_seen = time;
+        self
+    }
+
+    /// Gives the observation its one canonical key and plain content, or says why there is none.
+    ///
+    /// A time that cannot be (before 2000, or more than a day after `now`) is treated as not given: clamping it to a
+    /// moving bound would make an unchanged feed look changed at every run. `valid_from` and `expires_at` may lie
+    /// ahead.
+    pub fn normalise(self, now: Timestamp) -> Result<Row, Rejection> {
+        let parsed = IndicatorKey::parse_noted(self.kind, &self.value)?;
+        let past = |time: Option<Timestamp>| {
+            time.filter(|t| *t >= limits::EARLIEST_TIME && *t <= now.after(limits::CLOCK_TOLERANCE))
+        };
+        let future = |time: Option<Timestamp>| time.filter(|t| *t >= limits::EARLIEST_TIME && *t <= limits::LATEST_TIME);
+        let mut tags: Vec<Box<str>> = Vec::with_capacity(self.tags.len());
+        for tag in &self.tags {
+            if let Some(tag) = clean(tag, limits::TAG_BYTES) {
+                tags.push(tag);
+            }
+        }
+        tags.sort_unstable();
+        tags.dedup();
+        tags.truncate(limits::TAGS_PER_RECORD);
+        let raw = (self.value != parsed.key.value()).then(|| clean(&self.value, limits::RAW_BYTES)).flatten();
+        let last_seen = past(self.last_seen);
+        let version = past(self.modified).or(last_seen);
+        let claim = Claim {
+            reputation: self.reputation.map(Reputation::clamped),
+            confidence: self.confidence.map(|c| c.clamp(0, 100) as u8),
+            severity: self.severity.unwrap_or(Severity::Unknown),
+            tlp: self.tlp,
+            tags,
+            first_seen: past(self.first_seen),
+            last_seen,
+            valid_from: future(self.valid_from),
+            expires_at: future(self.expires_at),
+            retracted: self.retracted,
+            comment: self.comment.as_deref().and_then(|c| clean(c, limits::COMMENT_BYTES)),
+            link: self.link.as_deref().and_then(|l| clean(l, limits::LINK_BYTES)),
+            raw,
+            internal_hits: self.internal_hits.unwrap_or(0),
+            external_hits: self.external_hits.unwrap_or(0),
+        };
+        Ok(Row { key: parsed.key, version, claim, remote_id: self.remote_id.map(Into::into), hops: self.hops })
+    }
+}
+
+/// Trims, drops control characters, cuts at a character border. None if nothing is left.
+fn clean(text: &str, max_bytes: usize) -> Option<Box<str>> {
+    let text = text.trim();
+    let mut end = text.len().min(max_bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let text = &text[..end];
+    if text.is_empty() {
+        None
+    } else if text.chars().any(char::is_control) {
+        let kept: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let kept = kept.trim();
+        (!kept.is_empty()).then(|| kept.into())
+    } else {
+        Some(text.into())
+    }
+}
+
+/// The content of a row or record: what a source claims, nothing applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// As stated, 1 to 10.
+    pub reputation: Option<Reputation>,
+    /// As stated, 0 to 100.
+    pub confidence: Option<u8>,
+    /// `Unknown` where not stated.
+    pub severity: Severity,
+    /// As stated.
+    pub tlp: Option<Tlp>,
+    /// Sorted, without repeats.
+    pub tags: Vec<Box<str>>,
+    /// As stated.
+    pub first_seen: Option<Timestamp>,
+    /// As stated.
+    pub last_seen: Option<Timestamp>,
+    /// As stated.
+    pub valid_from: Option<Timestamp>,
+    /// As stated; the source's own expiry.
+    pub expires_at: Option<Timestamp>,
+    /// The source takes its word back.
+    pub retracted: bool,
+    /// Free text.
+    pub comment: Option<Box<str>>,
+    /// Where to read more.
+    pub link: Option<Box<str>>,
+    /// The value as given, where it differs from the canonical one.
+    pub raw: Option<Box<str>>,
+    /// Absolute count of own sightings.
+    pub internal_hits: u32,
+    /// Absolute count of others' sightings.
+    pub external_hits: u32,
+}
+
+impl Default for Claim {
+    fn default() -> Claim {
+        Claim {
+            reputation: None,
+            confidence: None,
+            severity: Severity::Unknown,
+            tlp: None,
+            tags: Vec::new(),
+            first_seen: None,
+            last_seen: None,
+            valid_from: None,
+            expires_at: None,
+            retracted: false,
+            comment: None,
+            link: None,
+            raw: None,
+            internal_hits: 0,
+            external_hits: 0,
+        }
+    }
+}
+
+impl Claim {
+    /// Joins a claim of the same version: commutative, associative and idempotent.
+    fn join(&mut self, other: &Claim) {
+        self.reputation = self.reputation.max(other.reputation);
+        self.confidence = self.confidence.max(other.confidence);
+        self.severity = self.severity.max(other.severity);
+        self.tlp = self.tlp.max(other.tlp);
+        if other.tags.iter().any(|tag| self.tags.binary_search(tag).is_err()) {
+            self.tags.extend(other.tags.iter().cloned());
+            self.tags.sort_unstable();
+            self.tags.dedup();
+        }
+        self.expires_at = self.expires_at.max(other.expires_at);
+        self.valid_from = earliest(self.valid_from, other.valid_from);
+        self.retracted |= other.retracted;
+        if self.comment < other.comment {
+            self.comment.clone_from(&other.comment);
+        }
+        if self.link < other.link {
+            self.link.clone_from(&other.link);
+        }
+        if self.raw < other.raw {
+            self.raw.clone_from(&other.raw);
+        }
+        self.internal_hits = self.internal_hits.max(other.internal_hits);
+        self.external_hits = self.external_hits.max(other.external_hits);
+        self.widen(other);
+    }
+
+    /// first_seen is always the minimum, last_seen the maximum, whatever the versions.
+    fn widen(&mut self, other: &Claim) {
+        self.first_seen = earliest(self.first_seen, other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
+    }
+}
+
+/// The earlier of two times, either of which may be missing.
+pub(crate) fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// A normalised row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// What it is about.
+    pub key: IndicatorKey,
+    /// The version the source gave it; None: the start of the run in which this content was first read.
+    pub version: Option<Timestamp>,
+    /// What it says.
+    pub claim: Claim,
+    /// The id of the object at the source.
+    pub remote_id: Option<Box<str>>,
+    /// Exchanges it has passed through.
+    pub hops: Vec<String>,
+}
+
+impl Row {
+    /// A 64-bit fingerprint of connection, key and content, stable across processes and releases (it is stored).
+    /// `scratch` is reused between calls.
+    pub fn fingerprint(&self, connection: crate::ConnectionId, scratch: &mut Vec<u8>) -> u64 {
+        scratch.clear();
+        scratch.extend_from_slice(&connection.0.to_le_bytes());
+        scratch.push(self.key.kind() as u8);
+        scratch.extend_from_slice(self.key.value().as_bytes());
+        // A byte that no UTF-8 text holds ends each text, so that neighbours cannot run together.
+        scratch.push(0xff);
+        let claim = &self.claim;
+        scratch.push(claim.reputation.map_or(0, Reputation::get));
+        scratch.push(claim.confidence.map_or(0xff, |c| c));
+        scratch.push(claim.severity as u8);
+        scratch.push(claim.tlp.map_or(0xff, |t| t as u8));
+        scratch.push(u8::from(claim.retracted));
+        for time in [self.version, claim.first_seen, claim.last_seen, claim.valid_from, claim.expires_at] {
+            scratch.extend_from_slice(&time.map_or(i64::MIN, Timestamp::micros).to_le_bytes());
+        }
+        scratch.extend_from_slice(&claim.internal_hits.to_le_bytes());
+        scratch.extend_from_slice(&claim.external_hits.to_le_bytes());
+        for text in [&claim.comment, &claim.link, &claim.raw] {
+            scratch.extend_from_slice(text.as_deref().unwrap_or_default().as_bytes());
+            scratch.push(0xff);
+        }
+        for tag in &claim.tags {
+            scratch.extend_from_slice(tag.as_bytes());
+            scratch.push(0xff);
+        }
+        xxhash_rust::xxh3::xxh3_64(scratch)
+    }
+}
+
+/// What absorbing a row did to a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absorbed {
+    /// Nothing that is stored differs.
+    Unchanged,
+    /// The record differs and must be written.
+    Changed,
+}
+
+/// What a person ended when they retracted a record: it revives only with a greater version *and* other content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// The version that was current.
+    pub version: Timestamp,
+    /// The fingerprint of its content.
+    pub content: u64,
+}
+
+/// What one connection currently says about one indicator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceRecord {
+    /// The version of the claim; the greater wins.
+    pub version: Timestamp,
+    /// What is said.
+    pub claim: Claim,
+    /// When this connection first gave us the indicator.
+    pub received: Timestamp,
+    /// Fingerprints of the rows that are joined in the claim, sorted; a row whose fingerprint is here is unchanged.
+    pub contents: Vec<u64>,
+    /// The source's last believed run had it. Always true for sources that are not complete.
+    pub listed: bool,
+    /// We put it there first: no claim, no age, no score; its sightings count.
+    pub echo: bool,
+    /// A person retracted it.
+    pub ended: Option<Ended>,
+    /// The id of the object at the source.
+    pub remote_id: Option<Box<str>>,
+}
+
+impl SourceRecord {
+    /// The record a first row makes. `run` is the start of the run that read it.
+    pub fn first(row: &Row, fingerprint: u64, run: Timestamp, received: Timestamp) -> SourceRecord {
+        SourceRecord {
+            version: row.version.unwrap_or(run),
+            claim: row.claim.clone(),
+            received,
+            contents: vec![fingerprint],
+            listed: true,
+            echo: false,
+            ended: None,
+            remote_id: row.remote_id.clone(),
+        }
+    }
+
+    /// Takes in one more row of the same connection and key. `run` is the start of the run that read it.
+    pub fn absorb(&mut self, row: &Row, fingerprint: u64, run: Timestamp) -> Absorbed {
+        let relisted = !std::mem::replace(&mut self.listed, true);
+        if self.contents.binary_search(&fingerprint).is_ok() {
+            return if relisted { Absorbed::Changed } else { Absorbed::Unchanged };
+        }
+        let before = (self.version, self.claim.clone());
+        let version = row.version.unwrap_or(run);
+        match version.cmp(&self.version) {
+            std::cmp::Ordering::Less => {
+                self.claim.widen(&row.claim);
+                let changed = relisted || before.1 != self.claim;
+                return if changed { Absorbed::Changed } else { Absorbed::Unchanged };
+            }
+            std::cmp::Ordering::Equal => self.claim.join(&row.claim),
+            std::cmp::Ordering::Greater => {
+                let old = std::mem::replace(&mut self.claim, row.claim.clone());
+                self.claim.widen(&old);
+                self.version = version;
+                self.contents.clear();
+            }
+        }
+        if let Err(at) = self.contents.binary_search(&fingerprint)
+            && self.contents.len() < limits::CONTENTS_PER_RECORD
+        {
+            self.contents.insert(at, fingerprint);
+        }
+        self.remote_id = self.remote_id.take().max(row.remote_id.clone());
+        Absorbed::Changed
+    }
+
+    /// Ends the record by a person's word.
+    pub fn end(&mut self) {
+        self.ended = Some(Ended { version: self.version, content: self.contents.first().copied().unwrap_or(0) });
+    }
+
+    /// The source or a person has taken it back: it is revived by a greater version with other content only.
+    pub fn is_retracted(&self) -> bool {
+        let ended = self
+            .ended
+            .is_some_and(|e| self.version <= e.version || self.contents.binary_search(&e.content).is_ok());
+        self.claim.retracted || ended
+    }
+}

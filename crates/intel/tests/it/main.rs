@@ -1,0 +1,4 @@
+//! Everything `intel` promises to its callers, in one binary.
+
+mod extract;
+mod keys;
