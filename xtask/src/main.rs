@@ -1,2 +1,58 @@
-//! iocast
-fn main() {}
+//! Developer tasks, so that a laptop, CI and the README run the very same checks (`cargo xtask ci`).
+//!
+//! It depends on none of our crates: a broken crate must not take its judge with it. It is no part of what is shipped.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks through them")]
+
+mod bench;
+mod ci;
+mod deps;
+mod repo;
+mod scaffold;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask <task>
+
+  ci [--only STAGE,…] [--keep-going]   everything: fmt, clippy, tidy, test, doctest, docs, deps
+  tidy                                 walls between crates, and house rules that no lint knows
+  deps                                 licences and published advisories of everything in Cargo.lock
+  advisories PATH [--date D --commit C]  rewrite advisories/advisories.tsv from a RustSec advisory database
+                                       (a folder, a git checkout or a .tar.gz of it)
+  new-connector NAME                   lay out crates/connectors/src/NAME
+  bench [ARGS…]                        run the benchmarks in a release build; --list names them
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<()> {
+    let root = repo::root()?;
+    let Some((task, rest)) = args.split_first() else {
+        bail!("which task?\n\n{USAGE}");
+    };
+    match (task.as_str(), rest) {
+        ("ci", rest) => ci::run(&root, rest),
+        ("tidy", []) => tidy::run(&root),
+        ("deps", []) => deps::run(&root),
+        ("advisories", [path, rest @ ..]) => deps::advisories::refresh(&root, path, rest),
+        ("new-connector", [name]) => scaffold::new_connector(&root, name),
+        ("bench", rest) => bench::run(&root, rest),
+        ("help" | "--help" | "-h", _) => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("`{}` is no task, or has other arguments\n\n{USAGE}", args.join(" ")),
+    }
+}

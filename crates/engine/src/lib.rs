@@ -1,1 +1,215 @@
-//! engine
+//! The engine: runs jobs against connections, the index and the store.
+//!
+//! It pulls, shares, expires and prunes; it decides nothing that `intel` can decide, and nothing reaches a destination
+//! but as part of a plan that passed `restrain`. It does not know which connectors exist, nor what time it is.
+
+pub mod config;
+mod configure;
+mod desk;
+mod echo;
+pub mod error;
+mod expire;
+pub mod ledger;
+pub mod lists;
+pub mod pull;
+pub mod registry;
+pub mod runner;
+pub mod share;
+#[cfg(feature = "testkit")]
+pub mod sim;
+pub mod state;
+pub mod why;
+pub mod world;
+
+pub use config::{Config, ConfigError, ConfigFile};
+pub use configure::{Applied, Change};
+pub use desk::{Hit, NewIndicator};
+pub use error::EngineError;
+pub use pull::PullReport;
+pub use registry::Registry;
+pub use share::{HeldPlan, Mode, PlannedStep, ShareReport};
+pub use why::WhyReport;
+pub use world::{Progress, Silent, Stopped, World};
+
+use index::Index;
+use intel::guard::Guard;
+use intel::{ConnectionId, IndicatorId, TargetId};
+use ledger::Ledger;
+use lists::Bodies;
+use state::ConnectionState;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use store::Store;
+
+/// Everything known, in memory: rebuilt from the store at start, changed only after the store was.
+pub struct Known {
+    /// All indicators.
+    pub index: Index,
+    /// All ledgers.
+    pub ledgers: BTreeMap<TargetId, Ledger>,
+    /// What is never sent.
+    pub guard: Arc<Guard>,
+}
+
+/// The engine. One per process and store; every method may be called from any thread.
+pub struct Engine {
+    store: Store,
+    world: Arc<dyn World>,
+    registry: Registry,
+    known: RwLock<Known>,
+    config: RwLock<Arc<Config>>,
+    /// One writer of knowledge at a time.
+    ingest: Mutex<()>,
+    /// One change of the configuration at a time.
+    configuring: Mutex<()>,
+    /// One pass of a target at a time; passes of one pool never overlap.
+    passes: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
+    bodies: Bodies,
+    key_cache: share::KeyCache,
+    exchange: Arc<str>,
+}
+
+/// A poisoned lock means a panic in another job: what it guards is still what the store says, so go on.
+fn unpoison<T>(result: Result<T, std::sync::PoisonError<T>>) -> T {
+    result.unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Engine {
+    /// Opens an engine on a store: reads configuration, indicators and ledgers. `lists` is the directory of published
+    /// list bodies; None keeps them in memory.
+    ///
+    /// # Errors
+    /// A store that cannot be read, or a stored configuration that no longer resolves.
+    pub fn open(
+        store: Store,
+        registry: Registry,
+        world: Arc<dyn World>,
+        lists: Option<&Path>,
+        progress: &dyn Progress,
+    ) -> Result<Engine, EngineError> {
+        let now = world.now();
+        configure::ensure_manual(&store, now)?;
+        let documents = configure::load_documents(&store)?;
+        let config = Arc::new(config::resolve(&documents, &registry).map_err(EngineError::Config)?);
+        let exchange: Arc<str> = configure::exchange_id(&store, || world.random())?.into();
+        let bodies = Bodies::open(lists, &store)?;
+        let mut policies = config.policies();
+        for id in config.connections.keys() {
+            let state = ConnectionState::parse(store.connection_state(*id)?.as_deref());
+            if let Some(policy) = policies.get_mut(*id) {
+                policy.last_believed = state.last_believed();
+            }
+        }
+        progress.phase("loading indicators");
+        let (index, stale) = expire::load_index(&store, policies, config.fold, now)?;
+        progress.phase("loading ledgers");
+        let mut ledgers = BTreeMap::new();
+        for target in config.targets.keys() {
+            ledgers.insert(*target, share::load_ledger(&store, *target, &index)?);
+        }
+        let guard = Arc::new(configure::build_guard(&config));
+        let engine = Engine {
+            store,
+            world,
+            registry,
+            known: RwLock::new(Known { index, ledgers, guard }),
+            config: RwLock::new(config),
+            ingest: Mutex::new(()),
+            configuring: Mutex::new(()),
+            passes: Mutex::new(BTreeMap::new()),
+            bodies,
+            key_cache: share::KeyCache::default(),
+            exchange,
+        };
+        engine.bump(&stale)?;
+        Ok(engine)
+    }
+
+    /// The configuration in force. A job uses one from beginning to end.
+    pub fn config(&self) -> Arc<Config> {
+        unpoison(self.config.read()).clone()
+    }
+
+    /// The store, for what has no business in the engine: tokens, audit, backup.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The connectors there are.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The world the engine was given.
+    pub fn world(&self) -> &dyn World {
+        &*self.world
+    }
+
+    /// Everything known, to read. Do not hold it across a call out.
+    pub fn known(&self) -> RwLockReadGuard<'_, Known> {
+        unpoison(self.known.read())
+    }
+
+    fn known_mut(&self) -> RwLockWriteGuard<'_, Known> {
+        unpoison(self.known.write())
+    }
+
+    fn ingest_lock(&self) -> MutexGuard<'_, ()> {
+        unpoison(self.ingest.lock())
+    }
+
+    /// This exchange's own id: the mark on entries, the hop in what we hand on.
+    pub fn exchange_id(&self) -> Arc<str> {
+        self.exchange.clone()
+    }
+
+    fn no_connection(&self, name: &str) -> EngineError {
+        let config = self.config();
+        let names: Vec<&str> = config.connections.values().map(|c| c.doc.name.as_str()).collect();
+        not_found("connection", name, &names)
+    }
+
+    fn no_target(&self, name: &str) -> EngineError {
+        let config = self.config();
+        let names: Vec<&str> = config.targets.values().map(|t| t.doc.name.as_str()).collect();
+        not_found("target", name, &names)
+    }
+
+    /// Gives indicators whose summary changed by time or policy a new revision.
+    fn bump(&self, changed: &[IndicatorId]) -> Result<(), EngineError> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<(IndicatorId, u64)> = {
+            let known = self.known();
+            changed.iter().map(|id| (*id, known.index.summary_hash(*id))).collect()
+        };
+        let first = self.store.bump(&rows)?;
+        let mut known = self.known_mut();
+        for (n, (id, _)) in rows.iter().enumerate() {
+            known.index.set_revision(*id, first + n as u64);
+        }
+        Ok(())
+    }
+
+    /// A list we serve, by its target's name.
+    pub fn list(&self, name: &str) -> Option<Arc<lists::ServedList>> {
+        self.bodies.get(name)
+    }
+
+    /// The name of a connection.
+    pub fn connection_name(&self, id: ConnectionId) -> String {
+        self.config().connections.get(&id).map_or_else(|| format!("#{id}"), |c| c.doc.name.clone())
+    }
+}
+
+/// "No such thing", with what there is.
+pub(crate) fn not_found(what: &str, name: &str, names: &[&str]) -> EngineError {
+    let hint = match config::nearest(name, names) {
+        Some(near) => format!("; did you mean \"{near}\"?"),
+        None if names.is_empty() => format!("; no {what} is configured yet: see `iocast apply --help`"),
+        None => format!("; there is {}", names.join(", ")),
+    };
+    EngineError::NotFound(format!("no {what} is called \"{name}\"{hint}"))
+}

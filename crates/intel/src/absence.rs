@@ -158,11 +158,7 @@ pub fn judge(last_believed: Option<&Believed>, run: &RunShape) -> RunVerdict {
     let before = last_believed.map_or(0, |last| last.rows);
     let rows = run.rows;
     if rows == 0 && before > 0 {
-        return if run.may_be_empty {
-            RunVerdict::Believed
-        } else {
-            RunVerdict::Suspect(Suspicion::Empty { before })
-        };
+        return if run.may_be_empty { RunVerdict::Believed } else { RunVerdict::Suspect(Suspicion::Empty { before }) };
     }
     if before >= limits::SUSPECT_MIN_ROWS {
         if rows <= before / 2 {
@@ -216,7 +212,8 @@ mod tests {
     #[test]
     fn the_judgement() {
         use RunEnd::*;
-        let run = |end, rows, read, rejected| RunShape { end, rows, read, rejected, complete: true, may_be_empty: false };
+        let run =
+            |end, rows, read, rejected| RunShape { end, rows, read, rejected, complete: true, may_be_empty: false };
         let last = |rows, read, rejected| Some(Believed { rows, read, rejected });
         let whole = |rows| run(Whole, rows, rows, 0);
         let empty_allowed = |shape: RunShape| RunShape { may_be_empty: true, ..shape };

@@ -78,7 +78,8 @@ mod tests {
         use LineState::*;
         use Maker::*;
         let line = |state, intent, same_account| Planted { state, first_intent: at(intent), same_account };
-        let cases: &[(&str, Maker, Option<i64>, &[Planted], bool)] = &[
+        type Case<'a> = (&'a str, Maker, Option<i64>, &'a [Planted], bool);
+        let cases: &[Case<'_>] = &[
             ("nothing of ours", Unstated, None, &[], false),
             ("we put it there", Unstated, None, &[line(Present, 10, true)], true),
             ("another account", Unstated, None, &[line(Present, 10, false)], false),
@@ -91,7 +92,13 @@ mod tests {
             ("refused", Unstated, None, &[line(Refused, 10, true)], false),
             ("foreign", Unstated, None, &[line(Foreign, 10, true)], false),
             ("earliest of several", Unstated, Some(7), &[line(Present, 10, true), line(Gone, 5, true)], true),
-            ("refused one is no earlier one", Unstated, Some(7), &[line(Present, 9, true), line(Refused, 5, true)], false),
+            (
+                "refused one is no earlier one",
+                Unstated,
+                Some(7),
+                &[line(Present, 9, true), line(Refused, 5, true)],
+                false,
+            ),
             ("foreign id beats the ledger", SomebodyElse, None, &[line(Present, 10, true)], false),
             ("our mark", Us, None, &[line(Present, 10, true)], true),
             ("our mark, they were first", Us, Some(5), &[line(Present, 10, true)], false),

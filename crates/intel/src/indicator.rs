@@ -55,7 +55,7 @@ impl Policy {
 }
 
 /// The policies of all connections, by id. A connection that is not here does not count.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policies(Vec<Option<Policy>>);
 
 impl Policies {

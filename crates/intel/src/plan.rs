@@ -282,8 +282,7 @@ pub struct Restrained {
 impl Restrained {
     /// The counts of the plan, with what is held as deferred and nothing accepted yet.
     pub fn counts(&self) -> Counts {
-        let mut counts =
-            Counts { leave: self.left as u64, skip: self.skipped.len() as u64, ..Counts::default() };
+        let mut counts = Counts { leave: self.left as u64, skip: self.skipped.len() as u64, ..Counts::default() };
         for step in self.now.iter().chain(&self.held) {
             match step.step {
                 Verb::Push => counts.push += 1,

@@ -188,7 +188,11 @@ mod tests {
             assert_eq!(!due([((), *job)], at(*minute)).is_empty(), *expect, "{what}");
         }
         let late = |minute| JobState { last_start: Some(at(minute)), ..JobState::new(HOUR) };
-        assert_eq!(due([("b", late(2)), ("a", late(1)), ("c", late(99))], at(100)), ["a", "b"], "longest waiting first");
+        assert_eq!(
+            due([("b", late(2)), ("a", late(1)), ("c", late(99))], at(100)),
+            ["a", "b"],
+            "longest waiting first"
+        );
     }
 
     /// A week on a virtual clock: two jobs, an outage of a day, a nudge, a clock set back.
@@ -225,8 +229,11 @@ mod tests {
 
     #[test]
     fn backing_off() {
-        let secs = |attempts, after: Option<u64>, jitter| backoff(attempts, after.map(Duration::from_secs), jitter).as_secs();
-        for (attempts, expect) in [(0, 30), (1, 30), (2, 60), (3, 120), (7, 1920), (8, 3600), (40, 3600), (u32::MAX, 3600)] {
+        let secs =
+            |attempts, after: Option<u64>, jitter| backoff(attempts, after.map(Duration::from_secs), jitter).as_secs();
+        for (attempts, expect) in
+            [(0, 30), (1, 30), (2, 60), (3, 120), (7, 1920), (8, 3600), (40, 3600), (u32::MAX, 3600)]
+        {
             assert_eq!(secs(attempts, None, 0.0), expect, "{attempts}");
             assert_eq!(secs(attempts, None, 1.0), expect / 2, "{attempts}");
         }

@@ -31,11 +31,10 @@ impl Rank {
         u64::from(self.reputation.get()) << 40 | u64::from(self.severity as u8) << 32 | u64::from(self.n_sources)
     }
 
-    /// Sorts best first. An incumbent comes before every newcomer of the same standing.
+    /// Sorts best first. An incumbent counts as fresher than any newcomer: it comes before those of its standing.
     pub fn order(&self, newcomer: bool) -> (u64, u64, u64) {
-        let standing = (!self.standing() << 1) | u64::from(newcomer);
         let newest_first = if newcomer { !(self.freshness.micros() as u64 ^ (1 << 63)) } else { 0 };
-        (standing, newest_first, self.tie)
+        (!self.standing(), newest_first, self.tie)
     }
 }
 

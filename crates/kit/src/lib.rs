@@ -1,1 +1,20 @@
-//! kit
+//! What a connector author sees: the contract, the manifest, HTTP, files, feeds without code, and the test kit.
+
+pub mod connection;
+pub mod decode;
+pub mod error;
+pub mod feed;
+pub mod files;
+pub mod http;
+pub mod manifest;
+pub mod render;
+pub mod secret;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
+
+pub use connection::{
+    Connection, Connector, Cursor, Cx, Destination, ItemOutcome, Outgoing, Presence, Pulled, Rows, Source, TargetSpec,
+    accepts,
+};
+pub use error::ConnectorError;
+pub use secret::Secret;

@@ -1,1 +1,162 @@
-//! store
+//! Remembers everything: what sources said, what was put where, what was configured, what ran, who did what.
+//!
+//! The store is the only truth; the index is a memory of it. Methods are whole operations, each one transaction that
+//! is durable when the method returns; a transaction never leaves this crate. A failed operation has changed nothing.
+//! No clock is read here: times are arguments. Nothing is decided here either: whether a record changed, an indicator
+//! gets a revision or a line is settled is the caller's word.
+//!
+//! One connection writes, a few read; a directory is held by one process. Every method may be called from any thread,
+//! and blocks. Callbacks given to a method must not call the store.
+
+mod accounts;
+mod backup;
+mod config;
+mod db;
+mod error;
+mod knowledge;
+mod ledger;
+mod load;
+mod lock;
+mod migrate;
+mod plans;
+mod row;
+mod runs;
+mod stage;
+mod tagset;
+
+pub use accounts::{AuditRow, Token};
+pub use backup::restore;
+pub use config::{Doc, DocChange};
+pub use error::StoreError;
+pub use knowledge::{Append, Appended, Change, Deleted, Listed};
+pub use ledger::{Effects, LINE_GONE, Line, LineRow, Published, Settle};
+pub use load::{IndicatorRow, LoadSink, RecordRow};
+pub use plans::{Decision, PlanFilter, PlanId, PlanRow, PlanStatus};
+pub use runs::{RunFilter, RunRow};
+
+use error::Result;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use tagset::TagSets;
+
+/// Idle connections kept for reading.
+const READERS: usize = 4;
+
+/// The store.
+#[derive(Debug)]
+pub struct Store {
+    writer: Mutex<Writer>,
+    /// None in memory, where the one connection does everything.
+    readers: Option<Mutex<Vec<Connection>>>,
+    dir: Option<PathBuf>,
+    /// A write failed in the system below: what the disk holds is known again only after reopening.
+    failed: AtomicBool,
+    /// Last, so that it is dropped when the connections are closed.
+    _lock: Option<lock::DirLock>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    conn: Connection,
+    tagsets: TagSets,
+}
+
+impl Store {
+    /// Opens the store of a data directory, creating both where there are none. Runs that were going when the last
+    /// process ended are marked interrupted.
+    ///
+    /// Fails without touching the data when another process holds the directory, the file is damaged or of a newer
+    /// program, or SQLite cannot be trusted with it.
+    pub fn open(dir: &Path) -> Result<Store, StoreError> {
+        db::make_dir(dir)?;
+        let lock = lock::DirLock::take(dir)?;
+        let conn = db::open(dir)?;
+        let store = Store {
+            writer: Mutex::new(Writer { conn, tagsets: TagSets::default() }),
+            readers: Some(Mutex::new(Vec::new())),
+            dir: Some(dir.into()),
+            failed: AtomicBool::new(false),
+            _lock: Some(lock),
+        };
+        store.interrupt_runs()?;
+        Ok(store)
+    }
+
+    /// A store that is gone when dropped, for tests.
+    pub fn in_memory() -> Result<Store, StoreError> {
+        let conn = db::in_memory()?;
+        Ok(Store {
+            writer: Mutex::new(Writer { conn, tagsets: TagSets::default() }),
+            readers: None,
+            dir: None,
+            failed: AtomicBool::new(false),
+            _lock: None,
+        })
+    }
+
+    /// The data directory; None in memory.
+    pub fn path(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
+    /// One transaction. It takes the write lock before it reads, so that nothing it read can have changed.
+    fn write<T>(&self, work: impl FnOnce(&Transaction<'_>, &mut TagSets) -> Result<T>) -> Result<T> {
+        if self.failed.load(Ordering::Acquire) {
+            let error = std::io::Error::other("an earlier write failed in the file system: restart to find out what is there");
+            return Err(StoreError::Io { doing: "database file".into(), error });
+        }
+        let mut writer = self.lock_writer();
+        let Writer { conn, tagsets } = &mut *writer;
+        let result = (|| -> Result<T> {
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let out = work(&tx, tagsets)?;
+            tx.commit()?;
+            Ok(out)
+        })();
+        if let Err(error) = &result {
+            // What this transaction interned is gone with it.
+            tagsets.clear();
+            if error.is_fatal() {
+                self.failed.store(true, Ordering::Release);
+            }
+        }
+        result
+    }
+
+    /// Reads at one moment: what is committed while `work` goes on is not seen.
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let Some(readers) = &self.readers else {
+            return work(&self.lock_writer().conn);
+        };
+        let idle = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let conn = match idle {
+            Some(conn) => conn,
+            None => self.new_reader()?,
+        };
+        let out = {
+            let tx = conn.unchecked_transaction()?;
+            work(&tx)?
+        };
+        let mut readers = readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if readers.len() < READERS {
+            readers.push(conn);
+        }
+        Ok(out)
+    }
+
+    fn new_reader(&self) -> Result<Connection> {
+        db::reader(&self.dir.as_deref().unwrap_or(Path::new("")).join(db::FILE))
+    }
+
+    fn lock_writer(&self) -> std::sync::MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(|poisoned| {
+            // A caller's callback panicked; its transaction was rolled back on the way out.
+            self.writer.clear_poison();
+            let mut writer = poisoned.into_inner();
+            writer.tagsets.clear();
+            writer
+        })
+    }
+}

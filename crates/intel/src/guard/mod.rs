@@ -1,9 +1,9 @@
 //! The guard: what must never be blocked, however many sources ask for it.
 //!
 //! A list has a class. *Lifeline* values stop whatever equals, contains or lies inside them; *popular* ones stop what
-//! equals or contains them and flag what lies inside; *warn* only flags. A lookup costs a few hash probes whatever the
-//! size of the lists: names are probed by suffix, addresses by prefix length, and "contains" is one probe of an index
-//! of ancestors or one binary search in sorted networks.
+//! equals or contains them and flag what lies inside; *warn* only flags. A lookup costs a few probes whatever the
+//! size of the lists: names are probed by suffix, networks are one binary search in a tree, and "contains" is one probe
+//! of an index of ancestors or one more binary search.
 
 mod ranges;
 
@@ -190,8 +190,12 @@ impl<'a> Extent<'a> {
         let value = key.value();
         match key.kind() {
             K::Domain => Extent::Whole(Place::Name(value)),
-            K::Ipv4 => value.parse::<Ipv4Addr>().map_or(Extent::Alone, |a| Extent::Whole(Place::Net(Net::of(a.into(), None)))),
-            K::Ipv6 => value.parse::<Ipv6Addr>().map_or(Extent::Alone, |a| Extent::Whole(Place::Net(Net::of(a.into(), None)))),
+            K::Ipv4 => {
+                value.parse::<Ipv4Addr>().map_or(Extent::Alone, |a| Extent::Whole(Place::Net(Net::of(a.into(), None))))
+            }
+            K::Ipv6 => {
+                value.parse::<Ipv6Addr>().map_or(Extent::Alone, |a| Extent::Whole(Place::Net(Net::of(a.into(), None))))
+            }
             K::Ipv4Net | K::Ipv6Net => parse_net(value).map_or(Extent::Alone, |net| Extent::Whole(Place::Net(net))),
             K::Email => value.rsplit_once('@').map_or(Extent::Alone, |(_, host)| Extent::Part(Place::Name(host))),
             K::Url => match url_parts(value) {
@@ -242,8 +246,8 @@ impl Guard {
                 guard.add(number, key);
             }
         }
-        guard.v4.sort();
-        guard.v6.sort();
+        guard.v4.sort(32);
+        guard.v6.sort(128);
         guard
     }
 
@@ -375,7 +379,13 @@ impl Guard {
         }
     }
 
-    fn index(&mut self, which: fn(&mut Guard) -> &mut Index, hash: u64, value: u32, same: impl Fn(Guarded<'_>) -> bool) {
+    fn index(
+        &mut self,
+        which: fn(&mut Guard) -> &mut Index,
+        hash: u64,
+        value: u32,
+        same: impl Fn(Guarded<'_>) -> bool,
+    ) {
         let mut index = std::mem::take(which(self));
         index.insert(self, hash, value, same);
         *which(self) = index;
@@ -384,16 +394,13 @@ impl Guard {
     fn add_net(&mut self, net: Net, value: u32, whole: bool) {
         let class = self.class_of(value);
         let networks = if net.v4 { &mut self.v4 } else { &mut self.v6 };
-        // What lies on an address is narrower than the address.
-        let len = if whole { net.len } else { net.len + 1 };
-        networks.sorted[class as usize].push((net.low, len, value));
         if whole {
-            let slot = networks.whole.entry((net.len, net.low)).or_insert(value);
-            let stronger = self.lists[self.values[*slot as usize].list as usize].1 < class;
-            if stronger {
-                *slot = value;
-            }
-            networks.lens[usize::from(net.len) / 64] |= 1 << (net.len % 64);
+            networks.tree.push(Node { low: net.low, len: net.len, class, value, parent: NONE });
+            networks.sorted[class as usize].push((net.low, net.len, value));
+        } else {
+            // What lies on an address is narrower than the address.
+            networks.sorted[class as usize].push((net.low, net.len + 1, value));
+            networks.parts = true;
         }
     }
 }
@@ -518,42 +525,64 @@ impl Hasher for Hashed {
     }
 }
 
-/// The guarded networks of one address family.
+/// The guarded networks of one address family. Networks nest or are apart, so sorting them by lowest address, wider
+/// first, makes them a tree.
 #[derive(Debug, Default)]
 struct Networks {
-    /// By prefix length and lowest address: the strongest value.
-    whole: HashMap<(u8, u128), u32>,
-    /// Which prefix lengths occur.
-    lens: [u64; 3],
+    /// Each network once, with the strongest value of it.
+    tree: Vec<Node>,
     /// Per class: lowest address, prefix length (one more than an address has for what lies on one), value.
     sorted: [Vec<(u128, u8, u32)>; 3],
+    /// Something that lies on an address is guarded: even an address can contain it.
+    parts: bool,
 }
 
-impl Networks {
-    fn sort(&mut self) {
-        self.sorted.iter_mut().for_each(|class| class.sort_unstable());
-    }
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    low: u128,
+    len: u8,
+    class: GuardClass,
+    value: u32,
+    /// The narrowest network around it.
+    parent: u32,
+}
 
-    /// Every guarded network that is or covers this one, the strongest value of each.
-    fn for_each_covering(&self, net: Net, mut offer: impl FnMut(u32, u8)) {
-        for (word, lens) in self.lens.iter().enumerate() {
-            let mut lens = *lens;
-            while lens != 0 {
-                let len = (word * 64) as u8 + lens.trailing_zeros() as u8;
-                if len > net.len {
-                    return;
-                }
-                if let Some(value) = self.whole.get(&(len, net.low & mask(net.bits(), len))) {
-                    offer(*value, len);
-                }
-                lens &= lens - 1;
+const NONE: u32 = u32::MAX;
+
+impl Networks {
+    fn sort(&mut self, bits: u8) {
+        self.sorted.iter_mut().for_each(|class| class.sort_unstable());
+        self.tree.sort_by_key(|node| (node.low, node.len, std::cmp::Reverse(node.class)));
+        self.tree.dedup_by_key(|node| (node.low, node.len));
+        for at in 1..self.tree.len() {
+            let node = self.tree[at];
+            let mut around = at as u32 - 1;
+            while around != NONE && !self.tree[around as usize].covers(node.low, node.len, bits) {
+                around = self.tree[around as usize].parent;
             }
+            self.tree[at].parent = around;
         }
     }
 
-    /// One guarded value of each class that lies strictly inside this network. Networks nest or are apart, so the
-    /// first that starts in it and is narrower is inside.
+    /// Every guarded network that is or covers this one. The last that is sorted before it either covers it or lies
+    /// beside it in all that do.
+    fn for_each_covering(&self, net: Net, mut offer: impl FnMut(u32, u8)) {
+        let before = self.tree.partition_point(|node| (node.low, node.len) <= (net.low, net.len));
+        let mut at = (before as u32).wrapping_sub(1);
+        while let Some(node) = self.tree.get(at as usize) {
+            if node.covers(net.low, net.len, net.bits()) {
+                offer(node.value, node.len);
+            }
+            at = node.parent;
+        }
+    }
+
+    /// One guarded value of each class that lies strictly inside this network: the first that starts in it and is
+    /// narrower.
     fn for_each_inside(&self, net: Net, mut offer: impl FnMut(u32)) {
+        if net.len == net.bits() && !self.parts {
+            return;
+        }
         for class in &self.sorted {
             let from = class.partition_point(|(low, len, _)| (*low, *len) <= (net.low, net.len));
             if let Some((low, _, value)) = class.get(from)
@@ -562,6 +591,12 @@ impl Networks {
                 offer(*value);
             }
         }
+    }
+}
+
+impl Node {
+    fn covers(&self, low: u128, len: u8, bits: u8) -> bool {
+        self.len <= len && low & mask(bits, self.len) == self.low
     }
 }
 

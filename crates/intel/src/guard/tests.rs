@@ -39,11 +39,16 @@ fn classes_and_relations() {
     use Relation::*;
     let guard = Guard::new([
         list("own", Lifeline, &["own.example", "https://api.vendor.example/v1/", "9.9.9.9", MD5]),
-        list("top", Popular, &["google.com", "www.shop.example", "github.io", "104.16.0.0/13", "http://start.example/"]),
+        list(
+            "top",
+            Popular,
+            &["google.com", "www.shop.example", "github.io", "104.16.0.0/13", "http://start.example/"],
+        ),
         list("misp", Warn, &["warned.example", "45.0.0.0/24"]),
     ]);
     // value, what is found: class, relation, stopped
-    let cases: &[(&str, Option<(GuardClass, Relation, bool)>)] = &[
+    type Found = Option<(GuardClass, Relation, bool)>;
+    let cases: &[(&str, Found)] = &[
         ("own.example", Some((Lifeline, Equal, true))),
         ("a.b.own.example", Some((Lifeline, Contained, true))),
         ("notown.example", None),
@@ -230,7 +235,8 @@ fn a_key() -> impl Strategy<Value = IndicatorKey> {
     ];
     let url = (host, prop::sample::select(vec!["", ":8080"]), prop::sample::select(vec!["/", "/p", "/?q", "/a/b?q=1"]))
         .prop_map(|(host, port, path)| format!("http://{host}{port}{path}"));
-    let mail = (prop::sample::select(vec!["x", "y", "a://b"]), name.clone()).prop_map(|(x, host)| format!("{x}@{host}"));
+    let mail =
+        (prop::sample::select(vec!["x", "y", "a://b"]), name.clone()).prop_map(|(x, host)| format!("{x}@{host}"));
     prop_oneof![
         4 => name.prop_map(|v| key(IndicatorKind::Domain, &v)),
         3 => url.prop_map(|v| key(IndicatorKind::Url, &v)),
@@ -242,7 +248,7 @@ fn a_key() -> impl Strategy<Value = IndicatorKey> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn equals_the_naive_guard(

@@ -103,7 +103,13 @@ fn first_fill() {
     let out = check(newcomers(1), &new, "0+0+0", "1+0+0", &["first_fill"]);
     assert_eq!(out.held[0].why_held, Some(Why::AwaitingApproval));
     // Removals of a target being filled have their budget all the same.
-    check(present(100, 21, &Why::NotSelected), &Brakes { present: 100, ..new }, "0+0+0", "0+0+21", &["removals_over_budget"]);
+    check(
+        present(100, 21, &Why::NotSelected),
+        &Brakes { present: 100, ..new },
+        "0+0+0",
+        "0+0+21",
+        &["removals_over_budget"],
+    );
 }
 
 #[test]
@@ -324,9 +330,14 @@ fn hashes_name_sets() {
 }
 
 fn a_rank() -> impl Strategy<Value = Rank> {
-    (4u8..7, prop::sample::select(Severity::ALL), 1u32..3, 0i64..3, 0u64..4).prop_map(|(rep, severity, n_sources, fresh, tie)| {
-        Rank { severity, n_sources, freshness: Timestamp::from_secs(fresh), ..rank(rep, tie) }
-    })
+    (4u8..7, prop::sample::select(Severity::ALL), 1u32..3, 0i64..3, 0u64..4).prop_map(
+        |(rep, severity, n_sources, fresh, tie)| Rank {
+            severity,
+            n_sources,
+            freshness: Timestamp::from_secs(fresh),
+            ..rank(rep, tie)
+        },
+    )
 }
 
 fn a_wanted() -> impl Strategy<Value = Wanted> {
@@ -373,14 +384,17 @@ fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
 }
 
 fn a_target() -> impl Strategy<Value = TargetView> {
-    (any::<bool>(), any::<bool>(), prop::sample::select(RetractMode::ALL)).prop_map(|(can_retract, can_look, retract)| {
-        TargetView { can_retract, can_look, retract, expiry_supported: false }
-    })
+    (any::<bool>(), any::<bool>(), prop::sample::select(RetractMode::ALL)).prop_map(
+        |(can_retract, can_look, retract)| TargetView { can_retract, can_look, retract, expiry_supported: false },
+    )
 }
 
 fn some_brakes() -> impl Strategy<Value = Brakes> {
-    let allowance = (0u32..50, 0usize..4, 0usize..8)
-        .prop_map(|(percent, at_least, at_most)| Allowance { percent, at_least, at_most: at_most.max(at_least) });
+    let allowance = (0u32..50, 0usize..4, 0usize..8).prop_map(|(percent, at_least, at_most)| Allowance {
+        percent,
+        at_least,
+        at_most: at_most.max(at_least),
+    });
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.1), any::<bool>());
     let limits = (prop::option::of(0usize..30), prop::option::of(0u64..60));
     (allowance.clone(), allowance, 0usize..6, 0usize..6, flags, limits, prop::sample::select(FirstFill::ALL)).prop_map(
@@ -467,7 +481,7 @@ fn accepted(all: &[Candidate], out: &Restrained, there: impl Fn(u32) -> bool) ->
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn nothing_is_lost_and_no_brake_is_passed(all in candidates(), target in a_target(), brakes in some_brakes()) {

@@ -115,14 +115,11 @@ fn retract_modes() {
 
 #[test]
 fn present_is_updated_for_content_or_expiry() {
-    let line = |from, until| Line {
-        remote_from: from,
-        remote_expires: until,
-        ..Line::new(LineState::Present, 1)
-    };
+    let line = |from, until| Line { remote_from: from, remote_expires: until, ..Line::new(LineState::Present, 1) };
     let month = line(Some(at(0)), Some(at(30)));
+    type Case<'a> = (&'a str, Line, u64, Option<i64>, i64, bool);
     #[rustfmt::skip]
-    let table: &[(&str, Line, u64, Option<i64>, i64, bool)] = &[
+    let table: &[Case<'_>] = &[
         // what                            line             print  desired   now  update
         ("as it is",                       month,               1, Some(40),  10, false),
         ("another fingerprint",            month,               2, Some(40),  10, true),
@@ -215,10 +212,7 @@ fn ranks_sort_best_first() {
 fn reasons_are_sentences() {
     let cases = [
         (hit(), "guarded: it contains google.com of the popular list top"),
-        (
-            Why::Tlp { has: Tlp::Red, ceiling: Tlp::Amber },
-            "marked TLP:red, the sharing lets through up to TLP:amber",
-        ),
+        (Why::Tlp { has: Tlp::Red, ceiling: Tlp::Amber }, "marked TLP:red, the sharing lets through up to TLP:amber"),
         (Why::Excepted("rule \"a\", exception \"b\"".into()), "excepted by rule \"a\", exception \"b\""),
         (Why::Refused(Some("quota".into())), "refused by the destination: quota"),
     ];
@@ -255,7 +249,7 @@ fn a_wanted() -> impl Strategy<Value = Wanted> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     /// What is decided, once done, leaves nothing to decide; and then the target holds what is wanted.
     #[test]

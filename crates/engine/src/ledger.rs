@@ -1,0 +1,228 @@
+//! The delivery ledger in memory: what each target holds of ours, line by line.
+//!
+//! The store's rows are the truth; this is their image, small enough (some thirty bytes a line) that a pass over a
+//! target with a million lines is a comparison of bit sets. It is written only after the store has been.
+
+use crate::Known;
+use hashbrown::HashTable;
+use index::Selection;
+use intel::sharing::{Line, LineState};
+use intel::{IndicatorId, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// A line without what only few lines have.
+#[derive(Debug, Clone, Copy)]
+struct Slim {
+    id: u32,
+    first_intent: u32,
+    fingerprint: [u32; 2],
+    state: LineState,
+}
+
+/// What only lines in trouble, with a remote id or with another text than their key have.
+#[derive(Debug, Clone, Default)]
+struct Rare {
+    remote_id: Option<Box<str>>,
+    entry: Option<Box<str>>,
+    words: Option<Box<str>>,
+    next_try: Option<Timestamp>,
+    remote_expires: Option<Timestamp>,
+    remote_from: Option<Timestamp>,
+    attempts: u32,
+}
+
+/// A whole line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The indicator that represents the entry: its best-ranked wanting key.
+    pub id: IndicatorId,
+    /// What `decide` needs.
+    pub line: Line,
+    /// The destination's id.
+    pub remote_id: Option<Box<str>>,
+    /// The text the destination stores, where it is not the key's value.
+    pub entry: Option<Box<str>>,
+    /// The destination's last words.
+    pub words: Option<Box<str>>,
+    /// When we first meant to put it there.
+    pub first_intent: Timestamp,
+}
+
+/// All lines of one target, tombstones included.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    lines: HashTable<Slim>,
+    rare: BTreeMap<u32, Rare>,
+    /// Lines that exist at the destination or may: everything but gone.
+    live: Selection,
+    /// Lines that are there by the last we know.
+    present: Selection,
+    /// Live lines that are not simply present.
+    unsettled: BTreeSet<u32>,
+    /// Entry text → indicator, where the text is not the key's value.
+    by_text: BTreeMap<Box<str>, u32>,
+}
+
+fn hash(id: u32) -> u64 {
+    xxh3_64(&id.to_le_bytes())
+}
+
+impl Ledger {
+    /// The line of an indicator.
+    pub fn get(&self, id: IndicatorId) -> Option<Entry> {
+        let slim = self.lines.find(hash(id.0), |l| l.id == id.0)?;
+        let rare = self.rare.get(&id.0).cloned().unwrap_or_default();
+        Some(Entry {
+            id,
+            line: Line {
+                state: slim.state,
+                fingerprint: u64::from(slim.fingerprint[0]) | u64::from(slim.fingerprint[1]) << 32,
+                next_try: rare.next_try,
+                remote_expires: rare.remote_expires,
+                remote_from: rare.remote_from,
+                attempts: rare.attempts,
+            },
+            remote_id: rare.remote_id,
+            entry: rare.entry,
+            words: rare.words,
+            first_intent: Timestamp::from_secs(i64::from(slim.first_intent)),
+        })
+    }
+
+    /// The line of the entry that stands for an indicator, whether under its own key or under another of its keys.
+    pub fn find(&self, known: &Known, id: IndicatorId) -> Option<Entry> {
+        if let Some(entry) = self.get(id) {
+            return Some(entry);
+        }
+        if self.by_text.is_empty() {
+            return None;
+        }
+        let (_, value) = known.index.key_ref(id);
+        self.by_text(value.split_once("://")?.1).and_then(|id| self.get(id))
+    }
+
+    /// Sets a line.
+    pub fn put(&mut self, entry: Entry) {
+        let id = entry.id.0;
+        let slim = Slim {
+            id,
+            first_intent: u32::try_from(entry.first_intent.secs()).unwrap_or(0),
+            fingerprint: [entry.line.fingerprint as u32, (entry.line.fingerprint >> 32) as u32],
+            state: entry.line.state,
+        };
+        match self.lines.entry(hash(id), |l| l.id == id, |l| hash(l.id)) {
+            hashbrown::hash_table::Entry::Occupied(mut old) => *old.get_mut() = slim,
+            hashbrown::hash_table::Entry::Vacant(free) => {
+                free.insert(slim);
+            }
+        }
+        let live = !matches!(entry.line.state, LineState::Gone);
+        let present = matches!(entry.line.state, LineState::Present);
+        set(&mut self.live, entry.id, live);
+        set(&mut self.present, entry.id, present);
+        if live && !present {
+            self.unsettled.insert(id);
+        } else {
+            self.unsettled.remove(&id);
+        }
+        if let Some(old) = self.rare.remove(&id)
+            && let Some(text) = old.entry
+        {
+            self.by_text.remove(&text);
+        }
+        if let Some(text) = &entry.entry {
+            self.by_text.insert(text.clone(), id);
+        }
+        let rare = Rare {
+            remote_id: entry.remote_id,
+            entry: entry.entry,
+            words: entry.words,
+            next_try: entry.line.next_try,
+            remote_expires: entry.line.remote_expires,
+            remote_from: entry.line.remote_from,
+            attempts: entry.line.attempts,
+        };
+        let plain = rare.remote_id.is_none()
+            && rare.entry.is_none()
+            && rare.words.is_none()
+            && rare.next_try.is_none()
+            && rare.remote_expires.is_none()
+            && rare.attempts == 0;
+        if !plain {
+            self.rare.insert(id, rare);
+        }
+    }
+
+    /// Forgets a line altogether: dropped, or a tombstone pruned.
+    pub fn forget(&mut self, id: IndicatorId) {
+        if let Ok(found) = self.lines.find_entry(hash(id.0), |l| l.id == id.0) {
+            found.remove();
+        }
+        set(&mut self.live, id, false);
+        set(&mut self.present, id, false);
+        self.unsettled.remove(&id.0);
+        if let Some(old) = self.rare.remove(&id.0)
+            && let Some(text) = old.entry
+        {
+            self.by_text.remove(&text);
+        }
+    }
+
+    /// Everything but gone.
+    pub fn live(&self) -> &Selection {
+        &self.live
+    }
+
+    /// What is there by the last we know.
+    pub fn present(&self) -> &Selection {
+        &self.present
+    }
+
+    /// Live lines that are not simply present.
+    pub fn unsettled(&self) -> impl Iterator<Item = IndicatorId> {
+        self.unsettled.iter().map(|id| IndicatorId(*id))
+    }
+
+    /// The line of an entry whose text is not its key's value.
+    pub fn by_text(&self, text: &str) -> Option<IndicatorId> {
+        self.by_text.get(text).map(|id| IndicatorId(*id))
+    }
+
+    /// Lines whose expiry at the destination must be looked at: those that have one.
+    pub fn expiring(&self) -> impl Iterator<Item = IndicatorId> {
+        self.rare.iter().filter(|(_, r)| r.remote_expires.is_some()).map(|(id, _)| IndicatorId(*id))
+    }
+
+    /// How many lines are in a state.
+    pub fn count(&self, state: LineState) -> usize {
+        match state {
+            LineState::Present => self.present.count(),
+            LineState::Gone => self.lines.len() - self.live.count(),
+            state => self.unsettled().filter(|id| self.get(*id).is_some_and(|e| e.line.state == state)).count(),
+        }
+    }
+
+    /// Bytes used, by capacity.
+    pub fn bytes(&self) -> usize {
+        self.lines.capacity() * (size_of::<Slim>() + 1) + self.rare.len() * (size_of::<Rare>() + 16)
+    }
+
+    /// Lines, tombstones included.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there is no line at all.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+fn set(selection: &mut Selection, id: IndicatorId, on: bool) {
+    if on {
+        selection.insert(id);
+    } else {
+        selection.remove(id);
+    }
+}

@@ -1,0 +1,744 @@
+//! One run of one source: rows are read, known ones are recognised at memory speed, the rest is folded in.
+//!
+//! A complete source is staged: nothing of a run is folded, and nothing it no longer lists is taken back, before the
+//! run is believed. Pages of an incremental source are folded as they come, each with its cursor in one transaction.
+
+use crate::config::{Config, Connection};
+use crate::error::EngineError;
+use crate::state::{BelievedState, ConnectionState, SuspectState};
+use crate::world::Progress;
+use crate::{Engine, Known};
+use hashbrown::HashTable;
+use index::{Selection, Slot};
+use intel::absence::{self, Believed, PullStatus, RunEnd, RunShape, RunVerdict};
+use intel::schedule::{backoff, jitter_of};
+use intel::{Absorbed, ConnectionId, IndicatorId, IndicatorKey, Observation, Row, RunId, SourceRecord, Timestamp};
+use kit::{ConnectorError, Cursor, Cx, Pulled, Rows};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use store::{Append, Change, Listed};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Rows buffered before they are looked up together.
+const LOOKUP_ROWS: usize = 512;
+/// Rows written in one transaction.
+const BATCH_ROWS: usize = 16_384;
+/// Rejected rows shown per run.
+const SAMPLES: usize = 20;
+/// Longest sample shown, in characters.
+const SAMPLE_CHARS: usize = 120;
+
+/// What one run of a source did. `read = new + changed + unchanged + rejected`.
+#[derive(Debug, Clone, Serialize)]
+pub struct PullReport {
+    /// Which connection.
+    pub connection: String,
+    /// Which run.
+    pub run: u64,
+    /// `success`, `not_modified`, `partial`, `suspect` or `failed`.
+    pub status: String,
+    /// Candidate rows of a supported kind.
+    pub read: u64,
+    /// Records this connection did not have.
+    pub new: u64,
+    /// Records that differ now.
+    pub changed: u64,
+    /// Rows that say nothing new, repeats inside the run included.
+    pub unchanged: u64,
+    /// Rows that are no indicator.
+    pub rejected: u64,
+    /// What is no candidate: not an indicator, unsupported kind, switched off by the source.
+    pub filtered: u64,
+    /// Records taken back because a believed complete run no longer lists them.
+    pub withdrawn: u64,
+    /// Rejected rows by reason.
+    pub rejected_by: BTreeMap<String, u64>,
+    /// Filtered things by reason.
+    pub filtered_by: BTreeMap<String, u64>,
+    /// Some rejected rows, as given, with the reason.
+    pub samples: Vec<String>,
+    /// Why the run failed or is suspect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Indicators whose summary changed.
+    pub touched: u64,
+}
+
+impl PullReport {
+    fn new(connection: &str, run: RunId) -> PullReport {
+        PullReport {
+            connection: connection.to_owned(),
+            run: run.0,
+            status: PullStatus::Failed.as_str().to_owned(),
+            read: 0,
+            new: 0,
+            changed: 0,
+            unchanged: 0,
+            rejected: 0,
+            filtered: 0,
+            withdrawn: 0,
+            rejected_by: BTreeMap::new(),
+            filtered_by: BTreeMap::new(),
+            samples: Vec::new(),
+            error: None,
+            touched: 0,
+        }
+    }
+
+    /// Whether the counts balance.
+    pub fn balances(&self) -> bool {
+        self.read == self.new + self.changed + self.unchanged + self.rejected
+    }
+}
+
+/// A key that is not known with this content, and what else the run said about it.
+struct Staged {
+    row: Row,
+    fingerprint: u64,
+    more: Vec<(Row, u64)>,
+}
+
+/// Takes the rows of one pull.
+struct Collector<'a> {
+    engine: &'a Engine,
+    connection: ConnectionId,
+    name: &'a str,
+    now: Timestamp,
+    pending: Vec<(Row, u64)>,
+    scratch: Vec<u8>,
+    staged: Vec<Staged>,
+    by_key: HashTable<u32>,
+    /// Record slots whose content this run read again.
+    seen: Selection,
+    /// Slots read again that were not listed.
+    relisted: Vec<Slot>,
+    report: &'a mut PullReport,
+    progress: &'a dyn Progress,
+}
+
+impl<'a> Collector<'a> {
+    fn new(
+        engine: &'a Engine,
+        connection: &'a Connection,
+        now: Timestamp,
+        report: &'a mut PullReport,
+        progress: &'a dyn Progress,
+    ) -> Collector<'a> {
+        Collector {
+            engine,
+            connection: connection.id,
+            name: &connection.doc.name,
+            now,
+            pending: Vec::with_capacity(LOOKUP_ROWS),
+            scratch: Vec::new(),
+            staged: Vec::new(),
+            by_key: HashTable::new(),
+            seen: Selection::default(),
+            relisted: Vec::new(),
+            report,
+            progress,
+        }
+    }
+
+    /// Looks the buffered rows up: known content is ticked off, the rest is staged.
+    fn look_up(&mut self) {
+        let known = self.engine.known();
+        for (row, fingerprint) in self.pending.drain(..) {
+            if let Some(slot) = known.index.seen(fingerprint) {
+                self.report.unchanged += 1;
+                if !self.seen.insert(IndicatorId(slot.0)) {
+                    continue;
+                }
+                if !known.index.is_listed(slot) {
+                    self.relisted.push(slot);
+                }
+                continue;
+            }
+            let hash = key_hash(&row.key);
+            let staged = &mut self.staged;
+            match self.by_key.find(hash, |at| staged[*at as usize].row.key == row.key) {
+                Some(at) => {
+                    self.report.unchanged += 1;
+                    let first = &mut staged[*at as usize];
+                    if first.fingerprint != fingerprint && first.more.iter().all(|(_, f)| *f != fingerprint) {
+                        first.more.push((row, fingerprint));
+                    }
+                }
+                None => {
+                    let at = staged.len() as u32;
+                    staged.push(Staged { row, fingerprint, more: Vec::new() });
+                    self.by_key.insert_unique(hash, at, |at| key_hash(&staged[*at as usize].row.key));
+                }
+            }
+        }
+        drop(known);
+        self.progress.rows(self.name, self.report.read);
+    }
+
+    /// The staged rows, and room for more.
+    fn take(&mut self) -> Vec<Staged> {
+        self.by_key.clear();
+        std::mem::take(&mut self.staged)
+    }
+}
+
+impl Rows for Collector<'_> {
+    fn row(&mut self, row: Observation) {
+        self.report.read += 1;
+        match row.normalise(self.now) {
+            Ok(row) => {
+                let fingerprint = row.fingerprint(self.connection, &mut self.scratch);
+                self.pending.push((row, fingerprint));
+                if self.pending.len() == LOOKUP_ROWS {
+                    self.look_up();
+                }
+            }
+            Err(rejection) => {
+                self.report.rejected += 1;
+                count(&mut self.report.rejected_by, rejection.reason.as_str(), 1);
+                sample(&mut self.report.samples, &rejection.to_string());
+            }
+        }
+    }
+
+    fn reject(&mut self, reason: &'static str, text: &str) {
+        self.report.read += 1;
+        self.report.rejected += 1;
+        count(&mut self.report.rejected_by, reason, 1);
+        sample(&mut self.report.samples, &format!("{reason}: {text}"));
+    }
+
+    fn filter(&mut self, reason: &'static str, n: u64) {
+        self.report.filtered += n;
+        count(&mut self.report.filtered_by, reason, n);
+    }
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, reason: &str, n: u64) {
+    match counts.get_mut(reason) {
+        Some(count) => *count += n,
+        None => {
+            counts.insert(reason.to_owned(), n);
+        }
+    }
+}
+
+fn sample(samples: &mut Vec<String>, text: &str) {
+    if samples.len() < SAMPLES {
+        samples.push(text.chars().take(SAMPLE_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect());
+    }
+}
+
+fn key_hash(key: &IndicatorKey) -> u64 {
+    xxh3_64(key.value().as_bytes()) ^ key.kind() as u64
+}
+
+/// How a pull came to its end.
+enum Ended {
+    NotModified(Option<Cursor>),
+    Whole(Option<Cursor>),
+    Paged,
+}
+
+impl Engine {
+    /// Runs one source once, now. The run is recorded whatever comes of it.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], a failing store, or a stopped simulation. A failing source is no error: it is a
+    /// report with status `failed`.
+    pub fn pull(&self, name: &str, progress: &dyn Progress) -> Result<PullReport, EngineError> {
+        let config = self.config();
+        let connection = config.connection(name).ok_or_else(|| self.no_connection(name))?;
+        let Some(source) = connection.open.source() else {
+            return Err(EngineError::Invalid(format!("{name} is no source: connector \"{}\" has nothing to pull", connection.doc.connector)));
+        };
+        let _one_writer = self.ingest_lock();
+        let started = self.world.now();
+        let mut state = ConnectionState::parse(self.store.connection_state(connection.id)?.as_deref());
+        let run = self.store.run_start("pull", name, started)?;
+        let mut report = PullReport::new(name, run);
+        let outcome = self.pull_pages(connection, source, started, run, &mut state, &mut report, progress);
+        state.last_run = Some(started.micros());
+        match outcome {
+            Ok(()) => {
+                state.failures = 0;
+                state.not_before = None;
+                state.denied = false;
+            }
+            Err(EngineError::Connector { error, .. }) => {
+                report.status = PullStatus::Failed.as_str().to_owned();
+                report.error = Some(error.to_string());
+                state.failures += 1;
+                let wait = match &error {
+                    ConnectorError::Later { wait, .. } => *wait,
+                    _ => None,
+                };
+                state.denied = matches!(error, ConnectorError::Denied(_));
+                let pause = backoff(state.failures, wait, jitter_of(self.world.random()));
+                state.not_before = Some(started.after(pause).micros());
+            }
+            Err(error) => return Err(error),
+        }
+        if report.status != PullStatus::Failed.as_str() {
+            state.last_success = Some(started.micros());
+        }
+        state.last_status = Some(report.status.clone());
+        debug_assert!(report.balances() || report.status == PullStatus::Failed.as_str(), "{report:?}");
+        self.store.set_connection_state(connection.id, &state.to_text())?;
+        self.finish_run(run, &report.status, &report)?;
+        Ok(report)
+    }
+
+    /// Writes the end of a run with its report.
+    pub(crate) fn finish_run(&self, run: RunId, status: &str, report: &impl Serialize) -> Result<(), EngineError> {
+        let report = serde_json::to_string(report).unwrap_or_default();
+        self.store.run_end(run, status, &report, self.world.now())?;
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one run's working set, used once")]
+    fn pull_pages(
+        &self,
+        connection: &Connection,
+        source: &dyn kit::Source,
+        started: Timestamp,
+        run: RunId,
+        state: &mut ConnectionState,
+        report: &mut PullReport,
+        progress: &dyn Progress,
+    ) -> Result<(), EngineError> {
+        let http = self.world.http(connection).map_err(|error| connector_error(connection, error))?;
+        let cx = Cx {
+            http: &http,
+            files: self.world.files(),
+            now: started,
+            initial_from: started.before(connection.initial_range),
+        };
+        let mut collector = Collector::new(self, connection, started, report, progress);
+        let mut cursor = state.cursor.clone();
+        let ended = loop {
+            self.world.step("pull.page")?;
+            let pulled = source.pull(cursor.as_ref(), &cx, &mut collector);
+            let pulled = match pulled {
+                Ok(pulled) => pulled,
+                Err(error) => {
+                    // What this page handed over is dropped, and must not stand in the balance as if it were kept.
+                    drop_page(&mut collector);
+                    return Err(connector_error(connection, error));
+                }
+            };
+            collector.look_up();
+            match pulled {
+                Pulled::NotModified(next) => break Ended::NotModified(next),
+                Pulled::Whole(next) => break Ended::Whole(next),
+                Pulled::More(next) => {
+                    if cursor.as_ref() == Some(&next) {
+                        return Err(connector_error(
+                            connection,
+                            ConnectorError::Unexpected("the same page is offered again and again".into()),
+                        ));
+                    }
+                    let staged = collector.take();
+                    state.cursor = Some(next.clone());
+                    self.fold_in(connection, run, started, staged, Some(state), None, collector.report)?;
+                    cursor = Some(next);
+                }
+                Pulled::Done(next) => {
+                    let staged = collector.take();
+                    if next.is_some() {
+                        state.cursor = next;
+                    }
+                    self.fold_in(connection, run, started, staged, Some(state), None, collector.report)?;
+                    break Ended::Paged;
+                }
+            }
+        };
+        let relisted = std::mem::take(&mut collector.relisted);
+        match ended {
+            Ended::NotModified(next) => {
+                if next.is_some() {
+                    state.cursor = next;
+                }
+                if let Some(believed) = &mut state.believed {
+                    believed.at = started.micros();
+                }
+                self.known_mut().index.believed(connection.id, started);
+                collector.report.status = PullStatus::NotModified.as_str().to_owned();
+                Ok(())
+            }
+            Ended::Paged => {
+                self.set_listed(connection.id, run, &relisted, &[], None, collector.report)?;
+                let shape = shape_of(collector.report, 0, connection);
+                collector.report.status = absence::pull_status(&shape, &RunVerdict::Believed).as_str().to_owned();
+                Ok(())
+            }
+            Ended::Whole(next) if !connection.complete => {
+                let staged = collector.take();
+                state.cursor = next;
+                self.fold_in(connection, run, started, staged, Some(state), None, collector.report)?;
+                self.set_listed(connection.id, run, &relisted, &[], None, collector.report)?;
+                let shape = shape_of(collector.report, 0, connection);
+                collector.report.status = absence::pull_status(&shape, &RunVerdict::Believed).as_str().to_owned();
+                Ok(())
+            }
+            Ended::Whole(next) => {
+                let staged = collector.take();
+                let seen = std::mem::take(&mut collector.seen);
+                self.end_complete(connection, run, started, staged, seen, &relisted, next, state, report)
+            }
+        }
+    }
+
+    /// Judges a whole run of a complete source, and folds or holds it.
+    #[expect(clippy::too_many_arguments, reason = "one run's working set, used once")]
+    fn end_complete(
+        &self,
+        connection: &Connection,
+        run: RunId,
+        started: Timestamp,
+        staged: Vec<Staged>,
+        seen: Selection,
+        relisted: &[Slot],
+        cursor: Option<Cursor>,
+        state: &mut ConnectionState,
+        report: &mut PullReport,
+    ) -> Result<(), EngineError> {
+        let shape = shape_of(report, (seen.count() + staged.len()) as u64, connection);
+        let believed =
+            state.believed.as_ref().map(|b| Believed { rows: b.rows, read: b.read, rejected: b.rejected });
+        // A run that is not believed any more replaces the one that waited.
+        if let Some(old) = state.suspect.take() {
+            self.store.drop_staged(RunId(old.run))?;
+        }
+        let verdict = absence::judge(believed.as_ref(), &shape);
+        if let RunVerdict::Suspect(why) = verdict {
+            let why = why.to_string();
+            let missing = {
+                let known = self.known();
+                let mut seen = seen;
+                for staged in &staged {
+                    if let Some(slot) = known.index.id(&staged.row.key).and_then(|id| known.index.slot(id, connection.id)) {
+                        seen.insert(IndicatorId(slot.0));
+                    }
+                }
+                absent(&known, connection.id, &seen).into_iter().map(|(_, id)| id.0).collect()
+            };
+            // Held rows change nothing yet: they count as unchanged, and the run says that it waits.
+            report.unchanged = report.read - report.rejected;
+            let rows = staged
+                .iter()
+                .flat_map(|s| std::iter::once((&s.row, s.fingerprint)).chain(s.more.iter().map(|(r, f)| (r, *f))));
+            self.store.stage(run, rows)?;
+            state.suspect = Some(SuspectState {
+                run: run.0,
+                at: started.micros(),
+                why: why.clone(),
+                rows: shape.rows,
+                read: report.read,
+                rejected: report.rejected,
+                cursor,
+                missing,
+            });
+            report.status = PullStatus::Suspect.as_str().to_owned();
+            report.error = Some(why);
+            return Ok(());
+        }
+        let mut seen = seen;
+        self.fold_in(connection, run, started, staged, None, Some(&mut seen), report)?;
+        self.world.step("pull.absence")?;
+        let missing = absent(&self.known(), connection.id, &seen);
+        state.cursor = cursor;
+        state.believed =
+            Some(BelievedState {
+                run: run.0,
+                at: started.micros(),
+                rows: shape.rows,
+                read: report.read,
+                rejected: report.rejected,
+            });
+        report.withdrawn = missing.len() as u64;
+        self.set_listed(connection.id, run, relisted, &missing, Some(state), report)?;
+        self.known_mut().index.believed(connection.id, started);
+        report.status = absence::pull_status(&shape, &verdict).as_str().to_owned();
+        Ok(())
+    }
+
+    /// Folds staged rows in, in batches: what they change is written with revisions first and published to the index
+    /// after. `state` goes with the last batch, in its transaction. `seen` gets the slots of all these rows.
+    #[expect(clippy::too_many_arguments, reason = "one run's working set")]
+    fn fold_in(
+        &self,
+        connection: &Connection,
+        run: RunId,
+        started: Timestamp,
+        staged: Vec<Staged>,
+        state: Option<&ConnectionState>,
+        mut seen: Option<&mut Selection>,
+        report: &mut PullReport,
+    ) -> Result<(), EngineError> {
+        let last = staged.len().div_ceil(BATCH_ROWS).saturating_sub(1);
+        let state = state.map(ConnectionState::to_text);
+        if staged.is_empty() {
+            if let Some(state) = &state {
+                self.store.set_connection_state(connection.id, state)?;
+            }
+            return Ok(());
+        }
+        for (n, batch) in staged.chunks(BATCH_ROWS).enumerate() {
+            let state = if n == last { state.as_deref() } else { None };
+            self.fold_batch(connection, run, started, batch, state, seen.as_deref_mut(), report)?;
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one run's working set")]
+    fn fold_batch(
+        &self,
+        connection: &Connection,
+        run: RunId,
+        started: Timestamp,
+        batch: &[Staged],
+        state: Option<&str>,
+        seen: Option<&mut Selection>,
+        report: &mut PullReport,
+    ) -> Result<(), EngineError> {
+        let known = self.known();
+        let ids: Vec<Option<IndicatorId>> = batch.iter().map(|s| known.index.id(&s.row.key)).collect();
+        let has_record: Vec<bool> =
+            ids.iter().map(|id| id.is_some_and(|id| known.index.slot(id, connection.id).is_some())).collect();
+        let wanted: Vec<(IndicatorId, ConnectionId)> = ids
+            .iter()
+            .zip(&has_record)
+            .filter_map(|(id, has)| id.filter(|_| *has).map(|id| (id, connection.id)))
+            .collect();
+        let mut stored = self.store.records(&wanted)?.into_iter();
+        let echoes = self.echoes(connection.id);
+        let mut written: Vec<(usize, SourceRecord)> = Vec::with_capacity(batch.len());
+        for (at, staged) in batch.iter().enumerate() {
+            let old = if has_record[at] { stored.next().flatten() } else { None };
+            let was_there = old.is_some();
+            let (mut record, mut absorbed) = match old {
+                None => (SourceRecord::first(&staged.row, staged.fingerprint, started, started), Absorbed::Changed),
+                Some(mut record) => {
+                    let absorbed = record.absorb(&staged.row, staged.fingerprint, started);
+                    (record, absorbed)
+                }
+            };
+            for (row, fingerprint) in &staged.more {
+                if record.absorb(row, *fingerprint, started) == Absorbed::Changed {
+                    absorbed = Absorbed::Changed;
+                }
+            }
+            // A genuine record stays genuine; a new one, or one that was an echo, is judged by the ledger.
+            if !was_there || record.echo {
+                let echo = echoes.is_echo(&known, ids[at], &staged.row);
+                if echo != record.echo {
+                    record.echo = echo;
+                    absorbed = Absorbed::Changed;
+                }
+            }
+            match (absorbed, was_there) {
+                (Absorbed::Unchanged, _) => {
+                    report.unchanged += 1;
+                    continue;
+                }
+                (Absorbed::Changed, false) => report.new += 1,
+                (Absorbed::Changed, true) => report.changed += 1,
+            }
+            written.push((at, record));
+        }
+        let changes: Vec<Change<'_>> = written
+            .iter()
+            .map(|(at, record)| {
+                let key = &batch[*at].row.key;
+                let after = known.index.summary_hash_after(ids[*at], key, connection.id, record, started);
+                let revise = ids[*at].is_none_or(|id| known.index.summary_hash(id) != after);
+                Change { id: ids[*at], key, record, summary_hash: after, revise }
+            })
+            .collect();
+        drop(known);
+        self.world.step("pull.append")?;
+        let appended = self.store.append(&Append {
+            connection: connection.id,
+            run,
+            changes: &changes,
+            listed: &[],
+            state,
+        })?;
+        self.world.step("pull.appended")?;
+        let mut known = self.known_mut();
+        for ((change, id), revision) in changes.iter().zip(&appended.ids).zip(&appended.revisions) {
+            report.touched += u64::from(revision.is_some());
+            known.index.put(*id, change.key, connection.id, change.record, *revision, started);
+        }
+        if let Some(seen) = seen {
+            for (at, staged) in batch.iter().enumerate() {
+                let id = ids[at].or_else(|| known.index.id(&staged.row.key));
+                if let Some(slot) = id.and_then(|id| known.index.slot(id, connection.id)) {
+                    seen.insert(IndicatorId(slot.0));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks records as listed again, or as no longer listed, with the connection's state in the same transaction.
+    fn set_listed(
+        &self,
+        connection: ConnectionId,
+        run: RunId,
+        relisted: &[Slot],
+        missing: &[(Slot, IndicatorId)],
+        state: Option<&ConnectionState>,
+        report: &mut PullReport,
+    ) -> Result<(), EngineError> {
+        let now = self.world.now();
+        let state = state.map(ConnectionState::to_text);
+        if relisted.is_empty() && missing.is_empty() && state.is_none() {
+            return Ok(());
+        }
+        let marks = relisted.iter().map(|slot| (*slot, true)).chain(missing.iter().map(|(slot, _)| (*slot, false)));
+        let (slots, listed): (Vec<Slot>, Vec<Listed>) = {
+            let known = self.known();
+            let mark = |(slot, listed)| {
+                let (id, _) = known.index.slot_owner(slot);
+                let (revise, summary_hash) = known.index.would_change_listed(slot, listed, now);
+                (slot, Listed { id, listed, summary_hash, revise })
+            };
+            marks.map(mark).unzip()
+        };
+        let append = Append { connection, run, changes: &[], listed: &listed, state: state.as_deref() };
+        let appended = self.store.append(&append)?;
+        self.world.step("pull.listed")?;
+        let mut known = self.known_mut();
+        for ((slot, mark), revision) in slots.iter().zip(&listed).zip(&appended.listed_revisions) {
+            known.index.set_listed(*slot, mark.listed, now);
+            if let Some(revision) = revision {
+                known.index.set_revision(mark.id, *revision);
+                report.touched += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds the rows of a suspect run that a person believes, and takes back what it no longer listed.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] where no such run waits.
+    pub fn approve_run(&self, run: RunId, who: &str) -> Result<PullReport, EngineError> {
+        let config = self.config();
+        let (connection, mut state, suspect) = self.suspect(&config, run)?;
+        let _one_writer = self.ingest_lock();
+        let now = self.world.now();
+        let started = Timestamp::from_micros(suspect.at);
+        let mut report = PullReport::new(&connection.doc.name, run);
+        let mut by_key: BTreeMap<IndicatorKey, Staged> = BTreeMap::new();
+        for (row, fingerprint) in self.store.staged(run)? {
+            match by_key.get_mut(&row.key) {
+                Some(first) => first.more.push((row, fingerprint)),
+                None => {
+                    by_key.insert(row.key.clone(), Staged { row, fingerprint, more: Vec::new() });
+                }
+            }
+        }
+        let staged: Vec<Staged> = by_key.into_values().collect();
+        report.read = staged.len() as u64;
+        self.fold_in(connection, run, started, staged, None, None, &mut report)?;
+        let missing: Vec<(Slot, IndicatorId)> = {
+            let known = self.known();
+            suspect
+                .missing
+                .iter()
+                .filter_map(|id| known.index.slot(IndicatorId(*id), connection.id).map(|slot| (slot, IndicatorId(*id))))
+                .filter(|(slot, _)| connection.complete && known.index.is_listed(*slot))
+                .collect()
+        };
+        report.withdrawn = missing.len() as u64;
+        state.suspect = None;
+        state.cursor = suspect.cursor;
+        state.believed =
+            Some(BelievedState {
+                run: run.0,
+                at: suspect.at,
+                rows: suspect.rows,
+                read: suspect.read,
+                rejected: suspect.rejected,
+            });
+        state.last_status = Some(PullStatus::Success.as_str().to_owned());
+        self.set_listed(connection.id, run, &[], &missing, Some(&state), &mut report)?;
+        self.store.drop_staged(run)?;
+        self.known_mut().index.believed(connection.id, started);
+        report.status = PullStatus::Success.as_str().to_owned();
+        let detail = serde_json::json!({ "run": run.0 }).to_string();
+        self.store.audit(who, "run.approve", &connection.doc.name, &detail, now)?;
+        self.finish_run(run, "approved", &report)?;
+        Ok(report)
+    }
+
+    /// Drops the rows of a suspect run that a person does not believe. Nothing changes.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] where no such run waits.
+    pub fn discard_run(&self, run: RunId, who: &str) -> Result<(), EngineError> {
+        let config = self.config();
+        let (connection, mut state, _) = self.suspect(&config, run)?;
+        let _one_writer = self.ingest_lock();
+        state.suspect = None;
+        self.store.set_connection_state(connection.id, &state.to_text())?;
+        self.store.drop_staged(run)?;
+        let now = self.world.now();
+        let detail = serde_json::json!({ "run": run.0 }).to_string();
+        self.store.audit(who, "run.discard", &connection.doc.name, &detail, now)?;
+        self.store.run_end(run, "discarded", "{}", now)?;
+        Ok(())
+    }
+
+    fn suspect<'c>(
+        &self,
+        config: &'c Config,
+        run: RunId,
+    ) -> Result<(&'c Connection, ConnectionState, SuspectState), EngineError> {
+        for connection in config.connections.values() {
+            let state = ConnectionState::parse(self.store.connection_state(connection.id)?.as_deref());
+            if let Some(suspect) = state.suspect.clone().filter(|s| s.run == run.0) {
+                return Ok((connection, state, suspect));
+            }
+        }
+        Err(EngineError::NotFound(format!("run {run} is no suspect run that waits; `iocast run list` shows those that do")))
+    }
+}
+
+/// Listed records of a connection that a run did not have.
+fn absent(known: &Known, connection: ConnectionId, seen: &Selection) -> Vec<(Slot, IndicatorId)> {
+    known
+        .index
+        .slots_of(connection)
+        .filter(|(slot, _)| known.index.is_listed(*slot) && !seen.contains(IndicatorId(slot.0)))
+        .collect()
+}
+
+fn connector_error(connection: &Connection, error: ConnectorError) -> EngineError {
+    EngineError::Connector { connection: connection.doc.name.clone(), error }
+}
+
+/// Forgets the rows of a page that failed: they were handed over, and are not kept.
+fn drop_page(collector: &mut Collector<'_>) {
+    collector.look_up();
+    let dropped = collector.take();
+    let report = &mut *collector.report;
+    count(&mut report.filtered_by, "page failed", dropped.len() as u64);
+    report.filtered += dropped.len() as u64;
+    report.read -= dropped.len() as u64;
+}
+
+/// The shape of a run that was read to its end.
+fn shape_of(report: &PullReport, rows: u64, connection: &Connection) -> RunShape {
+    RunShape {
+        end: RunEnd::Whole,
+        rows,
+        read: report.read,
+        rejected: report.rejected,
+        complete: connection.complete,
+        may_be_empty: connection.doc.may_be_empty,
+    }
+}

@@ -1,0 +1,271 @@
+//! The loop that keeps an exchange going: a closed set of events, worker threads, one run per job at a time.
+//!
+//! What is due follows from state alone ([`intel::schedule`]); a nudge only makes a job due now, and a nudge during a
+//! run means once more afterwards. The loop itself decides nothing else.
+
+use crate::state::{ConnectionState, TargetState};
+use crate::{Engine, EngineError, Mode, PullReport, ShareReport, Silent};
+use intel::schedule::{JobState, due, jitter_of, next_due};
+use intel::{ConnectionId, TargetId, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What can be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Job {
+    /// One run of a source.
+    Pull(ConnectionId),
+    /// One pass over a target.
+    Share(TargetId),
+    /// Note what time has changed.
+    Expire,
+    /// Remove what retention does not keep.
+    Prune,
+}
+
+/// What a job came to.
+#[derive(Debug)]
+pub enum Ended {
+    /// A pull.
+    Pulled(PullReport),
+    /// A pass.
+    Shared(ShareReport),
+    /// So many summaries changed by time.
+    Expired(usize),
+    /// So many indicators removed.
+    Pruned(u64),
+    /// The job could not be run.
+    Failed(Job, String),
+}
+
+enum Event {
+    Nudge(Job),
+    Finished(Job, Box<Ended>),
+    Reconfigured,
+    Shutdown,
+}
+
+/// Longest nap of the loop: how late a change of the clock or the configuration is noticed at most.
+const NAP: Duration = Duration::from_secs(5);
+/// How often time's changes are folded in.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+/// How often retention is applied.
+const PRUNE_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// A running loop. Dropping it does not stop it; [`Runner::stop`] does, and waits for jobs that run.
+pub struct Runner {
+    events: Sender<Event>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Runner {
+    /// Starts the loop with so many workers. `told` hears of every job that ended.
+    pub fn start(engine: Arc<Engine>, workers: usize, told: impl Fn(&Ended) + Send + 'static) -> Runner {
+        let (events, inbox) = channel();
+        let loop_events = events.clone();
+        let handle = std::thread::spawn(move || Loop::new(engine, loop_events, workers).run(&inbox, &told));
+        Runner { events, handle: Some(handle) }
+    }
+
+    /// Makes a job due now.
+    pub fn nudge(&self, job: Job) {
+        // A loop that has stopped needs no nudge.
+        let _ = self.events.send(Event::Nudge(job));
+    }
+
+    /// Says that the configuration has changed: targets are looked at again.
+    pub fn reconfigured(&self) {
+        let _ = self.events.send(Event::Reconfigured);
+    }
+
+    /// Takes no new work and waits until what runs has ended.
+    pub fn stop(mut self) {
+        let _ = self.events.send(Event::Shutdown);
+        if let Some(handle) = self.handle.take() {
+            let _ = handle.join();
+        }
+    }
+}
+
+struct Loop {
+    engine: Arc<Engine>,
+    jobs: BTreeMap<Job, JobState>,
+    work: Sender<Job>,
+    threads: Vec<JoinHandle<()>>,
+    free: usize,
+}
+
+impl Loop {
+    fn new(engine: Arc<Engine>, events: Sender<Event>, workers: usize) -> Loop {
+        let (work, todo) = channel::<Job>();
+        let todo = Arc::new(Mutex::new(todo));
+        let workers = workers.max(1);
+        let threads = (0..workers)
+            .map(|_| {
+                let (engine, todo, events) = (engine.clone(), todo.clone(), events.clone());
+                std::thread::spawn(move || {
+                    loop {
+                        let next = crate::unpoison(todo.lock()).recv();
+                        let Ok(job) = next else { break };
+                        let ended = run_job(&engine, job);
+                        if events.send(Event::Finished(job, Box::new(ended))).is_err() {
+                            break;
+                        }
+                    }
+                })
+            })
+            .collect();
+        Loop { engine, jobs: BTreeMap::new(), work, threads, free: workers }
+    }
+
+    fn run(mut self, inbox: &Receiver<Event>, told: &dyn Fn(&Ended)) {
+        let mut stopping = false;
+        loop {
+            let now = self.engine.world().now();
+            if !stopping {
+                self.refresh(now);
+                self.start_due(now);
+            }
+            if stopping && self.jobs.values().all(|job| !job.running) {
+                break;
+            }
+            let soonest = self.jobs.values().filter_map(|job| next_due(job, now)).min();
+            let nap = soonest.map_or(NAP, |due| due.since(now)).clamp(Duration::from_millis(20), NAP);
+            match inbox.recv_timeout(nap) {
+                Ok(Event::Nudge(job)) => {
+                    if let Some(state) = self.jobs.get_mut(&job) {
+                        state.nudged = true;
+                    }
+                }
+                Ok(Event::Finished(job, ended)) => {
+                    told(&ended);
+                    self.finished(job, &ended);
+                }
+                Ok(Event::Reconfigured) => {
+                    for (job, state) in &mut self.jobs {
+                        state.nudged |= matches!(job, Job::Share(_));
+                    }
+                }
+                Ok(Event::Shutdown) => stopping = true,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        drop(self.work);
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+
+    /// Jobs follow the configuration; what is stored about the last run of each is read once.
+    fn refresh(&mut self, _now: Timestamp) {
+        let config = self.engine.config();
+        let mut wanted: BTreeMap<Job, (Duration, bool)> = BTreeMap::new();
+        wanted.insert(Job::Expire, (EXPIRE_EVERY, false));
+        wanted.insert(Job::Prune, (PRUNE_EVERY, false));
+        for (id, connection) in &config.connections {
+            if connection.open.source().is_some() {
+                wanted.insert(Job::Pull(*id), (connection.interval, !connection.doc.enabled));
+            }
+        }
+        for (id, target) in &config.targets {
+            let off = !target.doc.enabled || config.connections.get(&target.connection).is_none_or(|c| !c.doc.enabled);
+            wanted.insert(Job::Share(*id), (target.interval, off));
+        }
+        self.jobs.retain(|job, state| wanted.contains_key(job) || state.running);
+        for (job, (interval, off)) in wanted {
+            let state = self.jobs.entry(job).or_insert_with(|| remembered(&self.engine, job, interval));
+            state.interval = interval;
+            state.paused = off || (state.paused && !off && denied(&self.engine, job));
+        }
+    }
+
+    fn start_due(&mut self, now: Timestamp) {
+        if self.free == 0 {
+            return;
+        }
+        for job in due(self.jobs.iter().map(|(job, state)| (*job, *state)), now) {
+            if self.free == 0 {
+                break;
+            }
+            if self.work.send(job).is_err() {
+                return;
+            }
+            self.free -= 1;
+            if let Some(state) = self.jobs.get_mut(&job) {
+                state.running = true;
+                state.nudged = false;
+                state.last_start = Some(now);
+                state.retry_at = None;
+            }
+        }
+    }
+
+    fn finished(&mut self, job: Job, ended: &Ended) {
+        self.free += 1;
+        if let Some(state) = self.jobs.get_mut(&job) {
+            let fresh = remembered(&self.engine, job, state.interval);
+            state.running = false;
+            state.retry_at = fresh.retry_at;
+            state.paused = fresh.paused;
+        }
+        // What a pull or time has changed is looked at by every target now: the nudge carries no data.
+        let changed = match ended {
+            Ended::Pulled(report) => report.touched > 0,
+            Ended::Expired(n) => *n > 0,
+            _ => false,
+        };
+        if changed {
+            for (job, state) in &mut self.jobs {
+                state.nudged |= matches!(job, Job::Share(_)) && state.retry_at.is_none();
+            }
+        }
+    }
+}
+
+/// What the store remembers of a job's last run.
+fn remembered(engine: &Engine, job: Job, interval: Duration) -> JobState {
+    let mut state = JobState::new(interval);
+    let (last, not_before, denied, seed) = match job {
+        Job::Pull(id) => {
+            let stored = engine.store().connection_state(id).ok().flatten();
+            let stored = ConnectionState::parse(stored.as_deref());
+            (stored.last_run, stored.not_before, stored.denied, u64::from(id.0))
+        }
+        Job::Share(id) => {
+            let stored = engine.store().target_state(id).ok().flatten();
+            let stored = TargetState::parse(stored.as_deref());
+            (stored.last_run, stored.not_before, stored.denied, u64::from(id.0) << 32)
+        }
+        Job::Expire | Job::Prune => (None, None, false, 0),
+    };
+    state.last_start = last.map(Timestamp::from_micros);
+    state.retry_at = not_before.map(Timestamp::from_micros);
+    state.paused = denied;
+    state.jitter = jitter_of(seed);
+    state
+}
+
+fn denied(engine: &Engine, job: Job) -> bool {
+    remembered(engine, job, Duration::ZERO).paused
+}
+
+fn run_job(engine: &Engine, job: Job) -> Ended {
+    let config = engine.config();
+    let done: Result<Ended, EngineError> = match job {
+        Job::Pull(id) => match config.connections.get(&id) {
+            Some(connection) => engine.pull(&connection.doc.name, &Silent).map(Ended::Pulled),
+            None => Err(EngineError::NotFound(format!("connection #{id} is gone"))),
+        },
+        Job::Share(id) => match config.targets.get(&id) {
+            Some(target) => engine.share(&target.doc.name, Mode::default(), &Silent).map(Ended::Shared),
+            None => Err(EngineError::NotFound(format!("target #{id} is gone"))),
+        },
+        Job::Expire => engine.advance().map(Ended::Expired),
+        Job::Prune => engine.prune().map(Ended::Pruned),
+    };
+    done.unwrap_or_else(|error| Ended::Failed(job, error.to_string()))
+}

@@ -1,0 +1,609 @@
+//! Carrying a plan out: intent first, durable; then the call; then the outcome. What is not known is asked.
+
+use super::{Plan, PlannedStep, view_of};
+use crate::config::{Config, Connection, Target};
+use crate::error::EngineError;
+use crate::ledger::{Entry, Ledger};
+use crate::state::TargetState;
+use crate::{Engine, Known};
+use index::{Index, Selection};
+use intel::delivery::Counts;
+use intel::plan::Planned;
+use intel::sharing::{Line, LineState, Verb};
+use intel::{DAY, IndicatorId, RunId, TargetId, Timestamp};
+use kit::manifest::Delivery;
+use kit::render::{ListFormat, ListStyle};
+use kit::{ConnectorError, Cx, Destination, ItemOutcome, Outgoing, Presence, TargetSpec};
+use std::time::Duration;
+use store::{LineRow, Settle, Store};
+
+/// How long after a refusal an entry is offered again though nothing about it has changed.
+const REFUSED_RETRY: Duration = DAY;
+
+/// Reads a target's ledger from the store.
+pub(crate) fn load_ledger(store: &Store, target: TargetId, index: &Index) -> Result<Ledger, EngineError> {
+    let mut ledger = Ledger::default();
+    store.lines(target, &mut |line| {
+        let id = line.indicator;
+        if !index.exists(id) {
+            return;
+        }
+        ledger.put(Entry {
+            id,
+            line: Line {
+                state: LineState::ALL.get(usize::from(line.state)).copied().unwrap_or(LineState::Unknown),
+                fingerprint: line.fingerprint,
+                next_try: line.next_try,
+                remote_expires: line.remote_expires,
+                remote_from: line.remote_from,
+                attempts: line.attempts,
+            },
+            remote_id: line.remote_id.map(Into::into),
+            entry: line.entry.map(Into::into),
+            words: line.words.map(Into::into),
+            first_intent: line.first_intent,
+        });
+    })?;
+    Ok(ledger)
+}
+
+/// A ledger line as stored.
+fn row_of(entry: &Entry, run: RunId, now: Timestamp) -> LineRow {
+    LineRow {
+        indicator: entry.id,
+        entry: entry.entry.as_deref().map(str::to_owned),
+        state: entry.line.state as u8,
+        fingerprint: entry.line.fingerprint,
+        remote_id: entry.remote_id.as_deref().map(str::to_owned),
+        remote_expires: entry.line.remote_expires,
+        remote_from: entry.line.remote_from,
+        attempts: entry.line.attempts,
+        next_try: entry.line.next_try,
+        words: entry.words.as_deref().map(str::to_owned),
+        run,
+        first_intent: entry.first_intent,
+        updated: now,
+    }
+}
+
+/// The counts of a pass, and what stopped it.
+type Applied = (Counts, Option<ConnectorError>);
+
+/// One pass's fixed surroundings.
+struct Pass<'a> {
+    target: &'a Target,
+    plan: &'a Plan,
+    run: RunId,
+    now: Timestamp,
+}
+
+impl Plan {
+    /// A step as shown to a person.
+    pub(crate) fn show(&self, known: &Known, step: &Planned) -> PlannedStep {
+        let id = IndicatorId(step.entry);
+        PlannedStep {
+            verb: step.step.as_str(),
+            kind: known.index.key_ref(id).0.as_str(),
+            entry: self.entries.text(known, id).to_owned(),
+            reason: step.reason.as_ref().map(ToString::to_string),
+            waits: step.why_held.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+impl Engine {
+    /// Asks the destination about lines whose outcome is not known, and writes down what it says.
+    pub(super) fn look_at_unsettled(
+        &self,
+        config: &Config,
+        target: &Target,
+        run: RunId,
+        now: Timestamp,
+    ) -> Result<(), EngineError> {
+        if !view_of(target).can_look || target.action.delivery == Delivery::Hosted {
+            return Ok(());
+        }
+        let Some(connection) = config.connections.get(&target.connection).filter(|c| c.doc.enabled) else { return Ok(()) };
+        let Some(destination) = connection.open.destination() else { return Ok(()) };
+        let asked: Vec<Entry> = {
+            let known = self.known();
+            let Some(ledger) = known.ledgers.get(&target.id) else { return Ok(()) };
+            let open = [LineState::Pending, LineState::Unknown, LineState::Retracting];
+            ledger.unsettled().filter_map(|id| ledger.get(id)).filter(|e| open.contains(&e.line.state)).collect()
+        };
+        for batch in asked.chunks(target.action.batch) {
+            let questions: Vec<Outgoing> = {
+                let known = self.known();
+                batch.iter().map(|entry| question(&known, entry)).collect()
+            };
+            let answers = self.call(connection, now, |cx| destination.look(spec(target, &self.exchange), &questions, cx))?;
+            if answers.len() != batch.len() {
+                return Err(wrong_length(connection, answers.len(), batch.len()));
+            }
+            let settled: Vec<Entry> = batch
+                .iter()
+                .zip(answers)
+                .map(|(entry, answer)| {
+                    let mut entry = entry.clone();
+                    entry.line.attempts = 0;
+                    match answer {
+                        Presence::Ours { remote_id } => {
+                            entry.line.state = LineState::Present;
+                            entry.remote_id = remote_id.map(Into::into).or(entry.remote_id);
+                        }
+                        Presence::Foreign => entry.line.state = LineState::Foreign,
+                        Presence::Absent => entry.line.state = LineState::Gone,
+                    }
+                    entry
+                })
+                .collect();
+            self.settle(target, run, now, settled, None)?;
+        }
+        Ok(())
+    }
+
+    /// Calls a connector with everything it may use.
+    fn call<T>(
+        &self,
+        connection: &Connection,
+        now: Timestamp,
+        f: impl FnOnce(&Cx<'_>) -> Result<T, ConnectorError>,
+    ) -> Result<T, EngineError> {
+        let failed = |error| EngineError::Connector { connection: connection.doc.name.clone(), error };
+        let http = self.world.http(connection).map_err(failed)?;
+        let cx = Cx { http: &http, files: self.world.files(), now, initial_from: now };
+        f(&cx).map_err(failed)
+    }
+
+    /// Writes lines that say what is meant, before anything is sent.
+    fn intend(&self, target: TargetId, run: RunId, now: Timestamp, entries: &[Entry]) -> Result<(), EngineError> {
+        let rows: Vec<LineRow> = entries.iter().map(|e| row_of(e, run, now)).collect();
+        self.store.intend(target, run, &rows)?;
+        let mut known = self.known_mut();
+        let ledger = known.ledgers.entry(target).or_default();
+        for entry in entries {
+            ledger.put(entry.clone());
+        }
+        Ok(())
+    }
+
+    /// Writes lines that say what came of it; with them, in one transaction, the pointer to a published body.
+    fn settle(
+        &self,
+        target: &Target,
+        run: RunId,
+        now: Timestamp,
+        entries: Vec<Entry>,
+        published: Option<&store::Published>,
+    ) -> Result<(), EngineError> {
+        let rows: Vec<LineRow> = entries.iter().map(|e| row_of(e, run, now)).collect();
+        self.store.settle(&Settle { target: target.id, run, lines: &rows, dropped: &[], published, target_state: None })?;
+        let mut known = self.known_mut();
+        let ledger = known.ledgers.entry(target.id).or_default();
+        for entry in entries {
+            ledger.put(entry);
+        }
+        Ok(())
+    }
+
+    /// Carries out what may happen now.
+    pub(super) fn apply_plan(
+        &self,
+        config: &Config,
+        target: &Target,
+        plan: &Plan,
+        state: &mut TargetState,
+        run: RunId,
+        now: Timestamp,
+    ) -> Result<Applied, EngineError> {
+        let mut counts = plan.counts();
+        let pass = Pass { target, plan, run, now };
+        let steps = &plan.restrained.now;
+        self.drop_lines(&pass, steps)?;
+        let effects: Vec<&Planned> = steps.iter().filter(|s| s.step.is_effect()).collect();
+        let connection = config.connections.get(&target.connection).filter(|c| c.doc.enabled && target.doc.enabled);
+        let Some(connection) = connection else {
+            counts.deferred += effects.len() as u64;
+            return Ok((counts, None));
+        };
+        let error = if effects.is_empty() {
+            None
+        } else {
+            match target.action.delivery {
+                Delivery::Hosted => self.publish_hosted(&pass, &effects, &mut counts)?,
+                Delivery::List => self.publish_list(&pass, connection, &effects, &mut counts)?,
+                Delivery::Items => self.send_items(&pass, connection, &effects, &mut counts)?,
+            }
+        };
+        if plan.restrained.now.iter().any(|s| s.step == Verb::Push) && plan.restrained.held.is_empty() {
+            state.fill_approved = true;
+            let ended = counts.unknown == 0 && counts.deferred == 0;
+            state.filled |= ended;
+        }
+        let count = |verb: Verb| effects.iter().filter(|s| s.step == verb && !s.safety && !s.repeat).count();
+        let adds = if state.filled && counts.push > 0 && !self.was_filled(target)? { 0 } else { count(Verb::Push) };
+        self.store.add_effects(target.id, run, adds, count(Verb::Retract), now)?;
+        Ok((counts, error))
+    }
+
+    /// Whether the target had been filled before this pass.
+    fn was_filled(&self, target: &Target) -> Result<bool, EngineError> {
+        Ok(TargetState::parse(self.store.target_state(target.id)?.as_deref()).filled)
+    }
+
+    fn drop_lines(&self, pass: &Pass<'_>, steps: &[Planned]) -> Result<(), EngineError> {
+        let dropped: Vec<IndicatorId> =
+            steps.iter().filter(|s| s.step == Verb::Drop).map(|s| IndicatorId(s.entry)).collect();
+        if dropped.is_empty() {
+            return Ok(());
+        }
+        self.store.settle(&Settle {
+            target: pass.target.id,
+            run: pass.run,
+            lines: &[],
+            dropped: &dropped,
+            published: None,
+            target_state: None,
+        })?;
+        let mut known = self.known_mut();
+        if let Some(ledger) = known.ledgers.get_mut(&pass.target.id) {
+            for id in dropped {
+                ledger.forget(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// The ledger line a step starts from, with the state that says it was meant.
+    fn intended(&self, known: &Known, pass: &Pass<'_>, step: &Planned) -> Entry {
+        let id = IndicatorId(step.entry);
+        let old = known.ledgers.get(&pass.target.id).and_then(|l| l.get(id));
+        let text = pass.plan.entries.text(known, id);
+        let own_text = (text != known.index.key_ref(id).1).then(|| text.into());
+        let gone = old.as_ref().is_none_or(|e| e.line.state == LineState::Gone);
+        let mut entry = old.unwrap_or_else(|| Entry {
+            id,
+            line: Line::new(LineState::Pending, step.fingerprint),
+            remote_id: None,
+            entry: own_text,
+            words: None,
+            first_intent: pass.now,
+        });
+        entry.line.attempts = entry.line.attempts.saturating_add(1);
+        match step.step {
+            Verb::Retract => entry.line.state = LineState::Retracting,
+            _ => {
+                if gone {
+                    entry.remote_id = None;
+                    entry.line.remote_expires = None;
+                }
+                entry.line.state = LineState::Pending;
+                entry.line.fingerprint = step.fingerprint;
+            }
+        }
+        entry
+    }
+
+    /// What a line becomes by the outcome of its step.
+    fn settled(&self, pass: &Pass<'_>, step: &Planned, mut entry: Entry, outcome: &ItemOutcome, expiry: Option<Timestamp>) -> Entry {
+        let words = |text: &String| Some(text.chars().take(500).collect::<String>().into_boxed_str());
+        match (step.step, outcome) {
+            (Verb::Retract, ItemOutcome::Accepted { .. }) => {
+                entry.line = Line::new(LineState::Gone, 0);
+                entry.words = None;
+            }
+            (Verb::Retract, ItemOutcome::Refused(text)) => {
+                entry.line.state = LineState::Present;
+                entry.words = words(text);
+            }
+            (Verb::Retract, ItemOutcome::Foreign) => entry.line.state = LineState::Foreign,
+            (Verb::Retract, ItemOutcome::Unknown(text)) => {
+                entry.line.state = LineState::Retracting;
+                entry.words = words(text);
+            }
+            (_, ItemOutcome::Accepted { remote_id }) => {
+                entry.line.state = LineState::Present;
+                entry.line.attempts = 0;
+                entry.line.next_try = None;
+                entry.line.remote_expires = expiry;
+                entry.line.remote_from = expiry.map(|_| pass.now);
+                entry.words = None;
+                if let Some(remote_id) = remote_id {
+                    entry.remote_id = Some(remote_id.as_str().into());
+                }
+            }
+            (_, ItemOutcome::Refused(text)) => {
+                entry.line.state = LineState::Refused;
+                entry.line.next_try = Some(pass.now.after(REFUSED_RETRY));
+                entry.words = words(text);
+            }
+            (_, ItemOutcome::Foreign) => entry.line.state = LineState::Foreign,
+            (_, ItemOutcome::Unknown(text)) => {
+                entry.line.state = LineState::Unknown;
+                entry.words = words(text);
+            }
+        }
+        entry
+    }
+
+    /// Sends items in batches; a call that fails leaves its batch unknown and ends the pass.
+    fn send_items(
+        &self,
+        pass: &Pass<'_>,
+        connection: &Connection,
+        effects: &[&Planned],
+        counts: &mut Counts,
+    ) -> Result<Option<ConnectorError>, EngineError> {
+        let Some(destination) = connection.open.destination() else {
+            counts.deferred += effects.len() as u64;
+            return Ok(Some(ConnectorError::Unsupported));
+        };
+        let mut done = 0;
+        let mut start = 0;
+        while start < effects.len() {
+            let retracting = effects[start].step == Verb::Retract;
+            let same = effects[start..].iter().take_while(|s| (s.step == Verb::Retract) == retracting);
+            let batch = &effects[start..start + same.take(pass.target.action.batch).count()];
+            start += batch.len();
+            if self.is_frozen()? {
+                break;
+            }
+            match self.send_batch(pass, connection, destination, batch, retracting, counts)? {
+                None => done += batch.len(),
+                Some(error) => {
+                    counts.deferred += (effects.len() - done - batch.len()) as u64;
+                    return Ok(Some(error));
+                }
+            }
+        }
+        counts.deferred += (effects.len() - done) as u64;
+        Ok(None)
+    }
+
+    fn send_batch(
+        &self,
+        pass: &Pass<'_>,
+        connection: &Connection,
+        destination: &dyn Destination,
+        batch: &[&Planned],
+        retracting: bool,
+        counts: &mut Counts,
+    ) -> Result<Option<ConnectorError>, EngineError> {
+        let (before, entries, items): (Vec<Option<Entry>>, Vec<Entry>, Vec<Outgoing>) = {
+            let known = self.known();
+            let ledger = known.ledgers.get(&pass.target.id);
+            let mut before = Vec::with_capacity(batch.len());
+            let mut entries = Vec::with_capacity(batch.len());
+            let mut items = Vec::with_capacity(batch.len());
+            for step in batch {
+                let id = IndicatorId(step.entry);
+                before.push(ledger.and_then(|l| l.get(id)));
+                let entry = self.intended(&known, pass, step);
+                let mut item = pass.plan.entries.outgoing(&known, id, pass.now);
+                item.remote_id = entry.remote_id.as_deref().map(str::to_owned);
+                items.push(item);
+                entries.push(entry);
+            }
+            (before, entries, items)
+        };
+        self.intend(pass.target.id, pass.run, pass.now, &entries)?;
+        self.world.step("share.intended")?;
+        let spec = spec(pass.target, &self.exchange);
+        let called = self.call(connection, pass.now, |cx| {
+            if retracting { destination.retract(spec, &items, cx) } else { destination.push(spec, &items, cx) }
+        });
+        self.world.step("share.called")?;
+        let (outcomes, error) = match called {
+            Ok(outcomes) if outcomes.len() == batch.len() => (outcomes, None),
+            Ok(outcomes) => {
+                let words = format!("the connector answered {} outcomes for {} items", outcomes.len(), batch.len());
+                (vec![ItemOutcome::Unknown(words.clone()); batch.len()], Some(ConnectorError::Unexpected(words)))
+            }
+            Err(EngineError::Connector { error, .. }) => {
+                if matches!(error, ConnectorError::Denied(_) | ConnectorError::Unsupported) {
+                    // Nothing was done: the lines go back to what they were.
+                    self.restore(pass, batch, before)?;
+                    counts.deferred += batch.len() as u64;
+                    return Ok(Some(error));
+                }
+                (vec![ItemOutcome::Unknown(error.to_string()); batch.len()], Some(error))
+            }
+            Err(error) => return Err(error),
+        };
+        let mut settled = Vec::with_capacity(batch.len());
+        for (((step, entry), outcome), item) in batch.iter().zip(entries).zip(&outcomes).zip(&items) {
+            match outcome {
+                ItemOutcome::Accepted { .. } => counts.accepted += 1,
+                ItemOutcome::Refused(_) | ItemOutcome::Foreign => counts.refused += 1,
+                ItemOutcome::Unknown(_) => counts.unknown += 1,
+            }
+            let expiry = if pass.target.action.holds_expiry { item.expires_at } else { None };
+            settled.push(self.settled(pass, step, entry, outcome, expiry));
+        }
+        self.settle(pass.target, pass.run, pass.now, settled, None)?;
+        self.world.step("share.settled")?;
+        Ok(error)
+    }
+
+    /// Puts lines back to what they were before an intent that came to nothing.
+    fn restore(&self, pass: &Pass<'_>, batch: &[&Planned], before: Vec<Option<Entry>>) -> Result<(), EngineError> {
+        let none: Vec<IndicatorId> = batch
+            .iter()
+            .zip(&before)
+            .filter(|(_, old)| old.is_none())
+            .map(|(step, _)| IndicatorId(step.entry))
+            .collect();
+        let old: Vec<Entry> = before.into_iter().flatten().collect();
+        let rows: Vec<LineRow> = old.iter().map(|e| row_of(e, pass.run, pass.now)).collect();
+        self.store.settle(&Settle {
+            target: pass.target.id,
+            run: pass.run,
+            lines: &rows,
+            dropped: &none,
+            published: None,
+            target_state: None,
+        })?;
+        let mut known = self.known_mut();
+        let ledger = known.ledgers.entry(pass.target.id).or_default();
+        for id in none {
+            ledger.forget(id);
+        }
+        for entry in old {
+            ledger.put(entry);
+        }
+        Ok(())
+    }
+
+    /// What is to be there once these steps are done, in the order of ids.
+    fn contents(&self, known: &Known, pass: &Pass<'_>, effects: &[&Planned]) -> Vec<IndicatorId> {
+        let mut there = Selection::default();
+        if let Some(ledger) = known.ledgers.get(&pass.target.id) {
+            there = ledger.present().clone();
+        }
+        for step in effects {
+            let id = IndicatorId(step.entry);
+            if step.step == Verb::Retract {
+                there.remove(id);
+            } else {
+                there.insert(id);
+            }
+        }
+        there.iter().collect()
+    }
+
+    /// A list we serve: the body is written under a new name, then lines and pointer change in one transaction.
+    fn publish_hosted(
+        &self,
+        pass: &Pass<'_>,
+        effects: &[&Planned],
+        counts: &mut Counts,
+    ) -> Result<Option<ConnectorError>, EngineError> {
+        let style = ListStyle {
+            format: pass.target.text_param("format").and_then(ListFormat::parse).unwrap_or_default(),
+            line_max: pass.target.int_param("line_max").and_then(|max| usize::try_from(max).ok()),
+            ..ListStyle::default()
+        };
+        let (fitting, unfit): (Vec<&Planned>, Vec<&Planned>) = {
+            let known = self.known();
+            effects.iter().copied().partition(|step| {
+                step.step == Verb::Retract || style.fits(pass.plan.entries.text(&known, IndicatorId(step.entry)))
+            })
+        };
+        let format = style.format;
+        let effects = &fitting;
+        let draft = {
+            let known = self.known();
+            let ids = self.contents(&known, pass, effects);
+            let mut items = ids.iter().map(|id| pass.plan.entries.outgoing(&known, *id, pass.now));
+            self.bodies.draft(&pass.target.doc.name, format, pass.now, pass.run, |out| {
+                style.write(&mut items, out)
+            })?
+        };
+        self.world.step("share.drafted")?;
+        let words = "it does not fit a line of this list".to_owned();
+        let mut settled = self.outcomes(pass, effects, &ItemOutcome::Accepted { remote_id: None });
+        settled.extend(self.outcomes(pass, &unfit, &ItemOutcome::Refused(words)));
+        self.settle(pass.target, pass.run, pass.now, settled, Some(&draft.published))?;
+        self.bodies.serve(draft);
+        counts.accepted += effects.len() as u64;
+        counts.refused += unfit.len() as u64;
+        Ok(None)
+    }
+
+    /// The lines of these steps, all with one outcome.
+    fn outcomes(&self, pass: &Pass<'_>, effects: &[&Planned], outcome: &ItemOutcome) -> Vec<Entry> {
+        let known = self.known();
+        effects
+            .iter()
+            .map(|step| self.settled(pass, step, self.intended(&known, pass, step), outcome, None))
+            .collect()
+    }
+
+    /// A list that a connector replaces as a whole.
+    fn publish_list(
+        &self,
+        pass: &Pass<'_>,
+        connection: &Connection,
+        effects: &[&Planned],
+        counts: &mut Counts,
+    ) -> Result<Option<ConnectorError>, EngineError> {
+        let Some(destination) = connection.open.destination() else {
+            counts.deferred += effects.len() as u64;
+            return Ok(Some(ConnectorError::Unsupported));
+        };
+        let (before, entries, items): (Vec<Option<Entry>>, Vec<Entry>, Vec<IndicatorId>) = {
+            let known = self.known();
+            let ledger = known.ledgers.get(&pass.target.id);
+            (
+                effects.iter().map(|s| ledger.and_then(|l| l.get(IndicatorId(s.entry)))).collect(),
+                effects.iter().map(|s| self.intended(&known, pass, s)).collect(),
+                self.contents(&known, pass, effects),
+            )
+        };
+        self.intend(pass.target.id, pass.run, pass.now, &entries)?;
+        self.world.step("share.intended")?;
+        let published = self.call(connection, pass.now, |cx| {
+            let known = self.known();
+            let mut all = items.iter().map(|id| pass.plan.entries.outgoing(&known, *id, pass.now));
+            destination.publish(spec(pass.target, &self.exchange), &mut all, cx)
+        });
+        self.world.step("share.called")?;
+        let (outcome, error) = match published {
+            Ok(()) => (ItemOutcome::Accepted { remote_id: None }, None),
+            Err(EngineError::Connector { error, .. }) => {
+                if matches!(error, ConnectorError::Denied(_) | ConnectorError::Unsupported) {
+                    self.restore(pass, effects, before)?;
+                    counts.deferred += effects.len() as u64;
+                    return Ok(Some(error));
+                }
+                (ItemOutcome::Unknown(error.to_string()), Some(error))
+            }
+            Err(error) => return Err(error),
+        };
+        let settled = effects
+            .iter()
+            .zip(entries)
+            .map(|(step, entry)| self.settled(pass, step, entry, &outcome, None))
+            .collect();
+        match &error {
+            None => counts.accepted += effects.len() as u64,
+            Some(_) => counts.unknown += effects.len() as u64,
+        }
+        self.settle(pass.target, pass.run, pass.now, settled, None)?;
+        self.world.step("share.settled")?;
+        Ok(error)
+    }
+}
+
+/// A target as its destination sees it.
+fn spec<'a>(target: &'a Target, mark: &'a str) -> TargetSpec<'a> {
+    TargetSpec { name: &target.doc.name, action: &target.action.name, params: &target.params, mark }
+}
+
+fn wrong_length(connection: &Connection, got: usize, asked: usize) -> EngineError {
+    EngineError::Connector {
+        connection: connection.doc.name.clone(),
+        error: ConnectorError::Unexpected(format!("the connector answered about {got} entries, {asked} were asked")),
+    }
+}
+
+/// An entry to ask about: what the destination may need to find it.
+fn question(known: &Known, entry: &Entry) -> Outgoing {
+    let key = known.index.key(entry.id);
+    let (reputation, severity, _, _) = known.index.rank_fields(entry.id);
+    Outgoing {
+        entry: entry.entry.as_deref().map_or_else(|| key.value().to_owned(), str::to_owned),
+        key,
+        reputation,
+        severity,
+        confidence: None,
+        tlp: known.index.tlp(entry.id),
+        tags: Vec::new(),
+        sources: Vec::new(),
+        first_seen: None,
+        last_seen: None,
+        expires_at: None,
+        comment: None,
+        remote_id: entry.remote_id.as_deref().map(str::to_owned),
+    }
+}

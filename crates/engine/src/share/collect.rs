@@ -1,0 +1,250 @@
+//! What one target should hold, as sets: the union of its sharings, less what may not go.
+//!
+//! Everything here is evaluated on the whole index at every pass, so that edits, expiry, time-dependent rules and
+//! restarts need nothing special.
+
+use crate::Known;
+use crate::config::{Config, Target};
+use index::{NotShared, Scope, Selection};
+use intel::expr::Expr;
+use intel::rule::Rule;
+use intel::sharing::Why;
+use intel::{IndicatorId, IndicatorKey, IndicatorKind, RuleId, Timestamp, Tlp, VerdictKind};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// Answers that depend on the key alone, kept between passes: which keys a rule's listed values except, and which the
+/// guard stops. Keys never change and ids are never given twice, so only new ids are looked at.
+#[derive(Default)]
+pub(crate) struct KeyCache {
+    values: Mutex<BTreeMap<RuleId, (Arc<Rule>, Scanned)>>,
+    guard: Mutex<(usize, Scanned)>,
+}
+
+#[derive(Default, Clone)]
+struct Scanned {
+    hits: Selection,
+    upto: u32,
+}
+
+impl KeyCache {
+    /// Keys that the values of a rule's exceptions cover.
+    fn excepted_by_value(&self, known: &Known, rule: &Arc<Rule>) -> Selection {
+        let mut cache = crate::unpoison(self.values.lock());
+        let slot = cache.entry(rule.id).or_insert_with(|| (rule.clone(), Scanned::default()));
+        if !Arc::ptr_eq(&slot.0, rule) {
+            *slot = (rule.clone(), Scanned::default());
+        }
+        slot.1.scan(known, |key| rule.exceptions.iter().any(|e| e.values.excepts(key).is_some()));
+        slot.1.hits.clone()
+    }
+
+    /// Keys that the guard stops, whatever the target.
+    pub(crate) fn guarded(&self, known: &Known) -> Selection {
+        let mut slot = crate::unpoison(self.guard.lock());
+        let identity = Arc::as_ptr(&known.guard) as usize;
+        if slot.0 != identity {
+            *slot = (identity, Scanned::default());
+        }
+        slot.1.scan(known, |key| known.guard.stops(key));
+        slot.1.hits.clone()
+    }
+}
+
+impl Scanned {
+    fn scan(&mut self, known: &Known, hit: impl Fn(&IndicatorKey) -> bool) {
+        let end = known.index.id_bound();
+        for at in self.upto..end {
+            let id = IndicatorId(at);
+            if known.index.exists(id) && hit(&known.index.key(id)) {
+                self.hits.insert(id);
+            }
+        }
+        self.upto = end;
+    }
+}
+
+/// The wanted set of a target, and why the rest of what its rules select is not in it.
+pub(crate) struct Collected {
+    /// Wanted, guard and capacity still to come.
+    pub(crate) yes: Selection,
+    /// Only muted rules, paused sharings or muted indicators speak for it.
+    pub(crate) held: Selection,
+    /// What the guard stops, exceptions for this target taken into account.
+    pub(crate) guarded: Selection,
+    /// Everything some sharing's source and rule select.
+    pub(crate) considered: Selection,
+    /// Kept out by an exception.
+    pub(crate) excepted: Selection,
+    /// Of a kind the action does not take.
+    pub(crate) wrong_kind: Selection,
+    /// Networks wider than the target sends.
+    pub(crate) too_broad: Selection,
+    /// Passes some sharing's ceiling.
+    pub(crate) tlp_ok: Selection,
+    /// The highest ceiling of the sharings.
+    pub(crate) ceiling: Tlp,
+}
+
+/// Evaluates the sharings of a target over everything known.
+pub(crate) fn collect(known: &Known, config: &Config, target: &Target, cache: &KeyCache, now: Timestamp) -> Collected {
+    let index = &known.index;
+    let kinds = index.of_kinds(if target.action.kinds.is_empty() { IndicatorKind::ALL } else { &target.action.kinds });
+    let mut yes = Selection::default();
+    let mut held = Selection::default();
+    let mut considered = Selection::default();
+    let mut excepted = Selection::default();
+    let mut tlp_ok = Selection::default();
+    let mut ceiling = Tlp::Clear;
+    let mut rules: BTreeMap<RuleId, (Arc<Rule>, Selection)> = BTreeMap::new();
+    for sharing in &target.sharings {
+        let rule = &sharing.rule;
+        let selected = &rules
+            .entry(rule.id)
+            .or_insert_with(|| (rule.clone(), index.select(&rule.when, Scope::Active, now, &NotShared)))
+            .1;
+        let mut hit = match sharing.source {
+            None => index.active(),
+            Some(source) => index.active_from(source),
+        };
+        hit.and(selected);
+        considered.or(&hit);
+        hit.and(&index.tlp_at_most(sharing.max_tlp));
+        ceiling = ceiling.max(sharing.max_tlp);
+        tlp_ok.or(&hit);
+        let source_off = sharing.source.and_then(|s| config.connections.get(&s)).is_some_and(|c| !c.doc.enabled && !c.doc.keep_records);
+        if rule.muted || sharing.doc.paused || source_off {
+            held.or(&hit);
+        } else {
+            yes.or(&hit);
+        }
+    }
+    for (rule, _) in rules.values() {
+        for exception in &rule.exceptions {
+            let clauses = exception.when.iter().cloned().chain(tag_clause(&exception.tags));
+            for clause in clauses {
+                excepted.or(&index.select(&clause, Scope::All, now, &NotShared));
+            }
+        }
+        if rule.exceptions.iter().any(|e| !e.values.is_empty()) {
+            excepted.or(&cache.excepted_by_value(known, rule));
+        }
+    }
+    let mut wrong_kind = considered.clone();
+    wrong_kind.and_not(&kinds);
+    let mut too_broad = Selection::default();
+    let widest = (
+        target.int_param("max_prefix_v4").unwrap_or(16) as u8,
+        target.int_param("max_prefix_v6").unwrap_or(32) as u8,
+    );
+    for id in index.of_kinds(&[IndicatorKind::Ipv4Net, IndicatorKind::Ipv6Net]).iter() {
+        let broad = intel::key::key_net(&index.key(id)).is_some_and(|net| match net {
+            intel::IpNet::V4(net) => net.prefix_len() < widest.0,
+            intel::IpNet::V6(net) => net.prefix_len() < widest.1,
+        });
+        if broad {
+            too_broad.insert(id);
+        }
+    }
+    let mut guarded = cache.guarded(known);
+    for exception in &config.file.guard_exception {
+        let stands = exception.target == target.doc.name
+            && Timestamp::parse(&exception.until).is_some_and(|until| now < until);
+        if stands
+            && let Ok(key) = IndicatorKey::parse(None, &exception.value)
+            && let Some(id) = index.id(&key)
+        {
+            guarded.remove(id);
+        }
+    }
+    let muted = index.muted();
+    let mut muted_now = yes.clone();
+    muted_now.and(&muted);
+    yes.and_not(&muted);
+    held.or(&muted_now);
+    held.and_not(&yes);
+    for set in [&mut yes, &mut held] {
+        set.and(&kinds);
+        set.and_not(&excepted);
+        set.and_not(&too_broad);
+    }
+    Collected { yes, held, guarded, considered, excepted, wrong_kind, too_broad, tlp_ok, ceiling }
+}
+
+/// `tag in (…)` for an exception's tags.
+fn tag_clause(tags: &std::collections::BTreeSet<String>) -> Option<Expr> {
+    use intel::expr::{NamesField, Test, Texts};
+    let names = || tags.iter().map(|tag| tag.as_str().into()).collect();
+    (!tags.is_empty()).then(|| Expr::Test(Test::Names { field: NamesField::Tag, texts: Texts::any_of(names()), negated: false }))
+}
+
+impl Collected {
+    /// Why an indicator is not wanted here, in the order a person would ask.
+    pub(crate) fn why_not(&self, known: &Known, target: &Target, id: IndicatorId, now: Timestamp) -> Why {
+        let index = &known.index;
+        let analyst = index.analyst(id).and_then(|a| a.verdict_at(now));
+        if let Some(verdict @ (VerdictKind::FalsePositive | VerdictKind::Safe)) = analyst {
+            return Why::Verdict(verdict);
+        }
+        if self.guarded.contains(id)
+            && let Some(hit) = known.guard.look_up(&index.key(id))
+        {
+            return Why::Guarded(Arc::new(hit));
+        }
+        if self.excepted.contains(id) {
+            return Why::Excepted(self.exception_name(known, target, id, now).into());
+        }
+        if !index.active().contains(id) {
+            return Why::Inactive;
+        }
+        if !self.considered.contains(id) {
+            return Why::NotSelected;
+        }
+        if self.wrong_kind.contains(id) {
+            return Why::KindNotAccepted;
+        }
+        if self.too_broad.contains(id) {
+            return Why::TooBroad;
+        }
+        if !self.tlp_ok.contains(id) {
+            return Why::Tlp { has: index.tlp(id), ceiling: self.ceiling };
+        }
+        if self.held.contains(id) {
+            return self.muted_name(known, target, id);
+        }
+        Why::NotSelected
+    }
+
+    fn exception_name(&self, known: &Known, target: &Target, id: IndicatorId, now: Timestamp) -> String {
+        let key = known.index.key(id);
+        for sharing in &target.sharings {
+            for exception in &sharing.rule.exceptions {
+                let by_value = exception.values.excepts(&key).is_some();
+                let by_clause = exception
+                    .when
+                    .iter()
+                    .cloned()
+                    .chain(tag_clause(&exception.tags))
+                    .any(|clause| known.index.matches(&clause, id, now));
+                if by_value || by_clause {
+                    return format!("rule \"{}\", exception \"{}\"", sharing.rule.name, exception.name);
+                }
+            }
+        }
+        "an exception".to_owned()
+    }
+
+    pub(crate) fn muted_name(&self, known: &Known, target: &Target, id: IndicatorId) -> Why {
+        if known.index.muted().contains(id) {
+            return Why::Muted("the indicator".into());
+        }
+        let rule = target.sharings.iter().find(|s| s.rule.muted);
+        let paused = target.sharings.iter().find(|s| s.doc.paused);
+        let what = match (rule, paused) {
+            (Some(sharing), _) => format!("rule \"{}\"", sharing.rule.name),
+            (None, Some(sharing)) => format!("sharing {}", sharing.doc.name()),
+            (None, None) => "its source".to_owned(),
+        };
+        Why::Muted(what.into())
+    }
+}

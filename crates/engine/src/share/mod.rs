@@ -1,0 +1,462 @@
+//! One pass over one target: what it should hold is compared with what the ledger says it holds.
+//!
+//! `collect` finds the wanted set, `decide` answers each entry, `restrain` says what may happen now; this module asks
+//! them, writes intent before the first byte leaves and the outcome after, and reports counts that balance. A dry run
+//! is the same pass, stopped before the first effect.
+
+mod apply;
+mod collect;
+mod entries;
+mod held;
+
+pub use held::HeldPlan;
+pub(crate) use apply::load_ledger;
+pub(crate) use collect::{Collected, KeyCache, collect};
+
+use crate::config::{Config, Target};
+use crate::error::EngineError;
+use crate::state::TargetState;
+use crate::world::Progress;
+use crate::{Engine, Known, unpoison};
+use entries::Entries;
+use index::Selection;
+use intel::delivery::{Counts, ShareStatus};
+use intel::plan::{Brakes, Budget, Candidate, FirstFill, Planned, Restrained, restrain, room};
+use intel::schedule::backoff;
+use intel::sharing::{LineState, Rank, TargetView, Verb, Wanted, Why};
+use intel::{DAY, IndicatorId, RunId, Timestamp};
+use kit::ConnectorError;
+use kit::manifest::{Delivery, Pool};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How a pass is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Mode {
+    /// Stop before the first effect: every planned step is deferred.
+    pub dry_run: bool,
+    /// Approve the plan that this very pass computes.
+    pub approve: bool,
+}
+
+/// One step of a plan, as shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedStep {
+    /// `push`, `update`, `retract`, `settle`, `drop`.
+    pub verb: &'static str,
+    /// What kind of indicator.
+    pub kind: &'static str,
+    /// The entry as the destination stores it.
+    pub entry: String,
+    /// Why it is not wanted any more, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why it waits, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
+}
+
+/// What one pass of a target did, or would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct ShareReport {
+    /// Which target.
+    pub target: String,
+    /// Which run; 0 for a dry run.
+    pub run: u64,
+    /// `success`, `partial`, `held`, `dry_run`, `frozen` or `failed`.
+    pub status: String,
+    /// Entries to add.
+    pub push: u64,
+    /// Entries to change.
+    pub update: u64,
+    /// Entries to take back.
+    pub retract: u64,
+    /// Entries that are as they should be.
+    pub leave: u64,
+    /// Entries that a rule selects and that do not go, each with a reason.
+    pub skip: u64,
+    /// Steps the destination took.
+    pub accepted: u64,
+    /// Steps it would not take.
+    pub refused: u64,
+    /// Steps whose outcome is not known yet.
+    pub unknown: u64,
+    /// Steps that wait.
+    pub deferred: u64,
+    /// Skipped entries by reason.
+    pub skipped_by: BTreeMap<String, u64>,
+    /// What holds steps back, in sentences.
+    pub holds: Vec<String>,
+    /// The held plan that waits for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<u64>,
+    /// Lines present afterwards.
+    pub present: u64,
+    /// Why the pass failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The steps, where they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<PlannedStep>,
+}
+
+/// Most steps listed in a dry run's report.
+const STEPS_SHOWN: usize = 10_000;
+
+/// A pass, decided and restrained.
+pub(crate) struct Plan {
+    pub(crate) restrained: Restrained,
+    pub(crate) entries: Entries,
+    /// Entries left as they are that were not even candidates.
+    pub(crate) left: u64,
+    /// Skipped by reason, candidates included.
+    pub(crate) skipped: BTreeMap<&'static str, u64>,
+    /// Revision of the index the plan was made on.
+    pub(crate) revision: u64,
+    pub(crate) shape: u64,
+}
+
+impl Plan {
+    fn counts(&self) -> Counts {
+        let mut counts = self.restrained.counts();
+        counts.leave += self.left;
+        counts.skip = self.skipped.values().sum();
+        counts
+    }
+}
+
+impl Engine {
+    /// Runs one pass over one target, now.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], a failing store, or a stopped simulation. A failing destination is no error: it is a
+    /// report with status `failed` or `partial`.
+    pub fn share(&self, name: &str, mode: Mode, progress: &dyn Progress) -> Result<ShareReport, EngineError> {
+        let config = self.config();
+        let target = config.target(name).ok_or_else(|| self.no_target(name))?;
+        let _one_pass = self.pass_lock(&config, target);
+        let _guard = unpoison(_one_pass.lock());
+        self.advance()?;
+        let now = self.world.now();
+        let mut state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
+        if mode.dry_run {
+            let plan = self.plan(&config, target, &state, Mode::default(), now)?;
+            return Ok(self.dry_report(target, &plan));
+        }
+        let run = self.store.run_start("share", name, now)?;
+        let mut trouble = None;
+        if !self.is_frozen()? {
+            match self.look_at_unsettled(&config, target, run, now) {
+                Ok(()) => {}
+                Err(EngineError::Connector { error, .. }) => trouble = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        progress.phase("planning");
+        let plan = self.plan(&config, target, &state, mode, now)?;
+        let (mut counts, error) = if trouble.is_some() {
+            let mut counts = plan.counts();
+            counts.deferred = counts.planned();
+            (counts, trouble)
+        } else {
+            self.apply_plan(&config, target, &plan, &mut state, run, now)?
+        };
+        counts.leave += 0;
+        let held = !plan.restrained.held.is_empty();
+        let frozen = plan.restrained.holds.iter().any(|h| h.as_str() == "frozen");
+        let status = match &error {
+            _ if frozen => ShareStatus::Frozen,
+            Some(_) => ShareStatus::Failed,
+            None if held => ShareStatus::Held,
+            None => counts.status(),
+        };
+        let plan_id = self.keep_held(target, &plan, run, now)?;
+        state.last_run = Some(now.micros());
+        state.last_status = Some(status.as_str().to_owned());
+        match &error {
+            None => {
+                state.failures = 0;
+                state.not_before = None;
+                state.denied = false;
+                if status == ShareStatus::Success {
+                    state.compared = plan.revision;
+                    state.shape = plan.shape;
+                }
+            }
+            Some(error) => {
+                state.failures += 1;
+                state.denied = matches!(error, ConnectorError::Denied(_));
+                let wait = match error {
+                    ConnectorError::Later { wait, .. } => *wait,
+                    _ => None,
+                };
+                state.not_before = Some(now.after(backoff(state.failures, wait, intel::schedule::jitter_of(self.world.random()))).micros());
+            }
+        }
+        self.store.set_target_state(target.id, &state.to_text())?;
+        let mut report = self.report(target, &plan, counts, status, run);
+        report.plan = plan_id;
+        report.error = error.map(|e| e.to_string());
+        debug_assert!(counts.balances(), "{report:?}");
+        self.finish_run(run, &report.status, &report)?;
+        Ok(report)
+    }
+
+    fn report(&self, target: &Target, plan: &Plan, counts: Counts, status: ShareStatus, run: RunId) -> ShareReport {
+        let present = self.known().ledgers.get(&target.id).map_or(0, |l| l.present().count() as u64);
+        ShareReport {
+            target: target.doc.name.clone(),
+            run: run.0,
+            status: status.as_str().to_owned(),
+            push: counts.push,
+            update: counts.update,
+            retract: counts.retract,
+            leave: counts.leave,
+            skip: counts.skip,
+            accepted: counts.accepted,
+            refused: counts.refused,
+            unknown: counts.unknown,
+            deferred: counts.deferred,
+            skipped_by: plan.skipped.iter().map(|(k, n)| ((*k).to_owned(), *n)).collect(),
+            holds: plan.restrained.holds.iter().map(ToString::to_string).collect(),
+            plan: None,
+            present,
+            error: None,
+            steps: Vec::new(),
+        }
+    }
+
+    fn dry_report(&self, target: &Target, plan: &Plan) -> ShareReport {
+        let mut counts = plan.counts();
+        counts.deferred = counts.planned();
+        let mut report = self.report(target, plan, counts, ShareStatus::DryRun, RunId(0));
+        let known = self.known();
+        let steps = plan.restrained.now.iter().chain(&plan.restrained.held);
+        report.steps = steps.take(STEPS_SHOWN).map(|step| plan.show(&known, step)).collect();
+        report
+    }
+
+    /// Passes of one pool never overlap.
+    fn pass_lock(&self, config: &Config, target: &Target) -> Arc<std::sync::Mutex<()>> {
+        let account = config.connections.get(&target.connection).map_or("", |c| c.account());
+        let pool = match target.action.delivery {
+            Delivery::Hosted => format!("target {}", target.doc.name),
+            _ => format!("account {account}"),
+        };
+        unpoison(self.passes.lock()).entry(pool).or_default().clone()
+    }
+
+    /// Whether effects are stopped.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub fn is_frozen(&self) -> Result<bool, EngineError> {
+        Ok(self.store.setting("frozen")?.is_some_and(|v| v == "true"))
+    }
+
+    /// Computes a pass without doing anything.
+    pub(crate) fn plan(
+        &self,
+        config: &Config,
+        target: &Target,
+        state: &TargetState,
+        mode: Mode,
+        now: Timestamp,
+    ) -> Result<Plan, EngineError> {
+        let brakes = self.brakes(config, target, state, now)?;
+        let known = self.known();
+        let collected = collect(&known, config, target, &self.key_cache, now);
+        let view = view_of(target);
+        let empty = crate::ledger::Ledger::default();
+        let ledger = known.ledgers.get(&target.id).unwrap_or(&empty);
+        let entries = Entries::of(&known, target, ledger, &collected, now);
+        let revision = known.index.max_revision();
+        let brakes = Brakes { approved: self.approved(target, &entries, &known, now)?, ..brakes };
+
+        // What must be asked about: everything that is not simply present and wanted, and of that what has changed
+        // since it was last compared. With a limit that binds, everything that is ranked.
+        let mut wanted = collected.yes.clone();
+        wanted.and_not(&collected.guarded);
+        let mut live = ledger.live().clone();
+        let binding = brakes.capacity.is_some_and(|room| wanted.count() + live.count() > room) || brakes.bytes.is_some();
+        let mut ask = if binding || entries.shape != state.shape || entries.merged() {
+            wanted.clone()
+        } else {
+            let mut ask = wanted.clone();
+            ask.and_not(ledger.present());
+            for (_, id) in known.index.changed_since(state.compared) {
+                if wanted.contains(id) {
+                    ask.insert(id);
+                }
+            }
+            for id in ledger.expiring() {
+                ask.insert(id);
+            }
+            ask
+        };
+        let mut gone = live.clone();
+        gone.and_not(&wanted);
+        ask.or(&gone);
+        for id in ledger.unsettled() {
+            ask.insert(id);
+        }
+        let asked_all = live.count();
+        live.and(&ask);
+        let left = (asked_all - live.count()) as u64;
+
+        let candidates = entries.representatives(&ask).map(|id| {
+            let wanted = entries.wanted(&known, &collected, target, id, now);
+            let line = ledger.get(id).map(|entry| entry.line);
+            let (fingerprint, bytes, desired_expiry) = match &wanted {
+                Wanted::Yes(_) => entries.rendered(&known, id, now),
+                _ => (0, entries.text(&known, id).len() as u32 + 1, None),
+            };
+            Candidate { entry: id.0, wanted, line, fingerprint, desired_expiry, guarded: None, bytes }
+        });
+        let mut restrained = restrain(candidates, &view, &brakes, now);
+        if mode.approve {
+            approve_all(&mut restrained);
+        }
+        let skipped = skipped_by(&collected, &entries, ledger, &restrained);
+        let shape = entries.shape;
+        Ok(Plan { restrained, entries, left, skipped, revision, shape })
+    }
+
+    fn brakes(&self, config: &Config, target: &Target, state: &TargetState, now: Timestamp) -> Result<Brakes, EngineError> {
+        let known = self.known();
+        let ledger = known.ledgers.get(&target.id);
+        let used = self.store.effects_since(target.id, now.before(DAY))?;
+        let limit = match (target.int_param("capacity"), target.action.capacity) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let capacity = limit.map(|limit| {
+            let foreign = ledger.map_or(0, |l| l.count(LineState::Foreign) + l.count(LineState::Released));
+            let others = self.others_in_pool(&known, config, target);
+            room(usize::try_from(limit).unwrap_or(usize::MAX), foreign, others)
+        });
+        Ok(Brakes {
+            budget: Budget { used_adds_24h: used.adds as usize, used_removals_24h: used.removals as usize, ..Budget::default() },
+            present: ledger.map_or(0, |l| l.present().count()),
+            capacity,
+            bytes: target.int_param("max_bytes").or(target.action.max_bytes),
+            allow_empty: target.bool_param("allow_empty"),
+            first_fill: if target.first_fill_approve { FirstFill::Approve } else { FirstFill::Allow },
+            filled: state.filled,
+            fill_approved: state.fill_approved,
+            frozen: self.is_frozen()?,
+            replace_style: false,
+            approved: None,
+        })
+    }
+
+    /// Lines of other targets that share this target's capacity.
+    fn others_in_pool(&self, known: &Known, config: &Config, target: &Target) -> usize {
+        let account = |t: &Target| config.connections.get(&t.connection).map(|c| c.account().to_owned());
+        let shares = |other: &Target| match target.action.pool {
+            Pool::List => false,
+            Pool::Connection => other.connection == target.connection,
+            Pool::Tenant => account(other) == account(target),
+        };
+        config
+            .targets
+            .values()
+            .filter(|other| other.id != target.id && shares(other))
+            .filter_map(|other| known.ledgers.get(&other.id))
+            .map(|ledger| {
+                let states = [LineState::Present, LineState::Pending, LineState::Unknown, LineState::Retracting];
+                states.iter().map(|state| ledger.count(*state)).sum::<usize>()
+            })
+            .sum()
+    }
+}
+
+/// What `decide` needs of a target.
+pub(crate) fn view_of(target: &Target) -> TargetView {
+    TargetView {
+        can_retract: target.action.can_retract,
+        can_look: target.action.can_look,
+        retract: target.retract,
+        expiry_supported: target.action.holds_expiry,
+    }
+}
+
+/// The person who asked for this pass approves what it holds: exactly these steps, now. A freeze stays a freeze.
+fn approve_all(restrained: &mut Restrained) {
+    if restrained.holds.iter().any(|hold| hold.as_str() == "frozen") {
+        return;
+    }
+    restrained.now.extend(restrained.held.drain(..).map(|step| Planned { why_held: None, ..step }));
+    restrained.holds.clear();
+    // At the limit, room is made before it is used.
+    restrained.now.sort_by_key(|step| match step.step {
+        Verb::Settle => 0,
+        Verb::Drop => 1,
+        Verb::Retract => 2,
+        Verb::Update => 3,
+        Verb::Push => 4,
+    });
+}
+
+/// Everything a rule of this target selects that does not go, by reason.
+fn skipped_by(
+    collected: &Collected,
+    entries: &Entries,
+    ledger: &crate::ledger::Ledger,
+    restrained: &Restrained,
+) -> BTreeMap<&'static str, u64> {
+    let mut by: BTreeMap<&'static str, u64> = BTreeMap::new();
+    // Candidates are told by `restrain`; the rest of what was selected is told by the sets, first reason first.
+    let mut rest = collected.considered.clone();
+    let mut going = collected.yes.clone();
+    going.and_not(&collected.guarded);
+    rest.and_not(&going);
+    rest.and_not(ledger.live());
+    let mut take = |name: &'static str, set: &Selection| {
+        let mut hit = rest.clone();
+        hit.and(set);
+        rest.and_not(&hit);
+        let n = hit.count() as u64;
+        if n > 0 {
+            *by.entry(name).or_default() += n;
+        }
+    };
+    take("excepted", &collected.excepted);
+    take("kind_not_accepted", &collected.wrong_kind);
+    take("too_broad", &collected.too_broad);
+    let mut guarded = collected.guarded.clone();
+    guarded.and(&collected.yes);
+    take("guarded", &guarded);
+    take("muted", &collected.held);
+    let mut marked = collected.considered.clone();
+    marked.and_not(&collected.tlp_ok);
+    take("tlp", &marked);
+    for (entry, why) in &restrained.skipped {
+        let counted = !ledger.live().contains(IndicatorId(*entry)) && !going.contains(IndicatorId(*entry)) && !entries.merged();
+        if !counted {
+            *by.entry(why.as_str()).or_default() += 1;
+        }
+    }
+    by
+}
+
+/// The rank of an indicator among those that want a place.
+pub(crate) fn rank_of(known: &Known, id: IndicatorId) -> Rank {
+    let (reputation, severity, n_sources, freshness) = known.index.rank_fields(id);
+    Rank { reputation, severity, n_sources, freshness, tie: u64::from(id.0) }
+}
+
+/// The `Wanted` of one indicator, by the sets of a pass.
+pub(crate) fn wanted_of(known: &Known, collected: &Collected, target: &Target, id: IndicatorId, now: Timestamp) -> Wanted {
+    if collected.yes.contains(id) && !collected.guarded.contains(id) {
+        Wanted::Yes(rank_of(known, id))
+    } else if collected.held.contains(id) && !collected.guarded.contains(id) {
+        Wanted::Held(collected.muted_name(known, target, id))
+    } else {
+        match collected.why_not(known, target, id, now) {
+            Why::Muted(_) => Wanted::No(Why::NotSelected),
+            why => Wanted::No(why),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What the engine is given of the world: the time, chance, calls out, files. Everything replays from a seed.
+
+use crate::config::Connection;
+use intel::Timestamp;
+use kit::ConnectorError;
+use kit::files::Files;
+use kit::http::Http;
+
+/// The outside as the engine sees it.
+pub trait World: Send + Sync {
+    /// What time it is.
+    fn now(&self) -> Timestamp;
+    /// A random number, for jitter.
+    fn random(&self) -> u64;
+    /// The HTTP client of a connection: its proxy, authorities and allowed networks applied.
+    ///
+    /// # Errors
+    /// [`ConnectorError::Denied`] where the connection's settings cannot be used.
+    fn http(&self, connection: &Connection) -> Result<Http, ConnectorError>;
+    /// Local files below the directories the operator allowed.
+    fn files(&self) -> &Files;
+    /// A named point between two steps of a job. A simulation may stop the process here; the real world never does.
+    ///
+    /// # Errors
+    /// The name of the point, if the process stops here.
+    fn step(&self, point: &'static str) -> Result<(), Stopped> {
+        let _ = point;
+        Ok(())
+    }
+}
+
+/// The process stopped at a named point (in a simulation).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped(pub &'static str);
+
+/// Told how far a long job is.
+pub trait Progress: Sync {
+    /// Rows read so far by a pull.
+    fn rows(&self, connection: &str, read: u64);
+    /// A phase has begun.
+    fn phase(&self, what: &str);
+}
+
+/// Tells nobody.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn rows(&self, _: &str, _: u64) {}
+    fn phase(&self, _: &str) {}
+}

@@ -1,0 +1,25 @@
+//! What went wrong, said as what to do next.
+
+use std::time::Duration;
+
+/// The caller's choices after a failed call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectorError {
+    /// Stop: a person must act (credentials, rights, a path that is not allowed).
+    #[error("denied: {0}")]
+    Denied(String),
+    /// Try again later; `wait` is what the other side asked for.
+    #[error("try again later: {why}")]
+    Later {
+        /// At least this long.
+        wait: Option<Duration>,
+        /// What was said.
+        why: String,
+    },
+    /// They answered something we do not understand: nothing of it is used.
+    #[error("unexpected answer: {0}")]
+    Unexpected(String),
+    /// The connector cannot do this.
+    #[error("not supported by this connector")]
+    Unsupported,
+}

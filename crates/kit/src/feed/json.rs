@@ -1,0 +1,540 @@
+//! JSON documents and JSON lines, one row in memory at a time.
+//!
+//! The document is scanned once, byte by byte: the scanner follows the path to where rows are, skips everything else
+//! without building it, and hands each row over as a slice to be parsed. Depth, the length of strings and of rows are
+//! bounded, and a name that stands twice in one object is refused, because no two readers agree on what that means.
+
+use super::lines::{self, Line};
+use super::map::{Cell, Cells, Mapping, Named, indicator, named};
+use super::{FeedSpec, Sink, io_error};
+use crate::error::ConnectorError;
+use intel::IndicatorKind;
+use memchr::memchr2;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::fmt;
+use std::io::BufRead;
+
+/// The deepest nesting that is read.
+const DEPTH: usize = 64;
+/// The longest string, in bytes as written.
+const STRING_BYTES: usize = 1 << 20;
+/// The longest row, in bytes.
+const ROW_BYTES: usize = 4 << 20;
+
+/// One step of the way to the rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The member of this name.
+    Name(String),
+    /// Every member, or every element.
+    Any,
+}
+
+/// Reads `data.items`, `$.data[*]`, `*`, `rows.*.list`.
+pub(super) fn path(text: &str) -> Result<Vec<Step>, String> {
+    let text = text.trim();
+    let mut steps = Vec::new();
+    for part in text.strip_prefix('$').unwrap_or(text).split('.') {
+        let name = part.trim_end_matches("[*]").trim_end_matches("[]");
+        if name.contains(['[', ']']) {
+            return Err(format!("path: `{part}` is not understood; write names, * and [*], as in `data.items`"));
+        }
+        match name {
+            "" => {}
+            "*" => steps.push(Step::Any),
+            name => steps.push(Step::Name(name.to_owned())),
+        }
+        // A list on the way, or at the end, is walked anyway: its stars say nothing new.
+    }
+    Ok(steps)
+}
+
+/// A whole document.
+pub(super) fn read(spec: &FeedSpec, body: &mut dyn BufRead, sink: &mut Sink<'_>) -> Result<(), ConnectorError> {
+    let mut scan = Scan { body, buffer: Vec::new(), at: 0, before: 0, kept: None };
+    if scan.after_blanks()?.is_none() {
+        return Err(unexpected("an empty body where JSON was expected"));
+    }
+    let mut reached = false;
+    let way = if spec.path.is_empty() { Way::Lists } else { Way::Steps(&spec.path) };
+    scan.walk(way, 0, &mut reached, &mut |bytes| row(bytes, spec, sink))?;
+    if let Some(byte) = scan.after_blanks()? {
+        let hint = if byte == b'{' { "; is the format ndjson?" } else { "" };
+        return Err(scan.broken(&format!("more than one JSON value{hint}")));
+    }
+    if !reached {
+        return Err(unexpected(if spec.path.is_empty() {
+            "no list in the JSON document"
+        } else {
+            "the JSON document has nothing at the path of the settings"
+        }));
+    }
+    Ok(())
+}
+
+/// One document a line.
+pub(super) fn read_lines(spec: &FeedSpec, body: &mut dyn BufRead, sink: &mut Sink<'_>) -> Result<(), ConnectorError> {
+    lines::each_line(body, &mut |line| {
+        match line {
+            Line::TooLong(start) => sink.reject("line too long", &String::from_utf8_lossy(start)),
+            Line::Whole(line) => {
+                let line = line.trim_ascii();
+                if !line.is_empty() && !spec.is_comment(line) {
+                    row(line, spec, sink);
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+fn unexpected(what: &str) -> ConnectorError {
+    ConnectorError::Unexpected(what.into())
+}
+
+/// Where rows are.
+#[derive(Clone, Copy)]
+enum Way<'p> {
+    /// Nothing was said: the document is a list, or an object with lists in it.
+    Lists,
+    /// Along these steps.
+    Steps(&'p [Step]),
+}
+
+/// Goes through a document once.
+struct Scan<'r> {
+    body: &'r mut dyn BufRead,
+    buffer: Vec<u8>,
+    at: usize,
+    /// Bytes before the buffer, to say where something is wrong.
+    before: u64,
+    /// The row being kept, and from where in the buffer it goes on.
+    kept: Option<(Vec<u8>, usize)>,
+}
+
+impl Scan<'_> {
+    fn peek(&mut self) -> Result<Option<u8>, ConnectorError> {
+        while self.at == self.buffer.len() {
+            if let Some((row, from)) = &mut self.kept {
+                row.extend_from_slice(&self.buffer[*from..]);
+                *from = 0;
+                if row.len() > ROW_BYTES {
+                    return Err(unexpected("a single JSON row of more than 4 MiB"));
+                }
+            }
+            self.before += self.buffer.len() as u64;
+            self.buffer.clear();
+            self.at = 0;
+            let chunk = self.body.fill_buf().map_err(io_error)?;
+            if chunk.is_empty() {
+                return Ok(None);
+            }
+            self.buffer.extend_from_slice(chunk);
+            let length = chunk.len();
+            self.body.consume(length);
+        }
+        Ok(Some(self.buffer[self.at]))
+    }
+
+    fn after_blanks(&mut self) -> Result<Option<u8>, ConnectorError> {
+        while let Some(byte) = self.peek()? {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return Ok(Some(byte));
+            }
+            self.at += 1;
+        }
+        Ok(None)
+    }
+
+    /// The next byte that is not blank; the document must not end here.
+    fn token(&mut self) -> Result<u8, ConnectorError> {
+        self.after_blanks()?.ok_or_else(|| unexpected("the JSON document is cut off"))
+    }
+
+    fn broken(&self, what: &str) -> ConnectorError {
+        unexpected(&format!("{what}, at byte {}", self.before + self.at as u64))
+    }
+
+    /// Goes to where rows are and hands each over.
+    fn walk(
+        &mut self,
+        way: Way<'_>,
+        depth: usize,
+        reached: &mut bool,
+        row: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), ConnectorError> {
+        if depth > DEPTH {
+            return Err(self.broken("JSON nested more than 64 deep"));
+        }
+        let first = self.token()?;
+        match (way, first) {
+            (Way::Steps([]), b'[') | (Way::Lists, b'[') => {
+                *reached = true;
+                self.elements(&mut |scan| {
+                    let bytes = scan.keep()?;
+                    row(&bytes);
+                    scan.kept = None;
+                    Ok(())
+                })
+            }
+            (Way::Steps([]), b'n') => {
+                *reached = true;
+                self.skip()
+            }
+            (Way::Steps([]), _) => {
+                *reached = true;
+                let bytes = self.keep()?;
+                row(&bytes);
+                Ok(())
+            }
+            (Way::Steps([Step::Any, rest @ ..]), b'[') => {
+                self.elements(&mut |scan| scan.walk(Way::Steps(rest), depth + 1, reached, row))
+            }
+            (Way::Steps(_), b'[') => self.elements(&mut |scan| scan.walk(way, depth + 1, reached, row)),
+            (_, b'{') => {
+                let mut hits = 0;
+                self.members(&mut |scan, name| {
+                    let next = match way {
+                        Way::Lists => (scan.token()? == b'[').then_some(Way::Lists),
+                        Way::Steps([Step::Any, rest @ ..]) => Some(Way::Steps(rest)),
+                        Way::Steps([Step::Name(wanted), rest @ ..]) if wanted == name => {
+                            hits += 1;
+                            if hits > 1 {
+                                return Err(scan.broken("a name stands twice in a JSON object"));
+                            }
+                            Some(Way::Steps(rest))
+                        }
+                        Way::Steps(_) => None,
+                    };
+                    match next {
+                        Some(way) => scan.walk(way, depth + 1, reached, row),
+                        None => scan.skip(),
+                    }
+                })
+            }
+            _ => self.skip(),
+        }
+    }
+
+    /// Calls `each` at the start of every element of a list.
+    fn elements(&mut self, each: &mut dyn FnMut(&mut Self) -> Result<(), ConnectorError>) -> Result<(), ConnectorError> {
+        self.at += 1;
+        if self.token()? == b']' {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            each(self)?;
+            match self.token()? {
+                b',' => self.at += 1,
+                b']' => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.broken("broken JSON: expected , or ]")),
+            }
+        }
+    }
+
+    /// Calls `each` at the value of every member of an object.
+    fn members(
+        &mut self,
+        each: &mut dyn FnMut(&mut Self, &str) -> Result<(), ConnectorError>,
+    ) -> Result<(), ConnectorError> {
+        self.at += 1;
+        if self.token()? == b'}' {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            if self.token()? != b'"' {
+                return Err(self.broken("broken JSON: expected a name"));
+            }
+            let quoted = self.keep()?;
+            let name: String =
+                serde_json::from_slice(&quoted).map_err(|_| self.broken("broken JSON: a name that is no text"))?;
+            if self.token()? != b':' {
+                return Err(self.broken("broken JSON: expected :"));
+            }
+            self.at += 1;
+            each(self, &name)?;
+            match self.token()? {
+                b',' => self.at += 1,
+                b'}' => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.broken("broken JSON: expected , or }")),
+            }
+        }
+    }
+
+    /// The value that begins here, as written.
+    fn keep(&mut self) -> Result<Vec<u8>, ConnectorError> {
+        self.kept = Some((Vec::new(), self.at));
+        self.skip()?;
+        let (mut row, from) = self.kept.take().unwrap_or_default();
+        row.extend_from_slice(&self.buffer[from..self.at]);
+        if row.len() > ROW_BYTES {
+            return Err(unexpected("a single JSON row of more than 4 MiB"));
+        }
+        Ok(row)
+    }
+
+    /// Past the value that begins here. Its inside is balanced, nothing more is promised of it.
+    fn skip(&mut self) -> Result<(), ConnectorError> {
+        let mut depth = 0usize;
+        loop {
+            match self.token()? {
+                b'"' => self.string()?,
+                b'{' | b'[' => {
+                    depth += 1;
+                    if depth > DEPTH {
+                        return Err(self.broken("JSON nested more than 64 deep"));
+                    }
+                    self.at += 1;
+                }
+                b'}' | b']' if depth > 0 => {
+                    depth -= 1;
+                    self.at += 1;
+                }
+                b',' | b':' if depth > 0 => self.at += 1,
+                byte if byte.is_ascii_alphanumeric() || byte == b'-' => {
+                    while self
+                        .peek()?
+                        .is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.'))
+                    {
+                        self.at += 1;
+                    }
+                }
+                _ => return Err(self.broken("broken JSON: expected a value")),
+            }
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn string(&mut self) -> Result<(), ConnectorError> {
+        self.at += 1;
+        let mut length = 0;
+        loop {
+            if self.peek()?.is_none() {
+                return Err(unexpected("the JSON document is cut off"));
+            }
+            let rest = &self.buffer[self.at..];
+            let stop = memchr2(b'"', b'\\', rest);
+            length += stop.unwrap_or(rest.len());
+            if length > STRING_BYTES {
+                return Err(self.broken("a JSON text of more than 1 MiB"));
+            }
+            match stop {
+                None => self.at = self.buffer.len(),
+                Some(n) if rest[n] == b'"' => {
+                    self.at += n + 1;
+                    return Ok(());
+                }
+                Some(n) => {
+                    self.at += n + 1;
+                    if self.peek()?.is_none() {
+                        return Err(unexpected("the JSON document is cut off"));
+                    }
+                    self.at += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Makes observations of one row.
+fn row(bytes: &[u8], spec: &FeedSpec, sink: &mut Sink<'_>) {
+    let text = lines::text(bytes, &mut sink.stats.recoded);
+    let mut reader = serde_json::Deserializer::from_str(&text);
+    let parsed = Strict { depth: 0 }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    let value = match parsed {
+        Ok(value) => value,
+        Err(_) => return sink.reject("not readable as JSON", &text),
+    };
+    match &value {
+        Value::String(text) => {
+            let text = text.trim();
+            if text.is_empty() { sink.reject("no value", "") } else { sink.value(text, spec.kind) }
+        }
+        Value::Number(number) => sink.value(&number.to_string(), spec.kind),
+        Value::Object(_) | Value::Array(_) if !spec.map.values.is_empty() => {
+            spec.map.apply(&JsonRow { value: &value, map: &spec.map, whole: &text }, spec.kind, sink);
+        }
+        Value::Object(members) => guess(members, &value, &text, spec, sink),
+        _ => sink.reject("not an object", &text),
+    }
+}
+
+/// Nothing says where the value is: the names of the members do, else the first text that is an indicator.
+fn guess(members: &Map<String, Value>, value: &Value, whole: &str, spec: &FeedSpec, sink: &mut Sink<'_>) {
+    let mut telling: Vec<(&str, Option<IndicatorKind>)> = Vec::new();
+    for name in members.keys() {
+        match named(name) {
+            Some(Named::Value) => {
+                telling = vec![(name, spec.kind)];
+                break;
+            }
+            Some(Named::Kind(kind)) => telling.push((name, kind.or(spec.kind))),
+            None => {}
+        }
+    }
+    if let Some(wanted) = spec.kind {
+        telling.retain(|(_, kind)| kind.is_none_or(|kind| kind == wanted));
+    }
+    if telling.is_empty() {
+        let texts = members.values().filter_map(Value::as_str);
+        return match texts.filter_map(|text| indicator(text, spec.kind)).next() {
+            Some((value, kind)) => sink.value(value, kind),
+            None => sink.reject("no indicator in the row", whole),
+        };
+    }
+    let mut map = spec.map.clone();
+    map.values = telling.into_iter().map(|(name, kind)| (map.slot(name), kind)).collect();
+    map.apply(&JsonRow { value, map: &map, whole }, spec.kind, sink);
+}
+
+struct JsonRow<'a> {
+    value: &'a Value,
+    map: &'a Mapping,
+    whole: &'a str,
+}
+
+impl Cells for JsonRow<'_> {
+    fn cell(&self, slot: usize) -> Cell<'_> {
+        let mut found = Vec::new();
+        collect(self.value, &self.map.columns[slot], &mut found);
+        match found.len() {
+            0 => Cell::Missing,
+            1 => Cell::One(found.swap_remove(0)),
+            _ => Cell::Many(found),
+        }
+    }
+
+    fn sample(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.whole)
+    }
+}
+
+/// The texts at `path` below `value`. A list on the way is walked; in a row that is a list, a number names an element.
+fn collect<'v>(value: &'v Value, path: &str, found: &mut Vec<Cow<'v, str>>) {
+    match value {
+        Value::Object(members) => {
+            if let Some(member) = members.get(path) {
+                return leaf(member, found);
+            }
+            let mut at = 0;
+            // The name of a member may hold dots itself.
+            while let Some(dot) = path[at..].find('.').map(|n| at + n) {
+                if let Some(member) = members.get(&path[..dot]) {
+                    return collect(member, &path[dot + 1..], found);
+                }
+                at = dot + 1;
+            }
+        }
+        Value::Array(list) => {
+            let (head, rest) = path.split_once('.').unwrap_or((path, ""));
+            match head.parse::<usize>() {
+                Ok(n) => {
+                    if let Some(element) = n.checked_sub(1).and_then(|n| list.get(n)) {
+                        if rest.is_empty() { leaf(element, found) } else { collect(element, rest, found) }
+                    }
+                }
+                Err(_) => list.iter().for_each(|element| collect(element, path, found)),
+            }
+        }
+        _ => {}
+    }
+}
+
+fn leaf<'v>(value: &'v Value, found: &mut Vec<Cow<'v, str>>) {
+    match value {
+        Value::String(text) => found.push(Cow::Borrowed(text)),
+        Value::Number(number) => found.push(Cow::Owned(number.to_string())),
+        Value::Bool(truth) => found.push(Cow::Borrowed(if *truth { "true" } else { "false" })),
+        Value::Array(list) => list.iter().for_each(|element| leaf(element, found)),
+        Value::Null | Value::Object(_) => {}
+    }
+}
+
+/// Builds a value and refuses a name that stands twice, and what is nested too deep.
+#[derive(Clone, Copy)]
+struct Strict {
+    depth: usize,
+}
+
+impl Strict {
+    fn deeper<E: Error>(self) -> Result<Strict, E> {
+        if self.depth >= DEPTH { Err(E::custom("nested too deep")) } else { Ok(Strict { depth: self.depth + 1 }) }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Value, E> {
+        Ok(Value::Bool(truth))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::String(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Value, E> {
+        Ok(Value::String(text))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut out = Vec::new();
+        while let Some(element) = list.next_element_seed(inner)? {
+            out.push(element);
+        }
+        Ok(Value::Array(out))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut out = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            let value = members.next_value_seed(inner)?;
+            if out.insert(name, value).is_some() {
+                return Err(A::Error::custom("a name stands twice"));
+            }
+        }
+        Ok(Value::Object(out))
+    }
+}

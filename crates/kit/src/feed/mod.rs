@@ -1,0 +1,153 @@
+//! Feeds without code: what a list, a table or a JSON document says, read by a description instead of a program.
+//!
+//! [`parse`] is the pure core: bytes in, observations out, in one pass and bounded memory. A [`FeedSpec`] is what the
+//! settings say about the format. [`FeedConnector`] makes a connection of a description; the descriptions of public
+//! feeds are small TOML files. What the key parser thinks of a value is not asked here, except where nothing says
+//! which column holds it.
+
+mod json;
+mod lines;
+mod map;
+mod settings;
+mod source;
+mod table;
+mod text;
+mod time;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod source_tests;
+
+pub use lines::LINE_BYTES;
+pub use settings::{FeedSpec, Format};
+pub use source::{FeedConnection, FeedConnector};
+
+use crate::connection::Rows;
+use crate::error::ConnectorError;
+use intel::{IndicatorKey, IndicatorKind, Observation};
+use lines::Expect;
+use std::io::{BufRead, Read};
+
+/// What reading a body came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ParseStats {
+    /// Observations handed over.
+    pub rows: u64,
+    /// Candidate rows that could not be read.
+    pub rejected: u64,
+    /// Things that are no candidates: not an indicator, of no supported kind, switched off.
+    pub filtered: u64,
+    /// Lines that were not UTF-8 and were read as Windows-1252.
+    pub recoded: u64,
+    /// Optional fields (a date, a number) that could not be read and were left out.
+    pub unread_fields: u64,
+}
+
+impl ParseStats {
+    /// Candidate rows: what the accounting calls `read`.
+    pub fn read(&self) -> u64 {
+        self.rows + self.rejected
+    }
+}
+
+/// Reads a body that is already unpacked and hands over what it holds.
+///
+/// Blank lines and comments are not candidates and are not counted. One bad row is one rejection; a body that is not
+/// what was described (a web page, a truncated document, binary data) is an error, and nothing of it may be used.
+///
+/// # Errors
+/// [`ConnectorError::Unexpected`] as said; whatever the reader's own errors mean.
+pub fn parse(spec: &FeedSpec, body: impl BufRead, rows: &mut dyn Rows) -> Result<ParseStats, ConnectorError> {
+    let expect = match spec.format {
+        Format::Text | Format::Csv => Expect::List,
+        Format::Extract => Expect::Prose,
+        Format::Json | Format::Ndjson => Expect::Json,
+    };
+    let mut body = lines::readable(Box::new(body), expect)?;
+    let mut sink = Sink { rows, stats: ParseStats::default(), spec };
+    match spec.format {
+        Format::Text => text::read(spec, body.as_mut(), &mut sink)?,
+        Format::Csv => table::read(spec, body.as_mut(), &mut sink)?,
+        Format::Json => json::read(spec, body.as_mut(), &mut sink)?,
+        Format::Ndjson => json::read_lines(spec, body.as_mut(), &mut sink)?,
+        Format::Extract => extract(spec, body.as_mut(), &mut sink)?,
+    }
+    Ok(sink.stats)
+}
+
+/// Where rows go, with what every row of the feed has in common.
+struct Sink<'a> {
+    rows: &'a mut dyn Rows,
+    stats: ParseStats,
+    spec: &'a FeedSpec,
+}
+
+impl Sink<'_> {
+    /// A row that is nothing but a value, with the feed's own fixed fields.
+    fn value(&mut self, value: &str, kind: Option<IndicatorKind>) {
+        let mut row = Observation::new(value);
+        row.kind = kind;
+        self.row(row);
+    }
+
+    fn row(&mut self, mut row: Observation) {
+        let fixed = &self.spec.fixed;
+        row.reputation = row.reputation.or(fixed.reputation);
+        row.confidence = row.confidence.or(fixed.confidence);
+        row.severity = row.severity.or(fixed.severity);
+        row.tlp = row.tlp.or(fixed.tlp);
+        row.tags.extend(fixed.tags.iter().cloned());
+        self.stats.rows += 1;
+        self.rows.row(row);
+    }
+
+    fn reject(&mut self, reason: &'static str, sample: &str) {
+        self.stats.rejected += 1;
+        self.rows.reject(reason, sample);
+    }
+
+    fn filter(&mut self, reason: &'static str) {
+        self.stats.filtered += 1;
+        self.rows.filter(reason, 1);
+    }
+}
+
+/// A document is read in pieces of this size, so that a report of any length takes no more memory than two of them.
+const PROSE_BYTES: usize = 1 << 20;
+
+/// Free text: everything in it that is an indicator.
+fn extract(spec: &FeedSpec, body: &mut dyn BufRead, sink: &mut Sink<'_>) -> Result<(), ConnectorError> {
+    let mut piece = Vec::new();
+    loop {
+        let start = piece.len();
+        let n = (&mut *body).take((PROSE_BYTES - start) as u64).read_to_end(&mut piece).map_err(io_error)?;
+        let last = n < PROSE_BYTES - start;
+        // A piece ends between lines, or at least between words, so that no value is cut in two.
+        let end = if last {
+            piece.len()
+        } else {
+            let cut = memchr::memrchr(b'\n', &piece).or_else(|| memchr::memrchr(b' ', &piece));
+            cut.map_or(piece.len(), |at| at + 1)
+        };
+        let text = lines::text(&piece[..end], &mut sink.stats.recoded);
+        intel::extract::extract(&text, |found| {
+            let key = &found.parsed.key;
+            if spec.kind.is_some_and(|wanted| wanted != key.kind()) {
+                return sink.filter("another kind");
+            }
+            // As written where that reads the same outside prose, so that the text as given is kept.
+            let same = IndicatorKey::parse(Some(key.kind()), found.raw).is_ok_and(|read| read == *key);
+            sink.value(if same { found.raw } else { key.value() }, Some(key.kind()));
+        });
+        drop(text);
+        piece.drain(..end);
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+fn io_error(error: std::io::Error) -> ConnectorError {
+    crate::http::read_error(&error)
+}

@@ -1,0 +1,624 @@
+//! The HTTP room against a server of its own on the loopback, and against scripted answers.
+
+use super::live::{Live, Lookup};
+use super::*;
+use crate::decode::Limits;
+use intel::Timestamp;
+use serde_json::json;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+
+/// A clock that moves by `step` whenever it is asked, and remembers what it was told to wait.
+#[derive(Default)]
+struct Clock {
+    step: Duration,
+    asked: AtomicU64,
+    slept: Mutex<Vec<Duration>>,
+}
+
+impl Wait for Clock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(784_111_777)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.step * self.asked.fetch_add(1, Ordering::Relaxed) as u32
+    }
+
+    fn sleep(&self, duration: Duration) {
+        self.slept.lock().unwrap().push(duration);
+    }
+}
+
+enum Reply {
+    /// These bytes, then the end.
+    Bytes(Vec<u8>),
+    /// These bytes, then nothing until the client goes.
+    Hang(Vec<u8>),
+    /// These bytes, and then zeros until the client goes.
+    Endless(Vec<u8>),
+}
+
+fn ok(body: &str) -> Reply {
+    Reply::Bytes(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).into())
+}
+
+fn raw(head: &str, body: &[u8]) -> Reply {
+    Reply::Bytes([head.replace('\n', "\r\n").as_bytes(), b"\r\n\r\n", body].concat())
+}
+
+struct Server {
+    address: SocketAddr,
+    requests: Arc<Mutex<Vec<String>>>,
+    thread: Option<JoinHandle<()>>,
+    replies: usize,
+}
+
+impl Server {
+    /// Gives one reply a connection, in order, then stops listening.
+    fn new(replies: Vec<Reply>) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        let count = replies.len();
+        let thread = std::thread::spawn(move || {
+            for reply in replies {
+                let Ok((mut stream, _)) = listener.accept() else { return };
+                let request = read_request(&mut stream);
+                if request.is_empty() {
+                    return;
+                }
+                seen.lock().unwrap().push(request);
+                // The client may leave at any time.
+                let _ = match reply {
+                    Reply::Bytes(bytes) => stream.write_all(&bytes),
+                    Reply::Hang(bytes) => stream.write_all(&bytes).and_then(|()| stream.read(&mut [0]).map(drop)),
+                    Reply::Endless(bytes) => stream.write_all(&bytes).and_then(|()| {
+                        loop {
+                            stream.write_all(&[0; 4096])?;
+                        }
+                    }),
+                };
+            }
+        });
+        Server { address, requests, thread: Some(thread), replies: count }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Wakes it where it still waits for calls that were not made.
+        for _ in 0..self.replies {
+            if let Ok(stream) = TcpStream::connect(self.address) {
+                drop(stream);
+            }
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn read_request(stream: &mut TcpStream) -> String {
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
+    loop {
+        let n = stream.read(&mut chunk).unwrap_or(0);
+        bytes.extend_from_slice(&chunk[..n]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let length = text
+            .to_ascii_lowercase()
+            .split_once("content-length: ")
+            .map_or(0, |(_, rest)| rest.split("\r\n").next().and_then(|length| length.parse().ok()).unwrap_or(0));
+        // Who greets us with TLS waits for an answer too.
+        if n == 0 || bytes[0] == 0x16 || text.split_once("\r\n\r\n").is_some_and(|(_, body)| body.len() >= length) {
+            return text;
+        }
+    }
+}
+
+fn config() -> HttpConfig {
+    let egress = Egress { allow_private: vec!["127.0.0.0/8".parse().unwrap()], allow_http: true, ports: Vec::new() };
+    HttpConfig { egress, retries: 0, ..HttpConfig::default() }
+}
+
+fn http(config: HttpConfig) -> Http {
+    Http::live(config, Arc::new(Clock::default())).unwrap()
+}
+
+fn with_lookup(config: HttpConfig, lookup: Lookup) -> Http {
+    let wait: Arc<dyn Wait> = Arc::new(Clock::default());
+    let live = Live::new(&config, Arc::clone(&wait), Some(lookup)).unwrap();
+    Http::over(Box::new(live), config, wait)
+}
+
+fn get(http: &Http, url: &str) -> Result<String, ConnectorError> {
+    http.get(url).send()?.text()
+}
+
+fn unexpected(result: Result<String, ConnectorError>) -> String {
+    match result {
+        Err(ConnectorError::Unexpected(why)) => why,
+        other => panic!("expected Unexpected, got {other:?}"),
+    }
+}
+
+fn later(result: Result<String, ConnectorError>) -> (Option<Duration>, String) {
+    match result {
+        Err(ConnectorError::Later { wait, why }) => (wait, why),
+        other => panic!("expected Later, got {other:?}"),
+    }
+}
+
+fn denied(result: Result<String, ConnectorError>) -> String {
+    match result {
+        Err(ConnectorError::Denied(why)) => why,
+        other => panic!("expected Denied, got {other:?}"),
+    }
+}
+
+#[test]
+fn a_call_says_what_it_should() {
+    let server = Server::new(vec![ok("hello"), ok("{\"a\":1}"), ok(""), ok("")]);
+    let http = http(config());
+    let token = Secret::new("canary");
+    let url = server.url("/list?x=1");
+    let answer = http.get(&url).bearer(&token).query("q", "a b&{{q}}").if_none_match("\"7\"").send().unwrap();
+    assert_eq!((answer.status, answer.text().unwrap().as_str()), (200, "hello"));
+    let value: serde_json::Value = http.post_json(&url, &json!({"v": [1]})).send().unwrap().json().unwrap();
+    assert_eq!(value["a"], 1);
+    http.post_form(&url, &[("id", "a&b")]).form_secret("key", &Secret::new("s=1")).send().unwrap();
+    http.get(&server.url("/{{key}}/x")).fill("key", &Secret::new("a/b")).basic("user", &token).send().unwrap();
+    let requests = server.requests();
+    let first = requests[0].to_ascii_lowercase();
+    for part in [
+        "get /list?x=1&q=a+b%26%7b%7bq%7d%7d http/1.1\r\n",
+        "authorization: bearer canary\r\n",
+        "if-none-match: \"7\"\r\n",
+        "accept-encoding: gzip\r\n",
+        "user-agent: iocast/",
+    ] {
+        assert!(first.contains(part), "{part:?} in {first}");
+    }
+    assert!(requests[1].ends_with("\r\n\r\n{\"v\":[1]}") && requests[1].contains("application/json"));
+    assert!(requests[2].ends_with("\r\n\r\nid=a%26b&key=s%3D1"));
+    assert!(requests[3].starts_with("GET /a%2Fb/x HTTP/1.1\r\n") && requests[3].contains("Basic dXNlcjpjYW5hcnk="));
+    assert_eq!(http.calls(), 4);
+}
+
+#[test]
+fn a_packed_answer_is_unpacked_inside_the_limits() {
+    let pack = |data: &[u8]| {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        out.write_all(data).unwrap();
+        out.finish().unwrap()
+    };
+    let head = |encoding: &str| format!("HTTP/1.1 200 OK\nContent-Encoding: {encoding}\nConnection: close");
+    let (text, bomb) = (pack(b"hello"), pack(&vec![0; 4 << 20]));
+    let server = Server::new(vec![
+        raw(&head("gzip"), &text),
+        raw(&head("gzip"), &bomb),
+        raw(&head("gzip, gzip"), &pack(&text)),
+        raw(&head("br"), &text),
+        raw(&head("gzip"), &text[..text.len() - 3]),
+        raw(&head("gzip"), b"<html>this is not packed at all</html>"),
+    ]);
+    let http = http(config());
+    let url = server.url("/");
+    assert_eq!(get(&http, &url).unwrap(), "hello");
+    assert!(unexpected(get(&http, &url)).contains("100 times"));
+    for _ in 0..2 {
+        assert!(unexpected(get(&http, &url)).contains("did not ask for"));
+    }
+    assert!(unexpected(get(&http, &url)).contains("cut short"));
+    assert!(unexpected(get(&http, &url)).contains("the gzip data is broken"));
+}
+
+#[test]
+fn redirects_stay_inside_the_origin() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let there = elsewhere.local_addr().unwrap();
+    let to = |location: &str| {
+        raw(&format!("HTTP/1.1 302 Found\nLocation: {location}\nContent-Length: 0\nConnection: close"), b"")
+    };
+    let token = Secret::new("canary");
+    for location in [
+        format!("http://{there}/x"),
+        format!("http://{there}/?t=canary"),
+        format!("//{there}/x"),
+        format!("\\\\{there}\\x"),
+        format!("http://localhost:{}/", there.port()),
+        "https://127.0.0.1/".into(),
+        "http://169.254.169.254/latest/meta-data/".into(),
+        "http://2852039166/".into(),
+        "file:///etc/passwd".into(),
+        "gopher://127.0.0.1/".into(),
+        "http://[::1]/".into(),
+        "javascript:alert(1)".into(),
+        String::new(),
+    ] {
+        // An empty location is the same address again: a loop, refused after three.
+        let server = Server::new((0..4).map(|_| to(&location)).collect());
+        let result = http(config()).get(&server.url("/a")).bearer(&token).send().map(|_| String::new());
+        let why = unexpected(result);
+        assert!(!why.contains("canary") && why.contains("redirects"), "{why}");
+        assert_eq!(server.requests().len(), if location.is_empty() { 4 } else { 1 }, "{location}");
+    }
+    assert_eq!(elsewhere.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody called the other origin");
+
+    let server = Server::new(vec![to("/b"), to("c?y=2"), to("/d"), ok("end")]);
+    let body = http(config()).get(&server.url("/a?x=1")).bearer(&token).send().unwrap().text().unwrap();
+    assert_eq!(body, "end");
+    let lines: Vec<String> = server.requests().iter().map(|text| text.split(' ').nth(1).unwrap().to_owned()).collect();
+    assert_eq!(lines, ["/a?x=1", "/b", "/c?y=2", "/d"]);
+    let server = Server::new(vec![to("/b")]);
+    let result = http(config()).post_json(&server.url("/a"), &json!({})).send().map(|_| String::new());
+    assert!(unexpected(result).contains("more than reading"));
+}
+
+#[test]
+fn only_a_checked_address_is_called() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let strict =
+        || HttpConfig { egress: Egress { allow_http: true, ports: vec![port], ..Egress::default() }, ..config() };
+    let table: [(&str, &[&str]); 6] = [
+        ("inside.example", &["127.0.0.1"]),
+        ("mixed.example", &["8.8.8.8", "127.0.0.1"]),
+        ("mapped.example", &["::ffff:127.0.0.1"]),
+        ("nat.example", &["64:ff9b::7f00:1"]),
+        ("cloud.example", &["169.254.169.254"]),
+        ("six.example", &["::1"]),
+    ];
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let lookup: Lookup = Arc::new(move |host, port| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let (_, found) = table.iter().find(|(name, _)| *name == host).ok_or(io::ErrorKind::NotFound)?;
+        Ok(found.iter().map(|address| SocketAddr::new(address.parse().unwrap(), port)).collect())
+    });
+    for (name, _) in table {
+        let http = with_lookup(strict(), Arc::clone(&lookup));
+        let why = denied(get(&http, &format!("http://{name}:{port}/")));
+        assert!(!why.contains("127.") && !why.contains("169.") && !why.contains("::"), "{why}");
+        assert_eq!(http.calls(), 1, "a refusal is not repeated");
+    }
+    assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody was called");
+    assert!(denied(get(&http(strict()), &format!("http://127.0.0.1:{port}/"))).contains("loopback"));
+    assert!(denied(get(&http(strict()), &format!("http://localhost:{port}/"))).contains("loopback"));
+
+    // With the network allowed the name is looked up once, and that answer is what is connected to.
+    let server = Server::new(vec![ok("fine")]);
+    let port = server.address.port();
+    asked.store(0, Ordering::Relaxed);
+    let http = with_lookup(config(), lookup);
+    assert_eq!(get(&http, &format!("http://inside.example:{port}/")).unwrap(), "fine");
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert!(server.requests()[0].to_ascii_lowercase().contains(&format!("host: inside.example:{port}\r\n")));
+    let (_, why) = later(get(&http, "http://unknown.example/"));
+    assert!(!why.is_empty());
+}
+
+#[test]
+fn a_body_without_end_is_stopped() {
+    let limits = Limits { max_input: 100_000, max_output: 100_000, ..Limits::default() };
+    let server = Server::new(vec![
+        Reply::Endless(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()),
+        Reply::Endless(b"HTTP/1.1 200 OK\r\nContent-Length: 100001\r\n\r\n".to_vec()),
+        Reply::Endless(b"HTTP/1.1 200 OK\r\nX-Long: ".to_vec()),
+    ]);
+    let http = http(HttpConfig { limits, ..config() });
+    let mut answer = http.get(&server.url("/")).send().unwrap();
+    let mut bytes = Vec::new();
+    let error = answer.body.read_to_end(&mut bytes).unwrap_err();
+    assert_eq!(read_error(&error), ConnectorError::Unexpected("larger than the limit of 100000 bytes".into()));
+    assert!(bytes.len() <= 200_000);
+    drop(answer);
+    assert!(unexpected(get(&http, &server.url("/"))).contains("announces a body larger"));
+    assert!(get(&http, &server.url("/")).is_err(), "headers have an end too");
+}
+
+#[test]
+fn a_body_cut_anywhere_is_an_error() {
+    let body = "192.0.2.1\n".repeat(12);
+    let plain = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    let chunked = format!(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3c\r\n{}\r\n3c\r\n{}\r\n0\r\n\r\n",
+        &body[..60],
+        &body[60..]
+    );
+    for whole in [plain, chunked] {
+        // The last line break of the chunked end is not waited for by everybody.
+        let cuts: Vec<usize> = (0..whole.len() - 2).collect();
+        let server = Server::new(cuts.iter().map(|at| Reply::Bytes(whole.as_bytes()[..*at].to_vec())).collect());
+        let http = http(config());
+        for at in cuts {
+            let result = get(&http, &server.url("/"));
+            assert!(result.is_err(), "cut at {at}: {result:?}");
+        }
+        let server = Server::new(vec![Reply::Bytes(whole.into())]);
+        assert_eq!(get(&http, &server.url("/")).unwrap(), body);
+    }
+}
+
+#[test]
+fn silence_and_slowness_end() {
+    let short = Duration::from_millis(40);
+    let timeouts = Timeouts { first_byte: short, stall: short, ..Timeouts::default() };
+    let server = Server::new(vec![
+        Reply::Hang(Vec::new()),
+        Reply::Hang(b"HTTP/1.1 200".to_vec()),
+        Reply::Hang(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".to_vec()),
+    ]);
+    let http = http(HttpConfig { timeouts, ..config() });
+    for expect in ["no answer in time", "no answer in time", "the answer stopped coming"] {
+        let (wait, why) = later(get(&http, &server.url("/")));
+        assert!(wait.is_none() && why.ends_with(expect), "{why}");
+    }
+    // On a clock that runs while we read: too slow on average, and too long in all.
+    for (step, rate, expect) in [(20, 1 << 40, "too slowly"), (3_600, 0, "too long")] {
+        let server = Server::new(vec![Reply::Endless(b"HTTP/1.1 200 OK\r\n\r\n".to_vec())]);
+        let clock = Clock { step: Duration::from_secs(step), ..Clock::default() };
+        let timeouts = Timeouts { min_rate: rate, ..Timeouts::default() };
+        let http = Http::live(HttpConfig { timeouts, ..config() }, Arc::new(clock)).unwrap();
+        let (_, why) = later(get(&http, &server.url("/")));
+        assert!(why.ends_with(expect), "{why}");
+    }
+}
+
+#[test]
+fn what_may_be_repeated_is() {
+    let clock = Arc::new(Clock::default());
+    let fail = || raw("HTTP/1.1 500 Oops\nContent-Length: 0\nConnection: close", b"");
+    let cut = || Reply::Bytes(b"HTTP/1.1 200".to_vec());
+    let server = Server::new(vec![fail(), cut(), fail(), ok("there")]);
+    let http = Http::live(HttpConfig { retries: 3, jitter_seed: 7, ..config() }, clock.clone()).unwrap();
+    assert_eq!(get(&http, &server.url("/")).unwrap(), "there");
+    let slept = std::mem::take(&mut *clock.slept.lock().unwrap());
+    assert_eq!(slept.len(), 3);
+    for (n, slept) in slept.iter().enumerate() {
+        let most = Duration::from_millis(500 << n);
+        assert!(*slept >= most / 2 && *slept <= most, "{slept:?}");
+    }
+    let server = Server::new((0..4).map(|_| fail()).collect());
+    let (wait, why) = later(get(&http, &server.url("/")));
+    assert!(wait.is_none() && why.contains("answered 500"), "{why}");
+    assert_eq!(server.requests().len(), 4);
+
+    clock.slept.lock().unwrap().clear();
+    let server = Server::new(vec![fail(), cut(), fail(), ok("")]);
+    let post = || http.post_json(&server.url("/"), &json!({}));
+    later(post().send().map(|_| String::new()));
+    later(post().send().map(|_| String::new()));
+    assert!(clock.slept.lock().unwrap().is_empty(), "a POST that may have been received is not repeated");
+    post().idempotent().send().unwrap();
+    assert_eq!(clock.slept.lock().unwrap().len(), 1);
+
+    // Nobody listens: nothing was sent, so even a POST is repeated.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    clock.slept.lock().unwrap().clear();
+    later(http.post_json(&format!("http://{closed}/"), &json!({})).send().map(|_| String::new()));
+    assert_eq!(clock.slept.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn statuses_become_what_to_do_next() {
+    let answer = |status: u16, after: Option<&'static str>| {
+        let clock = Arc::new(Clock::default());
+        let http = Http::answering(config(), clock, move |_| {
+            let answer = Answer::new(status, "why");
+            match after {
+                Some(after) => answer.header_pair("Retry-After", after),
+                None => answer,
+            }
+        });
+        http.get("https://a.example/x").if_none_match("\"1\"").send().map(|answer| answer.status)
+    };
+    let secs = |n| Some(Duration::from_secs(n));
+    for (status, after, wait) in [
+        (429, Some("7"), secs(7)),
+        (503, Some("7"), secs(7)),
+        (429, None, None),
+        (503, None, None),
+        (429, Some("999999999"), secs(86_400)),
+        (429, Some("-3"), None),
+        (429, Some("junk"), None),
+        (429, Some("Sun, 06 Nov 1994 08:50:37 GMT"), secs(60)),
+        (500, Some("7"), None),
+        (502, None, None),
+    ] {
+        match answer(status, after) {
+            Err(ConnectorError::Later { wait: got, why }) => {
+                assert_eq!(got, wait, "{status} {after:?}");
+                assert_eq!(why, format!("GET https://a.example/x: answered {status}: why"));
+            }
+            other => panic!("{status}: {other:?}"),
+        }
+    }
+    for status in [401, 403] {
+        assert!(matches!(answer(status, None), Err(ConnectorError::Denied(_))), "{status}");
+    }
+    for status in [100, 300, 305, 400, 404, 410, 418, 451, 499, 600, 999] {
+        assert!(matches!(answer(status, None), Err(ConnectorError::Unexpected(_))), "{status}");
+    }
+    for status in [200, 201, 204, 206, 304] {
+        assert_eq!(answer(status, None), Ok(status));
+    }
+    let gone = Http::answering(config(), Arc::new(NoWait), |_| Answer::new(404, ""));
+    assert_eq!(gone.delete("https://a.example/x").also(&[404]).send().unwrap().status, 404);
+    // A 304 that nobody asked for holds nothing.
+    let odd = Http::answering(config(), Arc::new(NoWait), |_| Answer::new(304, ""));
+    assert!(odd.get("https://a.example/").send().is_err());
+}
+
+#[test]
+fn secrets_are_in_no_error() {
+    let canary = "c4n/ry+secret=1";
+    let known = vec![("password".to_owned(), Secret::new(canary))];
+    let token = Secret::new(canary);
+    for status in [400, 401, 403, 404, 429, 500, 503] {
+        let http = Http::answering(HttpConfig { secrets: known.clone(), ..config() }, Arc::new(NoWait), move |sent| {
+            assert!(!format!("{sent:?} {} {:?}", sent.url(), sent.header("authorization")).contains(canary));
+            let echo = format!("you sent {canary} {} {{\"k\":{}}}", encode(canary), json!(canary));
+            Answer::new(status, echo)
+        });
+        let url = "https://user:c4n@a.example/{{key}}/x?token=plain";
+        let error = http.get(url).fill("key", &token).secret_query("k", &token).bearer(&token).send().unwrap_err();
+        let text = format!("{error} {error:?}");
+        for form in [canary, &encode(canary), "c4n", "token=plain"] {
+            assert!(!text.contains(form), "{form} in {text}");
+        }
+    }
+    let http = Http::answering(HttpConfig { secrets: known, ..config() }, Arc::new(NoWait), move |_| {
+        Answer::new(200, format!("{{\"a\":{}}}", json!(canary)))
+    });
+    let error =
+        http.get("https://a.example/").send().unwrap().json::<std::collections::HashMap<String, u8>>().unwrap_err();
+    assert!(!error.to_string().contains("c4n"), "{error}");
+    assert!(
+        Http::live(HttpConfig { proxy: Some(Secret::new("http://user:c4n@")), ..config() }, Arc::new(NoWait))
+            .is_err_and(|error| !error.contains("c4n"))
+    );
+}
+
+#[test]
+fn answers_that_are_not_what_they_should_be() {
+    for (answer, expect) in [
+        (
+            Answer::new(200, "<html>").header_pair("Content-Type", "text/html; charset=utf-8"),
+            "not the JSON expected (text/html)",
+        ),
+        (Answer::new(200, "[1,2"), "not the JSON expected"),
+        (Answer::new(200, "[1]").header_pair("Content-Length", "4"), "cut short"),
+        (Answer::new(200, "[1]").header_pair("Content-Length", "2"), "longer than announced"),
+        (Answer::new(200, "[1]").header_pair("Content-Length", "x"), "no number"),
+        (Answer::new(200, "[".repeat(100_000)), "not the JSON expected"),
+        (Answer::new(200, vec![0xff, 0xfe]), "not the JSON expected"),
+        (Answer::new(200, ""), "not the JSON expected"),
+        (Answer::new(302, ""), "redirects to nowhere"),
+    ] {
+        let answer = Mutex::new(Some(answer));
+        let http = Http::answering(config(), Arc::new(NoWait), move |_| answer.lock().unwrap().take().unwrap());
+        let result = http.get("https://a.example/").send().and_then(|answer| answer.json::<Vec<u8>>());
+        assert!(unexpected(result.map(|_| String::new())).contains(expect));
+    }
+    let page = Http::answering(config(), Arc::new(NoWait), |_| Answer::new(400, "<!doctype html>\n<p>no"));
+    assert_eq!(
+        unexpected(get(&page, "https://a.example/")),
+        "GET https://a.example/: answered 400: a page of HTML or XML"
+    );
+    let long = Http::answering(config(), Arc::new(NoWait), |_| Answer::new(400, "a\r\n\x1b[31m b ".repeat(500)));
+    let why = unexpected(get(&long, "https://a.example/"));
+    assert!(why.len() < 300 && !why.contains(['\x1b', '\n', '\r']), "{why}");
+}
+
+#[test]
+fn what_was_recorded_is_replayed() {
+    let binary = [0, 159, 146, 150];
+    let server = Server::new(vec![
+        raw(
+            "HTTP/1.1 200 OK\nContent-Type: text/csv\nETag: \"7\"\nSet-Cookie: canary\nConnection: close",
+            b"a,b\n=== odd\n",
+        ),
+        raw("HTTP/1.1 200 OK\nConnection: close", &binary),
+        ok("your token is canary-token"),
+        raw("HTTP/1.1 204 None\nConnection: close", b""),
+    ]);
+    let tape = Recording::default();
+    let secrets = vec![("api_key".to_owned(), Secret::new("canary-key"))];
+    let live = Http::recording(HttpConfig { secrets: secrets.clone(), ..config() }, Arc::new(NoWait), &tape).unwrap();
+    let token = Secret::new("canary-token");
+    let talk = |http: &Http, port: u16| -> Result<Vec<Vec<u8>>, ConnectorError> {
+        let base = format!("http://127.0.0.1:{port}");
+        let first = http.get(&format!("{base}/a?key=canary-key")).bearer(&token).header("X-Page", "1").send()?;
+        assert_eq!(first.etag(), Some("\"7\""));
+        let second = http.post_json(&format!("{base}/b"), &json!({"x": 1, "y": "canary-key"})).send()?;
+        let third = http.post_form(&base, &[("id", "1")]).form_secret("secret", &token).send()?;
+        let fourth = http.delete(&format!("{base}/c")).send()?;
+        [first, second, third, fourth].into_iter().map(|answer| answer.bytes()).collect()
+    };
+    let port = server.address.port();
+    let said = talk(&live, port).unwrap();
+    let text = tape.exchanges().write();
+    assert!(!text.contains("canary"), "{text}");
+    assert!(text.contains("Authorization: Bearer {{token}}") && text.contains("?key={{api_key}}"), "{text}");
+    let parsed = Exchanges::parse(&text, &|_| Err(io::ErrorKind::NotFound.into())).unwrap();
+    assert_eq!(parsed.write(), text);
+    let replay = Http::replaying(parsed.clone(), secrets.clone());
+    assert_eq!(replay.unreplayed(), 4);
+    let again = talk(&replay, port).unwrap();
+    assert_eq!(replay.unreplayed(), 0);
+    assert_eq!((&again[0], &again[1], &again[3]), (&said[0], &said[1], &said[3]));
+    assert_eq!(again[2], b"your token is {{secret}}\n", "secrets stay hidden");
+    assert!(unexpected(get(&replay, "http://127.0.0.1/")).contains("no exchange is left"));
+    let other = Http::replaying(parsed, Vec::new());
+    assert!(unexpected(talk(&other, port).map(|_| String::new())).contains("is recorded"));
+}
+
+#[test]
+fn the_format_of_exchanges() {
+    let beside = |name: &str| if name == "body.gz" { Ok(vec![1, 2]) } else { Err(io::ErrorKind::NotFound.into()) };
+    let text = "# remark\n\nPOST https://a.example/x\nX-A: b:c\n\n{\n  \"b\": 2, \"a\": 1\n}\n\nHTTP/1.1 200 OK\nETag: 1\n\nline\n\nline 2\n=== next\nGET https://a.example/y\nHTTP 404\n===\nGET https://a.example/z\n\nHTTP 200\n\n< body.gz\n";
+    let exchanges = Exchanges::parse(text, &beside).unwrap();
+    assert_eq!(exchanges.0.len(), 3);
+    assert_eq!(exchanges.0[0].body, b"line\n\nline 2\n");
+    assert_eq!(exchanges.0[0].request_headers, [("X-A".to_owned(), "b:c".to_owned())]);
+    assert_eq!((exchanges.0[1].status, exchanges.0[1].title.as_str(), exchanges.0[1].body.len()), (404, "next", 0));
+    assert_eq!(exchanges.0[2].body, [1, 2]);
+    let http = Http::replaying(exchanges, Vec::new());
+    let answer = http.post_json("https://a.example/x", &json!({"a": 1, "b": 2})).header("X-A", "b:c").send();
+    assert_eq!(answer.unwrap().text().unwrap(), "line\n\nline 2\n", "JSON is compared by value");
+    assert!(unexpected(get(&http, "https://a.example/z")).contains("https://a.example/y is recorded"));
+    for (text, expect) in [
+        ("FETCH https://a.example/\n", "line 1: expected a request"),
+        ("GET https://a.example/\n", "expected the answer's status"),
+        ("GET https://a.example/\nX-A\n\nHTTP 200\n", "line 2: expected a header"),
+        ("GET https://a.example/\n\nHTTP 99\n", "expected the answer's status"),
+        ("GET https://a.example/\n\nHTTP 200\n\n< none.gz\n", "none.gz"),
+        ("GET https://a.example/\n\nHTTP 200\n\n<base64\n*\n", "base64"),
+        ("===\n", "expected a request"),
+    ] {
+        let error = Exchanges::parse(text, &beside).unwrap_err();
+        assert!(error.contains(expect), "{error}");
+    }
+}
+
+#[test]
+fn a_proxy_is_told_the_name() {
+    let server = Server::new(vec![raw("HTTP/1.1 403 No\nContent-Length: 0", b"")]);
+    let proxy = Some(Secret::new(format!("http://user:pass@{}", server.address)));
+    let http = http(HttpConfig { proxy: proxy.clone(), ..config() });
+    let (_, why) = later(get(&http, "https://feeds.example/x"));
+    assert!(why.contains("the proxy made no connection"), "{why}");
+    assert!(server.requests()[0].starts_with("CONNECT feeds.example:443 HTTP/1.1\r\n"));
+    // The proxy itself is called, so it must be allowed like anything else.
+    let http = Http::live(HttpConfig { proxy, egress: Egress::default(), ..config() }, Arc::new(NoWait)).unwrap();
+    assert!(denied(get(&http, "https://feeds.example/x")).contains("loopback"));
+    assert!(denied(get(&http, "https://localhost/x")).contains("inner network"));
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn what_is_not_secure_is_not_read() {
+    let server = Server::new(vec![ok("plain"), ok("plain")]);
+    let url = server.url("/").replace("http:", "https:");
+    let (_, why) = later(get(&http(config()), &url));
+    assert!(why.contains("no secure connection"), "{why}");
+    let junk = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (ca, client) in [(Some("junk"), None), (None, Some("junk")), (None, Some(junk))] {
+        let config = HttpConfig { ca_pem: ca.map(Into::into), client_cert_pem: client.map(Secret::new), ..config() };
+        assert!(Http::live(config, Arc::new(NoWait)).is_err());
+    }
+}
