@@ -127,17 +127,24 @@ pub(crate) fn build_guard(config: &Config) -> Guard {
     guard
 }
 
+/// What comparing a file with the store has found so far.
+struct Overlay {
+    changes: Vec<Change>,
+    unchanged: usize,
+    writes: Vec<DocChange>,
+    /// For documents that have no id yet, so that they can be resolved before they are written.
+    next_id: u32,
+}
+
 /// Puts the documents of one section over those stored: what to write, and what it makes of the section.
 fn overlay<T: Clone + PartialEq + Serialize>(
     section: &'static str,
     stored: &mut Vec<Stored<T>>,
     file: &[T],
     name_of: impl Fn(&T) -> String,
-    next_id: &mut u32,
-    changes: &mut Vec<Change>,
-    unchanged: &mut usize,
-    writes: &mut Vec<DocChange>,
+    out: &mut Overlay,
 ) {
+    let Overlay { changes, unchanged, writes, next_id } = out;
     for doc in file {
         let name = name_of(doc);
         let body = serde_json::to_string(doc).unwrap_or_default();
@@ -185,15 +192,13 @@ impl Engine {
     pub fn apply(&self, file: &ConfigFile, who: &str, dry_run: bool) -> Result<Applied, EngineError> {
         let _one = unpoison(self.configuring.lock());
         let mut documents = load_documents(&self.store)?;
-        let mut changes = Vec::new();
-        let mut unchanged = 0;
-        let mut writes = Vec::new();
-        let mut next = u32::from(u16::MAX);
+        let mut out =
+            Overlay { changes: Vec::new(), unchanged: 0, writes: Vec::new(), next_id: u32::from(u16::MAX) };
         if let Some(policy) = &file.policy {
             if documents.policy == *policy {
-                unchanged += 1;
+                out.unchanged += 1;
             } else {
-                changes.push(Change {
+                out.changes.push(Change {
                     section: POLICY,
                     name: String::new(),
                     verb: "update",
@@ -201,7 +206,7 @@ impl Engine {
                 });
                 documents.policy = policy.clone();
                 let body = serde_json::to_string(policy).unwrap_or_default();
-                writes.push(DocChange { kind: POLICY, name: POLICY.to_owned(), body });
+                out.writes.push(DocChange { kind: POLICY, name: POLICY.to_owned(), body });
             }
         }
         macro_rules! section {
@@ -211,10 +216,7 @@ impl Engine {
                     &mut documents.$stored,
                     &file.$file,
                     $name,
-                    &mut next,
-                    &mut changes,
-                    &mut unchanged,
-                    &mut writes,
+                    &mut out,
                 )
             };
         }
@@ -225,6 +227,7 @@ impl Engine {
         section!(GUARD, guards, guard, |d: &GuardDoc| d.name.clone());
         section!(GUARD_EXCEPTION, guard_exceptions, guard_exception, |d: &GuardExceptionDoc| format!("{} → {}", d.value, d.target));
         let resolved = config::resolve(&documents, &self.registry).map_err(EngineError::Config)?;
+        let Overlay { changes, unchanged, writes, .. } = out;
         let applied = Applied { changes, unchanged, warnings: resolved.warnings };
         if dry_run || writes.is_empty() {
             return Ok(applied);

@@ -137,7 +137,7 @@ impl Engine {
         text: &str,
         all: bool,
         sort: Sort,
-        after: Option<PageCursor>,
+        after: Option<&PageCursor>,
         limit: usize,
     ) -> Result<(Vec<Hit>, Option<PageCursor>), EngineError> {
         let expr = self.parse_search(text)?;
@@ -145,7 +145,7 @@ impl Engine {
         let now = self.world.now();
         let known = self.known();
         let selection = self.select(&known, &expr, all, now);
-        let Page { ids, next } = known.index.page(&selection, sort, after.as_ref(), limit);
+        let Page { ids, next } = known.index.page(&selection, sort, after, limit);
         Ok((ids.into_iter().map(|id| hit(&known, id, now)).collect(), next))
     }
 

@@ -15,8 +15,6 @@ pub mod pull;
 pub mod registry;
 pub mod runner;
 pub mod share;
-#[cfg(feature = "testkit")]
-pub mod sim;
 pub mod state;
 pub mod why;
 pub mod world;
@@ -134,6 +132,11 @@ impl Engine {
     /// The store, for what has no business in the engine: tokens, audit, backup.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Ends the engine and gives the store back, as when a process ends and another begins.
+    pub fn into_store(self) -> Store {
+        self.store
     }
 
     /// The connectors there are.

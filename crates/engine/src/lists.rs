@@ -73,7 +73,7 @@ impl Bodies {
         let mut served = BTreeMap::new();
         let mut kept = Vec::new();
         if let Some(dir) = dir {
-            fs::create_dir_all(dir).map_err(|e| io(dir, e))?;
+            fs::create_dir_all(dir).map_err(|e| io(dir, &e))?;
             for published in store.all_published()? {
                 let path = dir.join(&published.file);
                 let Some(format) = ListFormat::parse(&published.format).filter(|_| path.is_file()) else { continue };
@@ -81,7 +81,7 @@ impl Bodies {
                 let list = served_list(&published, format, Body::File(path));
                 served.insert(published.name, Arc::new(list));
             }
-            for entry in fs::read_dir(dir).map_err(|e| io(dir, e))?.flatten() {
+            for entry in fs::read_dir(dir).map_err(|e| io(dir, &e))?.flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if !kept.contains(&name) && entry.path().is_file() {
                     // A body whose transaction never came: nobody was promised it.
@@ -117,11 +117,11 @@ impl Bodies {
                     File::open(dir)?.sync_all()?;
                     Ok(rendered)
                 })();
-                (written.map_err(|e| io(&path, e))?, Body::File(path))
+                (written.map_err(|e| io(&path, &e))?, Body::File(path))
             }
             None => {
                 let mut out = Vec::new();
-                let rendered = write(&mut out).map_err(|e| io(Path::new(&file), e))?;
+                let rendered = write(&mut out).map_err(|e| io(Path::new(&file), &e))?;
                 (rendered, Body::Bytes(out.into()))
             }
         };
@@ -162,7 +162,7 @@ fn served_list(published: &Published, format: ListFormat, body: Body) -> ServedL
     }
 }
 
-fn io(path: &Path, error: io::Error) -> EngineError {
+fn io(path: &Path, error: &io::Error) -> EngineError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => EngineError::Store(StoreError::Full),
         _ => EngineError::Invalid(format!("{}: {error}", path.display())),

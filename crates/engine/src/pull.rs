@@ -340,7 +340,7 @@ impl Engine {
                     }
                     let staged = collector.take();
                     state.cursor = Some(next.clone());
-                    self.fold_in(connection, run, started, staged, Some(state), None, collector.report)?;
+                    self.fold_in(connection, run, started, &staged, Some(state), None, collector.report)?;
                     cursor = Some(next);
                 }
                 Pulled::Done(next) => {
@@ -348,7 +348,7 @@ impl Engine {
                     if next.is_some() {
                         state.cursor = next;
                     }
-                    self.fold_in(connection, run, started, staged, Some(state), None, collector.report)?;
+                    self.fold_in(connection, run, started, &staged, Some(state), None, collector.report)?;
                     break Ended::Paged;
                 }
             }
@@ -375,7 +375,7 @@ impl Engine {
             Ended::Whole(next) if !connection.complete => {
                 let staged = collector.take();
                 state.cursor = next;
-                self.fold_in(connection, run, started, staged, Some(state), None, collector.report)?;
+                self.fold_in(connection, run, started, &staged, Some(state), None, collector.report)?;
                 self.set_listed(connection.id, run, &relisted, &[], None, collector.report)?;
                 let shape = shape_of(collector.report, 0, connection);
                 collector.report.status = absence::pull_status(&shape, &RunVerdict::Believed).as_str().to_owned();
@@ -444,7 +444,7 @@ impl Engine {
             return Ok(());
         }
         let mut seen = seen;
-        self.fold_in(connection, run, started, staged, None, Some(&mut seen), report)?;
+        self.fold_in(connection, run, started, &staged, None, Some(&mut seen), report)?;
         self.world.step("pull.absence")?;
         let missing = absent(&self.known(), connection.id, &seen);
         state.cursor = cursor;
@@ -471,7 +471,7 @@ impl Engine {
         connection: &Connection,
         run: RunId,
         started: Timestamp,
-        staged: Vec<Staged>,
+        staged: &[Staged],
         state: Option<&ConnectionState>,
         mut seen: Option<&mut Selection>,
         report: &mut PullReport,
@@ -643,7 +643,7 @@ impl Engine {
         }
         let staged: Vec<Staged> = by_key.into_values().collect();
         report.read = staged.len() as u64;
-        self.fold_in(connection, run, started, staged, None, None, &mut report)?;
+        self.fold_in(connection, run, started, &staged, None, None, &mut report)?;
         let missing: Vec<(Slot, IndicatorId)> = {
             let known = self.known();
             suspect

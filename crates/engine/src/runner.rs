@@ -66,7 +66,7 @@ impl Runner {
     pub fn start(engine: Arc<Engine>, workers: usize, told: impl Fn(&Ended) + Send + 'static) -> Runner {
         let (events, inbox) = channel();
         let loop_events = events.clone();
-        let handle = std::thread::spawn(move || Loop::new(engine, loop_events, workers).run(&inbox, &told));
+        let handle = std::thread::spawn(move || Loop::new(engine, &loop_events, workers).run(&inbox, &told));
         Runner { events, handle: Some(handle) }
     }
 
@@ -99,7 +99,7 @@ struct Loop {
 }
 
 impl Loop {
-    fn new(engine: Arc<Engine>, events: Sender<Event>, workers: usize) -> Loop {
+    fn new(engine: Arc<Engine>, events: &Sender<Event>, workers: usize) -> Loop {
         let (work, todo) = channel::<Job>();
         let todo = Arc::new(Mutex::new(todo));
         let workers = workers.max(1);
@@ -179,7 +179,7 @@ impl Loop {
         for (job, (interval, off)) in wanted {
             let state = self.jobs.entry(job).or_insert_with(|| remembered(&self.engine, job, interval));
             state.interval = interval;
-            state.paused = off || (state.paused && !off && denied(&self.engine, job));
+            state.paused = off || (state.paused && denied(&self.engine, job));
         }
     }
 

@@ -1,7 +1,8 @@
 //! Fills an index with synthetic indicators and prints what it holds and how long questions take.
 //!
 //! `cargo run --release -p index --example memory [indicators]`
-#![allow(clippy::print_stdout)] // It is what the example is for.
+// Printing and measuring is what the example is for.
+#![allow(clippy::print_stdout, clippy::disallowed_methods)]
 
 use index::{CountBy, Index, NotShared, RecordLite, Scope, Sort, SortField};
 use intel::expr::Expr;

@@ -27,7 +27,7 @@ impl Texts {
         }
         let number = self.chunks.len() - 1;
         let chunk = &mut self.chunks[number];
-        while chunk.len() % ALIGN != 0 {
+        while !chunk.len().is_multiple_of(ALIGN) {
             chunk.push('\0');
         }
         let at = chunk.len();

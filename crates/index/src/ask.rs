@@ -1,7 +1,8 @@
 //! Small questions about one indicator, and what retention needs.
 
 use crate::Index;
-use crate::columns::{NONE, tlp};
+use crate::columns::tlp;
+use crate::fold::Incoming;
 use intel::{Analyst, FoldSettings, IndicatorId, IndicatorKey, Timestamp, Tlp};
 
 impl Index {
@@ -10,9 +11,10 @@ impl Index {
         self.settings
     }
 
-    /// One more than the highest number given out.
+    /// One more than the highest number that was ever in use here, pruned ones included. The store remembers those that
+    /// were pruned before this start.
     pub fn id_bound(&self) -> u32 {
-        u32::try_from(self.indicators.level.len()).unwrap_or(NONE)
+        self.id_bound
     }
 
     /// The marking of an indicator, as last folded; the default for a number that does not exist.
@@ -23,36 +25,31 @@ impl Index {
 
     /// Takes in an indicator of which there is no record yet, so that a person can speak about it.
     pub fn add_bare(&mut self, id: IndicatorId, key: &IndicatorKey, revision: u64, now: Timestamp) {
-        self.load_indicator(id, key, revision, 0);
-        self.stored.clear();
+        self.ensure(id, key.kind(), key.value());
+        self.set_revision(id, revision);
         self.refold(id.0, now);
     }
 
     /// The hash of the summary that an analyst's word would lead to.
-    pub fn summary_hash_with(&mut self, id: IndicatorId, analyst: &Analyst, now: Timestamp) -> u64 {
-        let before = self.analyst(id).cloned().unwrap_or_default();
-        let revision = self.revision(id);
-        self.set_analyst(id, analyst.clone(), None, now);
-        let hash = self.summary_hash(id);
-        self.set_analyst(id, before, Some(revision), now);
-        hash
+    pub fn summary_hash_with(&self, id: IndicatorId, analyst: &Analyst, now: Timestamp) -> u64 {
+        self.hash_after(Some(id.0), Incoming::Said(analyst), now)
     }
 
     /// Indicators that are not active at `now` and were not since before `since`: nothing about them was received,
     /// seen or due to expire later than that.
     pub fn inactive_since(&self, since: Timestamp, now: Timestamp) -> Vec<IndicatorId> {
-        let active = self.active();
-        let old = |id: &IndicatorId| {
-            self.analyst(*id).is_none_or(Analyst::is_empty)
-                && self.records(*id, now).iter().all(|row| {
-                    let facts = &row.facts;
-                    !row.active
-                        && facts.received < since
-                        && facts.last_seen.is_none_or(|t| t < since)
-                        && facts.valid_from.is_none_or(|t| t < since)
-                        && row.expires.is_none_or(|t| t < since || facts.retracted || !facts.listed || facts.echo)
-                })
+        let is_old = |slot: u32| {
+            let facts = self.records.facts(slot);
+            let policy = self.policies.get(facts.connection);
+            let expired = || policy.and_then(|policy| facts.expires(policy)).is_none_or(|expires| expires < since);
+            !policy.is_some_and(|policy| facts.is_active(policy, now))
+                && facts.received < since
+                && facts.last_seen.is_none_or(|time| time < since)
+                && facts.valid_from.is_none_or(|time| time < since)
+                && (facts.retracted || !facts.listed || facts.echo || expired())
         };
-        self.all().iter().filter(|id| !active.contains(*id)).filter(old).collect()
+        let mut inactive = self.all();
+        inactive.and_not(&self.active());
+        inactive.iter().filter(|id| self.analyst(*id).is_none() && self.list(id.0).all(is_old)).collect()
     }
 }

@@ -4,8 +4,8 @@ use crate::arena::tag_hash;
 use crate::columns::*;
 use crate::{Index, RecordRow};
 use intel::{
-    ConnectionId, Facts, Fold, Folded, IndicatorId, IndicatorKey, Policies, Reputation, Severity, SourceRecord,
-    Summary, Timestamp, Tlp, VerdictKind,
+    Analyst, ConnectionId, Facts, Fold, Folded, IndicatorId, IndicatorKey, Policies, Reputation, Severity,
+    SourceRecord, Summary, Timestamp, Tlp, VerdictKind,
 };
 use std::collections::BTreeSet;
 use xxhash_rust::xxh3::xxh3_64;
@@ -27,6 +27,7 @@ pub(crate) enum Incoming<'a> {
     Nothing,
     Record(ConnectionId, &'a SourceRecord),
     Listed(u32, bool),
+    Said(&'a Analyst),
 }
 
 /// The parts of a summary that a reader could see change, in a form that is the same in every process. `expires_at` is
@@ -137,9 +138,7 @@ impl Index {
         }
     }
 
-    fn run(&self, at: Option<u32>, scratch: &mut Scratch, now: Timestamp) -> Folded {
-        let said = at.and_then(|at| self.analysts.get(&at));
-        let analyst = said.map(|said| &said.analyst);
+    fn run(&self, analyst: Option<&Analyst>, scratch: &mut Scratch, now: Timestamp) -> Folded {
         let folded = scratch.fold.run(&scratch.facts, &self.policies, analyst, &self.settings, now);
         scratch.sources.clear();
         for place in &scratch.fold.counted[..scratch.fold.n_active] {
@@ -159,7 +158,7 @@ impl Index {
     /// Folds an indicator as its columns stand. The counted records are in `scratch.fold`.
     pub(crate) fn fold(&self, at: u32, scratch: &mut Scratch, now: Timestamp) -> Folded {
         self.gather(Some(at), Incoming::Nothing, scratch);
-        self.run(Some(at), scratch, now)
+        self.run(self.analyst(IndicatorId(at)), scratch, now)
     }
 
     /// The hash of the summary an indicator would have after a change.
@@ -167,12 +166,14 @@ impl Index {
         let mut scratch = Scratch::default();
         let scratch = &mut scratch;
         self.gather(at, incoming, scratch);
-        let folded = self.run(at, scratch, now);
-        let said = at.and_then(|at| self.analysts.get(&at));
-        let record = match incoming {
-            Incoming::Record(_, record) => Some(record),
-            _ => None,
-        };
+        let mut analyst = at.and_then(|at| self.analyst(IndicatorId(at)));
+        let mut record = None;
+        match incoming {
+            Incoming::Record(_, new) => record = Some(new),
+            Incoming::Said(new) => analyst = Some(new),
+            Incoming::Listed(..) | Incoming::Nothing => {}
+        }
+        let folded = self.run(analyst, scratch, now);
         let hashes = |set: u32| self.tag_sets.get(set).iter().map(|tag| self.tags.hash(*tag));
         for place in &scratch.fold.counted {
             match (scratch.slots[*place], record) {
@@ -181,9 +182,9 @@ impl Index {
             }
             scratch.tags.extend(hashes(self.policy_tags(scratch.facts[*place].connection)));
         }
-        if let Some(said) = said {
-            scratch.tags.extend(hashes(said.added));
-            scratch.tags.retain(|tag| hashes(said.removed).all(|removed| removed != *tag));
+        if let Some(analyst) = analyst {
+            scratch.tags.extend(analyst.tags_added.iter().map(|tag| tag_hash(tag)));
+            scratch.tags.retain(|tag| analyst.tags_removed.iter().all(|removed| tag_hash(removed) != *tag));
         }
         scratch.tags.sort_unstable();
         scratch.tags.dedup();
@@ -197,7 +198,6 @@ impl Index {
                 (comment_hash(self.comments.get(self.records.comment[slot as usize])), self.records.link[slot as usize])
             }
         };
-        let analyst = said.map(|said| &said.analyst);
         Visible {
             active: folded.active,
             reputation: folded.reputation,

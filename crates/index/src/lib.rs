@@ -114,6 +114,8 @@ pub struct Index {
     /// The hash of each connection's name.
     policy_names: Vec<u64>,
     max_revision: u64,
+    /// One more than the highest number that ever was in use.
+    id_bound: u32,
     /// No indicator is due before this.
     next_refold: u32,
     /// The summary hashes the store had, by position, while loading.

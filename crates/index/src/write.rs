@@ -1,16 +1,14 @@
 //! What the store has made durable, taken over: records, what analysts say, policies, removal.
 
-use crate::arena::{Interned, Texts};
 use crate::columns::*;
 use crate::fold::link_hash;
 use crate::{Index, Said, Slot, key_hash};
-use hashbrown::hash_map::Entry;
 use intel::{
     Analyst, ConnectionId, FoldSettings, IndicatorId, IndicatorKey, IndicatorKind, Policies, SourceRecord, Timestamp,
 };
 
 /// Below this much waste, in bytes or texts, an arena is not worth rebuilding.
-const MIN_WASTE: usize = 1 << 16;
+const MIN_WASTE: usize = 1 << 12;
 
 impl Index {
     /// Takes over a committed record: makes the indicator if it is new, replaces what this connection said before, and
@@ -219,6 +217,7 @@ impl Index {
             self.remove(other);
         }
         self.indicators.grow_to(at + 1);
+        self.id_bound = self.id_bound.max(id.0 + 1);
         self.indicators.kind[at] = kind as u8;
         self.indicators.value[at] = self.values.push(value);
         self.indicators.level[at] = level(Some(intel::Reputation::DEFAULT), intel::Severity::Unknown);
@@ -269,27 +268,34 @@ impl Index {
     fn tidy(&mut self) {
         if self.wasted_texts > MIN_WASTE.max(self.comments.len() / 2) {
             let old = std::mem::take(&mut self.comments);
-            let mut moved: hashbrown::HashMap<u32, u32> = hashbrown::HashMap::new();
             for (comment, connection) in self.records.comment.iter_mut().zip(&self.records.connection) {
-                if *connection == FREE || *comment == 0 {
-                    *comment = 0;
-                    continue;
-                }
-                *comment = match moved.entry(*comment) {
-                    Entry::Occupied(entry) => *entry.get(),
-                    Entry::Vacant(entry) => *entry.insert(Interned::intern(&mut self.comments, old.get(*comment))),
-                };
+                *comment = if *connection == FREE { 0 } else { self.comments.intern(old.get(*comment)) };
             }
             self.wasted_texts = 0;
         }
-        if self.wasted_values > (MIN_WASTE << 4).max(self.values.bytes() / 2) {
-            let old = std::mem::replace(&mut self.values, Texts::default());
+        if self.wasted_values > (MIN_WASTE << 6).max(self.values.bytes() / 2) {
+            let old = std::mem::take(&mut self.values);
             for (value, level) in self.indicators.value.iter_mut().zip(&self.indicators.level) {
                 if *level != 0 {
                     *value = self.values.push(old.get(*value));
                 }
             }
             self.wasted_values = 0;
+        }
+        // Every record and every indicator has one set; far more sets than that are of the past.
+        if self.tag_sets.len() > MIN_WASTE.max(4 * (self.records.len() + self.len())) {
+            let old = std::mem::take(&mut self.tag_sets);
+            let mut move_set = |set: &mut u32| *set = self.tag_sets.intern(old.get(*set));
+            self.policy_tags.iter_mut().for_each(&mut move_set);
+            for said in self.analysts.values_mut() {
+                move_set(&mut said.added);
+                move_set(&mut said.removed);
+            }
+            let records = self.records.tags.iter_mut().zip(&self.records.connection);
+            records.for_each(|(set, connection)| if *connection == FREE { *set = 0 } else { move_set(set) });
+            let columns = &mut self.indicators;
+            let indicators = columns.tags.iter_mut().zip(&columns.level);
+            indicators.for_each(|(set, level)| if *level == 0 { *set = 0 } else { move_set(set) });
         }
     }
 }

@@ -301,3 +301,36 @@ fn a_believed_run_revives_what_had_run_out() {
     assert_eq!(index.advance(start.after(40 * DAY)), [id]);
     assert!(index.active().contains(id));
 }
+
+#[test]
+fn churn_does_not_fill_the_memory() {
+    let mut world = World::new(3);
+    let now = world.now;
+    let mut record = world.record();
+    let mut put = |index: &mut Index, id: u32, turn: u32| {
+        let value = format!("{}.{id}-{turn}.example", "long".repeat(15));
+        let key = intel::IndicatorKey::from_stored(intel::IndicatorKind::Domain, value);
+        record.claim.comment = Some(format!("{id} seen in turn {turn}").into());
+        record.claim.tags =
+            vec![format!("a{}", turn % 100).into(), format!("b{}", id % 50).into(), format!("c{}", turn / 100).into()];
+        record.contents = vec![u64::from(turn) << 32 | u64::from(id)];
+        index.put(IndicatorId(id), &key, ConnectionId(2), &record, None, now);
+        key
+    };
+    let mut index = Index::new(world.policies, world.settings);
+    for turn in 0..400 {
+        for id in 1..=50 {
+            let key = put(&mut index, id, turn);
+            let id = IndicatorId(id);
+            assert_eq!((index.id(&key), index.len() <= 50), (Some(id), true));
+            let row = &index.records(id, now)[0];
+            assert_eq!(row.comment, Some(format!("{} seen in turn {turn}", id.0)));
+            assert_eq!(row.tags, [format!("a{}", turn % 100), format!("b{}", id.0 % 50), format!("c{}", turn / 100)]);
+            assert!(index.summary(id, now).tags.is_superset(&row.tags.iter().cloned().collect()));
+        }
+    }
+    let memory = index.memory();
+    assert!(memory.comments < 500_000 && memory.values < 1_000_000 && memory.sets < 1_000_000, "{memory:?}");
+    assert_eq!(index.seen(399 << 32 | 7).map(|slot| index.slot_owner(slot)), Some((IndicatorId(7), ConnectionId(2))));
+    assert_eq!((index.seen(398 << 32 | 7), index.n_records()), (None, 50));
+}

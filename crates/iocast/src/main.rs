@@ -1,2 +1,5 @@
-//! iocast
-fn main() {}
+//! iocast: a threat exchange in one binary. Everything is in the library; this is its front door.
+
+fn main() -> std::process::ExitCode {
+    iocast::cli::main()
+}

@@ -65,15 +65,32 @@ fn main() {
         let _ = writeln!(text, "0.0.0.0 host-{:x}.example-{}.com", random() as u32, random() % 10_000);
     });
     let urls = body(&|random, text| {
-        let _ = writeln!(text, "http://host-{:x}.example-{}.com/path/{:x}/file.exe?id={}", random() as u32, random() % 10_000, random() as u32, random() % 1000);
+        let _ = writeln!(
+            text,
+            "http://host-{:x}.example-{}.com/path/{:x}/file.exe?id={}",
+            random() as u32,
+            random() % 10_000,
+            random() as u32,
+            random() % 1000
+        );
     });
     let table = body(&|random, text| {
         let [a, b, c, d] = (random() as u32).to_be_bytes();
-        let _ = writeln!(text, "\"{}\",\"2026-01-31 10:11:12\",\"http://{}.{b}.{c}.{d}:{}/bin.sh\",\"online\",\"elf,mips\"", random() % 1_000_000, a % 200 + 1, random() % 60_000);
+        let _ = writeln!(
+            text,
+            "\"{}\",\"2026-01-31 10:11:12\",\"http://{}.{b}.{c}.{d}:{}/bin.sh\",\"online\",\"elf,mips\"",
+            random() % 1_000_000,
+            a % 200 + 1,
+            random() % 60_000
+        );
     });
     let json = body(&|random, text| {
         let [a, b, c, d] = (random() as u32).to_be_bytes();
-        let _ = writeln!(text, "{{\"ip\":\"{}.{b}.{c}.{d}\",\"seen\":\"2026-01-31 10:11:12\",\"tags\":[\"c2\"]}}", a % 200 + 1);
+        let _ = writeln!(
+            text,
+            "{{\"ip\":\"{}.{b}.{c}.{d}\",\"seen\":\"2026-01-31 10:11:12\",\"tags\":[\"c2\"]}}",
+            a % 200 + 1
+        );
     });
     println!("{:12} {:>12} {:>12} {:>14} {:>8}", "feed", "lines/s", "parse only", "split lines", "refused");
     let csv = json!({"format": "csv", "value": "3", "kind": "url", "first_seen_column": "2", "tags_columns": ["5"]});

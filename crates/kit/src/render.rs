@@ -119,7 +119,9 @@ impl ListStyle {
             ListFormat::Edl => {
                 if let Some(header) = &self.header {
                     out.buffer.extend_from_slice(b"# ");
-                    out.buffer.extend(header.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().bytes());
+                    out.buffer.extend(
+                        header.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().bytes(),
+                    );
                     out.buffer.push(b'\n');
                 }
             }
@@ -197,8 +199,18 @@ impl ListStyle {
 }
 
 const COLUMNS: [&str; 12] = [
-    "value", "kind", "reputation", "severity", "confidence", "tlp", "tags", "sources", "first_seen", "last_seen",
-    "expires_at", "comment",
+    "value",
+    "kind",
+    "reputation",
+    "severity",
+    "confidence",
+    "tlp",
+    "tags",
+    "sources",
+    "first_seen",
+    "last_seen",
+    "expires_at",
+    "comment",
 ];
 
 #[derive(Serialize)]

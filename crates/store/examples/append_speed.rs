@@ -3,9 +3,11 @@
 //! `cargo run --release -p store --example append_speed [indicators]`; the tables go to a temporary directory.
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
+#![allow(clippy::disallowed_methods, reason = "it measures time")]
 
 use intel::{
-    Analyst, Claim, ConnectionId, IndicatorId, IndicatorKey, IndicatorKind, Reputation, RunId, Severity, SourceRecord, Timestamp,
+    Analyst, Claim, ConnectionId, IndicatorId, IndicatorKey, IndicatorKind, Reputation, RunId, Severity, SourceRecord,
+    Timestamp,
 };
 use rusqlite::{Connection, params};
 use std::path::Path;
@@ -26,8 +28,14 @@ fn key(n: u64) -> IndicatorKey {
     match n % 4 {
         0 => IndicatorKey::from_stored(IndicatorKind::Sha256, format!("{hash:016x}{:016x}{n:032x}", mix(hash))),
         1 => IndicatorKey::from_stored(IndicatorKind::Domain, format!("h{hash:x}.evil{n}.example")),
-        2 => IndicatorKey::from_stored(IndicatorKind::Url, format!("http://h{:x}.example/{n}/{:x}.exe", hash as u32, mix(hash) as u32)),
-        _ => IndicatorKey::from_stored(IndicatorKind::Ipv4, format!("{}.{}.{}.{}", n >> 24 & 255, n >> 16 & 255, n >> 8 & 255, n & 255)),
+        2 => IndicatorKey::from_stored(
+            IndicatorKind::Url,
+            format!("http://h{:x}.example/{n}/{:x}.exe", hash as u32, mix(hash) as u32),
+        ),
+        _ => IndicatorKey::from_stored(
+            IndicatorKind::Ipv4,
+            format!("{}.{}.{}.{}", n >> 24 & 255, n >> 16 & 255, n >> 8 & 255, n & 255),
+        ),
     }
 }
 
@@ -42,7 +50,7 @@ fn record(n: u64, connection: u16) -> SourceRecord {
             tags: vec![format!("family-{}", mix(n) % 200).into(), "malware".into()],
             first_seen: Some(seen),
             last_seen: Some(seen),
-            comment: (n % 3 == 0).then(|| "seen in a campaign against many".into()),
+            comment: n.is_multiple_of(3).then(|| "seen in a campaign against many".into()),
             ..Claim::default()
         },
         received: time(301),
@@ -189,8 +197,7 @@ fn main() {
                 Change { id, key, record, summary_hash: 1, revise: true }
             })
             .collect();
-        let append =
-            Append { connection: ConnectionId(3), run: RunId(2), changes: &changes, listed: &[], state: None };
+        let append = Append { connection: ConnectionId(3), run: RunId(2), changes: &changes, listed: &[], state: None };
         store.append(&append).unwrap();
     }
     println!("{} second records: append {:.2?}", more.len(), started.elapsed());

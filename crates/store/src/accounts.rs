@@ -97,7 +97,14 @@ impl Store {
     }
 
     /// Adds to the audit log. Gives the entry's place.
-    pub fn audit(&self, who: &str, action: &str, object: &str, detail: &str, now: Timestamp) -> Result<u64, StoreError> {
+    pub fn audit(
+        &self,
+        who: &str,
+        action: &str,
+        object: &str,
+        detail: &str,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
         self.write(|tx, _| write_audit(tx, who, action, object, detail, now))
     }
 
@@ -125,7 +132,9 @@ impl Store {
                 n_entries += 1;
                 chain = link(&chain, &entry);
                 if entry.seq != n_entries || chain != row.get::<_, [u8; 32]>(6)? {
-                    return Err(StoreError::damaged(format!("entry {n_entries} of the audit log is not what was written")));
+                    return Err(StoreError::damaged(format!(
+                        "entry {n_entries} of the audit log is not what was written"
+                    )));
                 }
             }
             Ok(n_entries)
@@ -133,7 +142,14 @@ impl Store {
     }
 }
 
-pub(crate) fn write_audit(tx: &Connection, who: &str, action: &str, object: &str, detail: &str, now: Timestamp) -> Result<u64> {
+pub(crate) fn write_audit(
+    tx: &Connection,
+    who: &str,
+    action: &str,
+    object: &str,
+    detail: &str,
+    now: Timestamp,
+) -> Result<u64> {
     let last: Option<(i64, [u8; 32])> = tx
         .prepare_cached("SELECT seq, chain FROM audit ORDER BY seq DESC LIMIT 1")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -147,8 +163,10 @@ pub(crate) fn write_audit(tx: &Connection, who: &str, action: &str, object: &str
         object: object.into(),
         detail: detail.into(),
     };
-    tx.prepare_cached("INSERT INTO audit (seq, at, who, action, object, detail, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-        .execute(params![seq + 1, now.micros(), who, action, object, detail, link(&chain, &entry)])?;
+    tx.prepare_cached(
+        "INSERT INTO audit (seq, at, who, action, object, detail, chain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![seq + 1, now.micros(), who, action, object, detail, link(&chain, &entry)])?;
     Ok(entry.seq)
 }
 

@@ -38,8 +38,8 @@ impl Store {
     /// The documents of a kind, by id.
     pub fn docs(&self, kind: &str) -> Result<Vec<Doc>, StoreError> {
         self.read(|conn| {
-            let mut statement = conn
-                .prepare_cached("SELECT id, name, body, created, updated FROM doc WHERE kind = ?1 ORDER BY id")?;
+            let mut statement =
+                conn.prepare_cached("SELECT id, name, body, created, updated FROM doc WHERE kind = ?1 ORDER BY id")?;
             Ok(statement.query_map([kind], doc)?.collect::<Result<_, _>>()?)
         })
     }
@@ -47,8 +47,8 @@ impl Store {
     /// One document by name.
     pub fn doc(&self, kind: &str, name: &str) -> Result<Option<Doc>, StoreError> {
         self.read(|conn| {
-            let mut statement = conn
-                .prepare_cached("SELECT id, name, body, created, updated FROM doc WHERE kind = ?1 AND name = ?2")?;
+            let mut statement =
+                conn.prepare_cached("SELECT id, name, body, created, updated FROM doc WHERE kind = ?1 AND name = ?2")?;
             Ok(statement.query_row([kind, name], doc).optional()?)
         })
     }
@@ -74,7 +74,9 @@ impl Store {
                 && let Some(id) = id
             {
                 if id == u32::from(ConnectionId::MANUAL.0) {
-                    return Err(StoreError::Conflict(format!("the connection '{name}' is built in and cannot be deleted")));
+                    return Err(StoreError::Conflict(format!(
+                        "the connection '{name}' is built in and cannot be deleted"
+                    )));
                 }
                 tx.execute("DELETE FROM connection_state WHERE connection = ?1", [id])?;
             }
@@ -146,7 +148,9 @@ fn put(tx: &Connection, kind: &str, name: &str, body: &str, now: Timestamp) -> R
         )?
         .query_row([kind], |row| row.get(0))?;
     if kind == CONNECTION && id > u32::from(u16::MAX) {
-        return Err(StoreError::Limit("there have been 65,535 connections, deleted ones included: no more can be made".into()));
+        return Err(StoreError::Limit(
+            "there have been 65,535 connections, deleted ones included: no more can be made".into(),
+        ));
     }
     tx.prepare_cached("INSERT INTO doc (kind, id, name, body, created, updated) VALUES (?1, ?2, ?3, ?4, ?5, ?5)")?
         .execute(params![kind, id, name, body, now.micros()])?;

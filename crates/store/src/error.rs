@@ -6,7 +6,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No room on the disk. Free some; the next operation may succeed.
-    #[error("the disk that holds the data directory is full: free some space, then try again (nothing was half written)")]
+    #[error(
+        "the disk that holds the data directory is full: free some space, then try again (nothing was half written)"
+    )]
     Full,
     /// Another program holds a lock on the database file, such as an open transaction in an SQL shell.
     #[error("the database is locked by another program: close it or end its transaction, then try again")]
@@ -23,7 +25,9 @@ pub enum StoreError {
     #[error("the database is damaged: {0}; it was left untouched: restore a backup into a new data directory")]
     Damaged(String),
     /// A newer program has written this database.
-    #[error("the database has schema {found}, this program knows up to {known}: use the newer program, or restore an older backup")]
+    #[error(
+        "the database has schema {found}, this program knows up to {known}: use the newer program, or restore an older backup"
+    )]
     Newer {
         /// What the file has.
         found: u32,

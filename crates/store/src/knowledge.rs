@@ -213,8 +213,8 @@ impl Store {
             if analyst.is_empty() {
                 tx.execute("DELETE FROM analyst WHERE indicator = ?1", [id.0])?;
             } else {
-                tx.prepare_cached("INSERT OR REPLACE INTO analyst VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?.execute(
-                    params![
+                tx.prepare_cached("INSERT OR REPLACE INTO analyst VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
+                    .execute(params![
                         id.0,
                         analyst.verdict.map(|v| v.kind.as_str()),
                         analyst.verdict.and_then(|v| v.until).map(Timestamp::micros),
@@ -224,8 +224,7 @@ impl Store {
                         analyst.comment,
                         who,
                         now.micros(),
-                    ],
-                )?;
+                    ])?;
             }
             let value: String = tx.query_row("SELECT value FROM indicator WHERE id = ?1", [id.0], |row| row.get(0))?;
             let detail = serde_json::json!({
@@ -260,7 +259,11 @@ impl Store {
     }
 
     /// Removes every record of a connection and gives the indicators in `changed` revisions, in order.
-    pub fn delete_records_of(&self, connection: ConnectionId, changed: &[(IndicatorId, u64)]) -> Result<Deleted, StoreError> {
+    pub fn delete_records_of(
+        &self,
+        connection: ConnectionId,
+        changed: &[(IndicatorId, u64)],
+    ) -> Result<Deleted, StoreError> {
         self.write(|tx, _| {
             let mut counters = Counters::read(tx)?;
             let first_revision = counters.revision + 1;
@@ -398,8 +401,7 @@ fn find(conn: &Connection, key: &IndicatorKey) -> Result<Option<IndicatorId>> {
     let mut statement =
         conn.prepare_cached("SELECT id FROM indicator WHERE key_hash = ?1 AND kind = ?2 AND value = ?3")?;
     for hash in key_hashes(key) {
-        let found =
-            statement.query_row(params![hash, key.kind() as u8, key.value()], |row| row.get(0)).optional()?;
+        let found = statement.query_row(params![hash, key.kind() as u8, key.value()], |row| row.get(0)).optional()?;
         if let Some(id) = found {
             return Ok(Some(IndicatorId(id)));
         }

@@ -289,7 +289,14 @@ impl Store {
     }
 
     /// Adds to what a run did at a target.
-    pub fn add_effects(&self, target: TargetId, run: RunId, adds: usize, removals: usize, now: Timestamp) -> Result<(), StoreError> {
+    pub fn add_effects(
+        &self,
+        target: TargetId,
+        run: RunId,
+        adds: usize,
+        removals: usize,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         if adds == 0 && removals == 0 {
             return Ok(());
         }
@@ -306,7 +313,8 @@ impl Store {
     /// What was done at a target since a time, that moment included.
     pub fn effects_since(&self, target: TargetId, since: Timestamp) -> Result<Effects, StoreError> {
         self.read(|conn| {
-            let sql = "SELECT coalesce(sum(adds), 0), coalesce(sum(removals), 0) FROM effect WHERE target = ?1 AND at >= ?2";
+            let sql =
+                "SELECT coalesce(sum(adds), 0), coalesce(sum(removals), 0) FROM effect WHERE target = ?1 AND at >= ?2";
             Ok(conn.prepare_cached(sql)?.query_row(params![target.0, since.micros()], |row| {
                 let count = |at: usize| row.get::<_, i64>(at).map(i64::cast_unsigned);
                 Ok(Effects { adds: count(0)?, removals: count(1)? })
@@ -393,9 +401,8 @@ fn write_lines(tx: &Connection, target: TargetId, run: RunId, lines: &[LineRow])
 }
 
 fn line<'a>(row: &'a Row<'_>, scratch: &mut Vec<u8>) -> Result<Line<'a>> {
-    let time = |at: usize| -> Result<Option<Timestamp>> {
-        Ok(row.get::<_, Option<i64>>(at)?.map(Timestamp::from_micros))
-    };
+    let time =
+        |at: usize| -> Result<Option<Timestamp>> { Ok(row.get::<_, Option<i64>>(at)?.map(Timestamp::from_micros)) };
     let text = |at: usize| -> Result<Option<&'a str>> {
         match row.get_ref(at)? {
             ValueRef::Null => Ok(None),

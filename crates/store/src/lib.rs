@@ -104,7 +104,8 @@ impl Store {
     /// One transaction. It takes the write lock before it reads, so that nothing it read can have changed.
     fn write<T>(&self, work: impl FnOnce(&Transaction<'_>, &mut TagSets) -> Result<T>) -> Result<T> {
         if self.failed.load(Ordering::Acquire) {
-            let error = std::io::Error::other("an earlier write failed in the file system: restart to find out what is there");
+            let error =
+                std::io::Error::other("an earlier write failed in the file system: restart to find out what is there");
             return Err(StoreError::Io { doing: "database file".into(), error });
         }
         let mut writer = self.lock_writer();
@@ -158,5 +159,86 @@ impl Store {
             writer.tagsets.clear();
             writer
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use intel::Timestamp;
+
+    fn put(store: &Store, name: &str, bytes: usize) -> Result<u32> {
+        store.put_doc("rule", name, &"x".repeat(bytes), Timestamp::EPOCH)
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_loses_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let limit = |pages: u32| {
+            let conn = &store.lock_writer().conn;
+            conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+        };
+        // The limit cannot be below what the file has.
+        limit(1);
+        let mut n_stored = 0;
+        let error = loop {
+            match put(&store, &n_stored.to_string(), 3000) {
+                Ok(_) => n_stored += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, StoreError::Full), "{error}");
+        assert!(error.to_string().contains("free some space"));
+        assert_eq!(store.docs("rule").unwrap().len(), n_stored, "reading goes on, nothing is half there");
+        limit(100_000);
+        assert_eq!(
+            put(&store, "later", 3000).unwrap() as usize,
+            n_stored + 1,
+            "and so does writing, when there is room"
+        );
+    }
+
+    #[test]
+    fn a_lock_of_another_program_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        store.lock_writer().conn.busy_timeout(std::time::Duration::ZERO).unwrap();
+        let shell = Connection::open(dir.path().join(db::FILE)).unwrap();
+        shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert!(matches!(put(&store, "a", 1), Err(StoreError::Locked)));
+        assert!(store.docs("rule").unwrap().is_empty(), "reading goes on");
+        shell.execute_batch("ROLLBACK").unwrap();
+        put(&store, "a", 1).unwrap();
+    }
+
+    #[test]
+    fn after_a_failed_disk_nothing_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let fault = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        let fail = |code| store.write(|_, _| -> Result<()> { Err(fault(code).into()) }).unwrap_err();
+        fail(rusqlite::ffi::SQLITE_FULL);
+        fail(rusqlite::ffi::SQLITE_CANTOPEN);
+        put(&store, "a", 1).unwrap();
+        fail(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+        assert!(matches!(put(&store, "b", 1), Err(StoreError::Io { .. })));
+        assert_eq!(store.docs("rule").unwrap().len(), 1);
+        drop(store);
+        put(&Store::open(dir.path()).unwrap(), "b", 1).unwrap();
+    }
+
+    #[test]
+    fn a_panic_in_a_callback_harms_nobody_else() {
+        let store = Store::in_memory().unwrap();
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            store.write(|tx, _| -> Result<()> {
+                tx.execute("DELETE FROM doc", [])?;
+                panic!("as a caller may")
+            })
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(store.docs("connection").unwrap().len(), 1);
+        put(&store, "a", 1).unwrap();
     }
 }

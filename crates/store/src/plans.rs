@@ -98,7 +98,14 @@ const SELECT: &str = "SELECT id, target, hash, steps, created, run, status, who,
 impl Store {
     /// Holds a plan. It takes the place of one of the same target that nobody has decided about; where that has the
     /// same hash, it stays and keeps its id and age.
-    pub fn put_plan(&self, target: TargetId, hash: &str, steps: &str, created: Timestamp, run: RunId) -> Result<PlanId, StoreError> {
+    pub fn put_plan(
+        &self,
+        target: TargetId,
+        hash: &str,
+        steps: &str,
+        created: Timestamp,
+        run: RunId,
+    ) -> Result<PlanId, StoreError> {
         self.write(|tx, _| {
             let waiting: Option<(i64, String)> = tx
                 .prepare_cached("SELECT id, hash FROM plan WHERE target = ?1 AND status = 'waiting'")?
@@ -134,7 +141,8 @@ impl Store {
             let mut statement = conn.prepare_cached(&format!(
                 "{SELECT} WHERE (?1 IS NULL OR target = ?1) AND (?2 IS NULL OR status = ?2) ORDER BY id DESC"
             ))?;
-            let mut rows = statement.query(params![filter.target.map(|t| t.0), filter.status.map(PlanStatus::as_str)])?;
+            let mut rows =
+                statement.query(params![filter.target.map(|t| t.0), filter.status.map(PlanStatus::as_str)])?;
             let mut out = Vec::new();
             while let Some(row) = rows.next()? {
                 out.push(plan(row)?);
@@ -154,7 +162,14 @@ impl Store {
 
     /// Decides about a waiting plan, with its audit entry. Fails with [`StoreError::Conflict`] where it no longer
     /// waits: a newer one took its place, or somebody else was first.
-    pub fn decide_plan(&self, id: PlanId, decision: Decision, who: &str, note: Option<&str>, now: Timestamp) -> Result<(), StoreError> {
+    pub fn decide_plan(
+        &self,
+        id: PlanId,
+        decision: Decision,
+        who: &str,
+        note: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.write(|tx, _| {
             let (status, action) = match decision {
                 Decision::Approve => (PlanStatus::Approved, "plan.approve"),

@@ -3,7 +3,8 @@
 use crate::error::{Result, StoreError};
 use crate::tagset;
 use intel::{
-    Claim, ConnectionId, Ended, IndicatorId, IndicatorKey, IndicatorKind, Reputation, Severity, SourceRecord, Timestamp, Tlp,
+    Claim, ConnectionId, Ended, IndicatorId, IndicatorKey, IndicatorKind, Reputation, Severity, SourceRecord,
+    Timestamp, Tlp,
 };
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Row, params};
@@ -152,7 +153,10 @@ pub(crate) fn reputation(number: u8) -> Result<Reputation> {
 }
 
 pub(crate) fn severity(number: u8) -> Result<Severity> {
-    Severity::ALL.get(usize::from(number)).copied().ok_or_else(|| StoreError::damaged(format!("there is no severity {number}")))
+    Severity::ALL
+        .get(usize::from(number))
+        .copied()
+        .ok_or_else(|| StoreError::damaged(format!("there is no severity {number}")))
 }
 
 pub(crate) fn tlp(number: u8) -> Result<Tlp> {

@@ -325,9 +325,9 @@ impl<'a> Scan<'a> {
                     }
                 }
                 if *negated {
-                    found.not(mask)
+                    found.not(mask);
                 } else {
-                    found.and(mask)
+                    found.and(mask);
                 }
                 found
             }

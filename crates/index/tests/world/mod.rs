@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// SplitMix64: every seed is a whole test.
-pub struct Rng(pub u64);
+pub(crate) struct Rng(pub(crate) u64);
 
 impl Rng {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,15 +24,15 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    pub fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 
-    pub fn chance(&mut self, percent: u64) -> bool {
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    pub fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+    pub(crate) fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len() as u64) as usize]
     }
 
@@ -64,26 +64,26 @@ const COMMENTS: &[&str] = &["seen in the wild", "C2 server", "c2 SERVER", "x"];
 const SOURCES: &[&str] = &["manual", "alpha", "beta", "gamma"];
 const START: i64 = 1_700_000_000;
 
-pub fn key(number: usize) -> IndicatorKey {
+pub(crate) fn key(number: usize) -> IndicatorKey {
     match KEYS.get(number) {
         Some((kind, value)) => IndicatorKey::from_stored(*kind, *value),
         None => IndicatorKey::from_stored(IndicatorKind::Domain, format!("n{number}.example")),
     }
 }
 
-pub struct World {
-    pub rng: Rng,
-    pub now: Timestamp,
-    pub policies: Policies,
-    pub settings: FoldSettings,
-    pub indicators: BTreeMap<u32, Indicator>,
-    pub index: Index,
+pub(crate) struct World {
+    pub(crate) rng: Rng,
+    pub(crate) now: Timestamp,
+    pub(crate) policies: Policies,
+    pub(crate) settings: FoldSettings,
+    pub(crate) indicators: BTreeMap<u32, Indicator>,
+    pub(crate) index: Index,
     next_fingerprint: u64,
-    pub revision: u64,
+    pub(crate) revision: u64,
 }
 
 /// Times as the index has them.
-pub fn floor(time: Timestamp) -> Timestamp {
+pub(crate) fn floor(time: Timestamp) -> Timestamp {
     Timestamp::from_secs(time.secs())
 }
 
@@ -97,7 +97,7 @@ fn floored(record: &SourceRecord) -> SourceRecord {
     record
 }
 
-pub fn policies(rng: &mut Rng) -> Policies {
+pub(crate) fn policies(rng: &mut Rng) -> Policies {
     let mut policies = Policies::default();
     for (at, name) in SOURCES.iter().enumerate() {
         if rng.chance(90) {
@@ -116,7 +116,7 @@ pub fn policies(rng: &mut Rng) -> Policies {
 }
 
 impl World {
-    pub fn new(seed: u64) -> World {
+    pub(crate) fn new(seed: u64) -> World {
         let mut rng = Rng(seed);
         let policies = policies(&mut rng);
         let settings = settings(&mut rng);
@@ -125,7 +125,7 @@ impl World {
         World { rng, now, policies, settings, indicators: BTreeMap::new(), index, next_fingerprint: 0, revision: 0 }
     }
 
-    pub fn time(&mut self) -> Timestamp {
+    pub(crate) fn time(&mut self) -> Timestamp {
         let span = 5 * 24 * 3600;
         let micros = self.now.micros() + (self.rng.below(2 * span) as i64 - span as i64) * 1_000_000;
         // Often on the second and often on that of another: borders are where comparisons go wrong.
@@ -134,12 +134,12 @@ impl World {
         Timestamp::from_micros(micros + if self.rng.chance(30) { self.rng.below(1_000_000) as i64 } else { 0 })
     }
 
-    pub fn fingerprint(&mut self) -> u64 {
+    pub(crate) fn fingerprint(&mut self) -> u64 {
         self.next_fingerprint += 1;
         self.next_fingerprint.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
-    pub fn record(&mut self) -> SourceRecord {
+    pub(crate) fn record(&mut self) -> SourceRecord {
         let mut tags: Vec<Box<str>> = (0..self.rng.below(4)).map(|_| (*self.rng.pick(TAGS)).into()).collect();
         tags.sort_unstable();
         tags.dedup();
@@ -189,18 +189,18 @@ impl World {
     }
 
     /// What the indicator is held to be, by the fold over whole records.
-    pub fn summary(&self, id: u32) -> Summary {
+    pub(crate) fn summary(&self, id: u32) -> Summary {
         let mut summary = self.indicators[&id].summary(&self.policies, &self.settings, self.now);
         summary.link = None;
         summary
     }
 
-    pub fn hash(&self, id: u32) -> u64 {
+    pub(crate) fn hash(&self, id: u32) -> u64 {
         self.index.summary_hash(IndicatorId(id))
     }
 
     /// One random thing happens to both.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         let known: Vec<u32> = self.indicators.keys().copied().collect();
         match self.rng.below(100) {
             0..60 => self.put(),
@@ -208,7 +208,9 @@ impl World {
                 let id = *self.rng.pick(&known);
                 let analyst = if self.rng.chance(20) { Analyst::default() } else { self.analyst() };
                 self.revision += 1;
+                let hash = self.index.summary_hash_with(IndicatorId(id), &analyst, self.now);
                 self.index.set_analyst(IndicatorId(id), analyst.clone(), Some(self.revision), self.now);
+                assert_eq!(self.hash(id), hash, "what was announced is what came");
                 self.indicators.get_mut(&id).unwrap().analyst = analyst;
             }
             70..80 if !known.is_empty() => self.list(*known.last().unwrap()),
@@ -253,7 +255,7 @@ impl World {
     }
 
     /// What advance names is what changed, and it leaves nothing behind.
-    pub fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         let hashes = |w: &World| w.indicators.keys().map(|id| (*id, w.hash(*id))).collect::<Vec<_>>();
         let before = hashes(self);
         let changed = self.index.advance(self.now);
@@ -308,7 +310,7 @@ impl World {
     }
 
     /// The same indicators, loaded as at a start.
-    pub fn reloaded(&self) -> (Index, Vec<IndicatorId>) {
+    pub(crate) fn reloaded(&self) -> (Index, Vec<IndicatorId>) {
         let (n, n_records) = (self.index.len(), self.index.n_records());
         let mut index = Index::load_begin(self.policies.clone(), self.settings, n, n_records);
         for (id, indicator) in &self.indicators {
@@ -323,7 +325,12 @@ impl World {
         (index, changed)
     }
 
-    pub fn naive_select(&self, expr: &Expr, active_only: bool, shared: &BTreeMap<String, Selection>) -> Selection {
+    pub(crate) fn naive_select(
+        &self,
+        expr: &Expr,
+        active_only: bool,
+        shared: &BTreeMap<String, Selection>,
+    ) -> Selection {
         let holds = |id: &u32| {
             let indicator = &self.indicators[id];
             let summary = self.summary(*id);
@@ -345,7 +352,7 @@ impl World {
         self.indicators.keys().filter(|id| holds(id)).map(|id| IndicatorId(*id)).collect()
     }
 
-    pub fn shared(&mut self) -> BTreeMap<String, Selection> {
+    pub(crate) fn shared(&mut self) -> BTreeMap<String, Selection> {
         ["edge", "proxy"]
             .into_iter()
             .map(|name| {
@@ -355,16 +362,15 @@ impl World {
             .collect()
     }
 
-    pub fn expr(&mut self, depth: u32, in_record: bool) -> Expr {
+    pub(crate) fn expr(&mut self, depth: u32, in_record: bool) -> Expr {
         let n = if depth == 0 { 60 } else { 100 };
         match self.rng.below(n) {
             0..2 => Expr::All,
-            2..6 if !in_record => {
-                let scope = Scope::new(key(self.rng.below(14) as usize));
-                scope.map_or(Expr::All, Expr::Under)
+            at @ 2..10 if !in_record => {
+                let key = key(self.rng.below(14) as usize);
+                if at < 6 { Scope::new(key).map_or(Expr::All, Expr::Under) } else { Expr::Covers(key) }
             }
-            6..10 if !in_record => Expr::Covers(key(self.rng.below(14) as usize)),
-            0..60 => Expr::Test(self.test(in_record)),
+            2..60 => Expr::Test(self.test(in_record)),
             60..70 => Expr::Not(Box::new(self.expr(depth - 1, in_record))),
             70..80 if !in_record => Expr::Record(Box::new(self.expr(depth - 1, true))),
             at => {
@@ -425,7 +431,7 @@ impl World {
             }
             Field::Number(field) => {
                 let day = DAY.as_micros() as u64;
-                let mut value = |rng: &mut Rng| match field {
+                let value = |rng: &mut Rng| match field {
                     NumberField::Reputation => rng.below(12) as i64,
                     NumberField::Confidence => rng.below(102) as i64,
                     NumberField::Age => rng.below(4 * day) as i64 - day as i64,

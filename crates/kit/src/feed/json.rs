@@ -127,7 +127,7 @@ impl Scan<'_> {
             self.before += self.buffer.len() as u64;
             self.buffer.clear();
             self.at = 0;
-            let chunk = self.body.fill_buf().map_err(io_error)?;
+            let chunk = self.body.fill_buf().map_err(|error| io_error(&error))?;
             if chunk.is_empty() {
                 return Ok(None);
             }
@@ -219,7 +219,10 @@ impl Scan<'_> {
     }
 
     /// Calls `each` at the start of every element of a list.
-    fn elements(&mut self, each: &mut dyn FnMut(&mut Self) -> Result<(), ConnectorError>) -> Result<(), ConnectorError> {
+    fn elements(
+        &mut self,
+        each: &mut dyn FnMut(&mut Self) -> Result<(), ConnectorError>,
+    ) -> Result<(), ConnectorError> {
         self.at += 1;
         if self.token()? == b']' {
             self.at += 1;
@@ -302,10 +305,7 @@ impl Scan<'_> {
                 }
                 b',' | b':' if depth > 0 => self.at += 1,
                 byte if byte.is_ascii_alphanumeric() || byte == b'-' => {
-                    while self
-                        .peek()?
-                        .is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.'))
-                    {
+                    while self.peek()?.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.')) {
                         self.at += 1;
                     }
                 }
@@ -353,9 +353,8 @@ fn row(bytes: &[u8], spec: &FeedSpec, sink: &mut Sink<'_>) {
     let text = lines::text(bytes, &mut sink.stats.recoded);
     let mut reader = serde_json::Deserializer::from_str(&text);
     let parsed = Strict { depth: 0 }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-    let value = match parsed {
-        Ok(value) => value,
-        Err(_) => return sink.reject("not readable as JSON", &text),
+    let Ok(value) = parsed else {
+        return sink.reject("not readable as JSON", &text);
     };
     match &value {
         Value::String(text) => {

@@ -33,7 +33,7 @@ pub(super) fn each_line(
     let mut too_long = false;
     let mut after_cr = false;
     loop {
-        let chunk = body.fill_buf().map_err(io_error)?;
+        let chunk = body.fill_buf().map_err(|error| io_error(&error))?;
         let length = chunk.len();
         if length == 0 {
             break;
@@ -137,7 +137,7 @@ pub(super) fn readable<'r>(
 ) -> Result<Box<dyn BufRead + 'r>, ConnectorError> {
     // A reader may hand out its first bytes in crumbs: gather enough to judge by, then put them in front again.
     let mut head = Vec::new();
-    (&mut body).take(SNIFF_BYTES as u64).read_to_end(&mut head).map_err(io_error)?;
+    (&mut body).take(SNIFF_BYTES as u64).read_to_end(&mut head).map_err(|error| io_error(&error))?;
     if head.starts_with(&[0xff, 0xfe, 0, 0]) || head.starts_with(&[0, 0, 0xfe, 0xff]) {
         return Err(ConnectorError::Unexpected("the body is UTF-32 text; UTF-8 or UTF-16 was expected".into()));
     }
@@ -158,12 +158,9 @@ pub(super) fn readable<'r>(
     Ok(if rest.is_empty() { body } else { Box::new(std::io::Cursor::new(rest).chain(body)) })
 }
 
-fn readable_utf8<'r>(
-    mut body: Box<dyn BufRead + 'r>,
-    expect: Expect,
-) -> Result<Box<dyn BufRead + 'r>, ConnectorError> {
+fn readable_utf8<'r>(mut body: Box<dyn BufRead + 'r>, expect: Expect) -> Result<Box<dyn BufRead + 'r>, ConnectorError> {
     let mut head = Vec::new();
-    (&mut body).take(SNIFF_BYTES as u64).read_to_end(&mut head).map_err(io_error)?;
+    (&mut body).take(SNIFF_BYTES as u64).read_to_end(&mut head).map_err(|error| io_error(&error))?;
     judge(&head, expect)?;
     Ok(Box::new(std::io::Cursor::new(head).chain(body)))
 }
@@ -174,7 +171,8 @@ fn judge(head: &[u8], expect: Expect) -> Result<(), ConnectorError> {
         return unexpected("binary data where text was expected");
     }
     let start = head.trim_ascii_start();
-    let markup = start.first() == Some(&b'<') && start.get(1).is_some_and(|b| b.is_ascii_alphabetic() || b"!?/".contains(b));
+    let markup =
+        start.first() == Some(&b'<') && start.get(1).is_some_and(|b| b.is_ascii_alphabetic() || b"!?/".contains(b));
     if markup && expect != Expect::Prose {
         let lower = start.to_ascii_lowercase();
         return if lower.starts_with(b"<?xml") || lower.starts_with(b"<rss") || lower.starts_with(b"<feed") {

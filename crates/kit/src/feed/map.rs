@@ -196,7 +196,7 @@ impl Mapping {
         }
         for slot in &self.tags {
             let mut tag = |text: &str| {
-                let text = text.trim();
+                let text = text.trim().trim_start_matches('#');
                 if !text.is_empty() && !matches!(text, "None" | "null" | "n/a") {
                     out.tags.push(text.to_owned());
                 }
@@ -259,8 +259,8 @@ pub(super) fn named(name: &str) -> Option<Named> {
         }
         "url" | "urls" | "uri" => Named::Kind(Some(IndicatorKind::Url)),
         "domain" | "domains" | "domainname" | "hostname" | "fqdn" | "host" => Named::Kind(Some(IndicatorKind::Domain)),
-        "ip" | "ips" | "ipaddress" | "ipaddr" | "ipv4" | "ipv6" | "address" | "dstip" | "srcip" | "cidr" | "network"
-        | "prefix" | "hash" | "hashes" | "filehash" => Named::Kind(None),
+        "ip" | "ips" | "ipaddress" | "ipaddr" | "ipv4" | "ipv6" | "address" | "dstip" | "srcip" | "cidr"
+        | "network" | "prefix" | "hash" | "hashes" | "filehash" => Named::Kind(None),
         "md5" | "md5hash" => Named::Kind(Some(IndicatorKind::Md5)),
         "sha1" | "sha1hash" => Named::Kind(Some(IndicatorKind::Sha1)),
         "sha256" | "sha256hash" => Named::Kind(Some(IndicatorKind::Sha256)),

@@ -15,9 +15,9 @@ mod text;
 mod time;
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod source_tests;
+#[cfg(test)]
+mod tests;
 
 pub use lines::LINE_BYTES;
 pub use settings::{FeedSpec, Format};
@@ -121,7 +121,10 @@ fn extract(spec: &FeedSpec, body: &mut dyn BufRead, sink: &mut Sink<'_>) -> Resu
     let mut piece = Vec::new();
     loop {
         let start = piece.len();
-        let n = (&mut *body).take((PROSE_BYTES - start) as u64).read_to_end(&mut piece).map_err(io_error)?;
+        let n = (&mut *body)
+            .take((PROSE_BYTES - start) as u64)
+            .read_to_end(&mut piece)
+            .map_err(|error| io_error(&error))?;
         let last = n < PROSE_BYTES - start;
         // A piece ends between lines, or at least between words, so that no value is cut in two.
         let end = if last {
@@ -148,6 +151,6 @@ fn extract(spec: &FeedSpec, body: &mut dyn BufRead, sink: &mut Sink<'_>) -> Resu
     }
 }
 
-fn io_error(error: std::io::Error) -> ConnectorError {
-    crate::http::read_error(&error)
+fn io_error(error: &std::io::Error) -> ConnectorError {
+    crate::http::read_error(error)
 }

@@ -2,8 +2,8 @@
 
 use super::json::{self, Step};
 use super::map::{Condition, Mapping, Meaning};
-use super::time::TimeFormat;
 use super::text;
+use super::time::TimeFormat;
 use intel::{IndicatorKind, Severity, Tlp};
 use serde::Deserialize;
 use serde_json::Value;

@@ -95,10 +95,14 @@ impl Connector for FeedConnector {
     fn open(&self, settings: &Value) -> Result<Box<dyn Connection>, String> {
         let mut merged = self.defaults.clone();
         let mut given = settings.as_object().cloned().unwrap_or_default();
+        given.retain(|_, value| !value.is_null());
         for (name, table) in &self.when {
             if given.remove(name).is_some_and(|value| value == Value::Bool(true)) {
                 merged.extend(table.clone());
             }
+        }
+        if let Some(key) = given.keys().find(|key| !self.manifest.settings.iter().any(|setting| setting.key == **key)) {
+            return Err(format!("{key}: {} has no such setting", self.manifest.name));
         }
         merged.extend(given);
         Ok(Box::new(FeedConnection::from_settings(Value::Object(merged))?))
@@ -179,7 +183,9 @@ impl FeedConnection {
         if url.is_empty() {
             return Err("url: expected the address of the feed".into());
         }
-        let web = ["http://", "https://"].iter().any(|scheme| url.len() > 8 && url[..scheme.len()].eq_ignore_ascii_case(scheme));
+        let web = ["http://", "https://"]
+            .iter()
+            .any(|scheme| url.len() > 8 && url[..scheme.len()].eq_ignore_ascii_case(scheme));
         let place = if web {
             let parsed = url::Url::parse(url).map_err(|error| format!("url: {error}"))?;
             if !parsed.username().is_empty() || parsed.password().is_some() {
@@ -196,7 +202,8 @@ impl FeedConnection {
             Place::File(url.to_owned())
         };
         let layer = |name: &String| {
-            Packing::from_name(name).ok_or_else(|| format!("packing: expected plain, gzip, zip or zstd, found `{name}`"))
+            Packing::from_name(name)
+                .ok_or_else(|| format!("packing: expected plain, gzip, zip or zstd, found `{name}`"))
         };
         let packing = fetch.packing.map(|names| names.iter().map(layer).collect::<Result<Vec<_>, _>>()).transpose()?;
         Ok(FeedConnection { place, spec, packing, member: fetch.member, fingerprint })
@@ -240,7 +247,7 @@ impl FeedConnection {
         if now.sha256 == before.sha256 {
             return Ok(Pulled::NotModified(cursor));
         }
-        spool.seek(SeekFrom::Start(0)).map_err(disk)?;
+        spool.seek(SeekFrom::Start(0)).map_err(|error| disk(&error))?;
         self.read(Box::new(spool), rows)?;
         Ok(Pulled::Whole(cursor))
     }
@@ -272,7 +279,9 @@ impl FeedConnection {
         }
         for path in paths {
             let named = |error| match error {
-                ConnectorError::Unexpected(why) if paths.len() > 1 => ConnectorError::Unexpected(format!("{path}: {why}")),
+                ConnectorError::Unexpected(why) if paths.len() > 1 => {
+                    ConnectorError::Unexpected(format!("{path}: {why}"))
+                }
                 other => other,
             };
             self.read(Box::new(cx.files.open(path)?), rows).map_err(named)?;
@@ -312,16 +321,16 @@ fn copy(from: &mut dyn Read, mut into: Option<&mut dyn Write>) -> Result<String,
             Ok(0) => return Ok(hex(&sha256.finalize())),
             Ok(n) => n,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(super::io_error(error)),
+            Err(error) => return Err(super::io_error(&error)),
         };
         sha256.update(&buffer[..n]);
         if let Some(into) = &mut into {
-            into.write_all(&buffer[..n]).map_err(disk)?;
+            into.write_all(&buffer[..n]).map_err(|error| disk(&error))?;
         }
     }
 }
 
-fn disk(error: std::io::Error) -> ConnectorError {
+fn disk(error: &std::io::Error) -> ConnectorError {
     ConnectorError::Later { wait: None, why: format!("the body cannot be kept while it is read: {error}") }
 }
 

@@ -1,7 +1,7 @@
 //! The connection against answered requests and files in a temporary directory.
 
 use super::*;
-use crate::connection::{Connection, Cx, Pulled};
+use crate::connection::{Connection, Connector, Cx, Pulled};
 use crate::files::Files;
 use crate::http::{Answer, Http, HttpConfig, NoWait};
 use intel::Timestamp;
@@ -96,7 +96,9 @@ fn files_and_patterns() {
     let (pulled, rows) = pull(one.clone(), None, &http, &files).unwrap();
     assert_eq!(rows, ["192.0.2.1"]);
     let cursor = cursor_of(pulled);
-    assert!(matches!(pull(one.clone(), Some(&cursor), &http, &files).unwrap(), (Pulled::NotModified(_), rows) if rows.is_empty()));
+    assert!(
+        matches!(pull(one.clone(), Some(&cursor), &http, &files).unwrap(), (Pulled::NotModified(_), rows) if rows.is_empty())
+    );
     // Written again with the same bytes: another time, the same body.
     write("a.txt", b"192.0.2.1\n");
     let (pulled, rows) = pull(one.clone(), Some(&cursor), &http, &files).unwrap();

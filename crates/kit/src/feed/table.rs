@@ -109,7 +109,7 @@ enum Guess {
     /// Nothing was read yet.
     Open,
     /// The header names them.
-    Named(Mapping),
+    Named(Box<Mapping>),
     /// In every row, the first field that is an indicator.
     Each,
 }
@@ -331,24 +331,20 @@ impl<'s> Table<'s> {
         let first_is_data = self.fields.iter().any(|field| indicator(field, self.spec.kind).is_some());
         if !first_is_data && self.spec.header != Header::None {
             let (columns, guess) = match named(&self.fields, self) {
-                Some((columns, map)) => (columns, Guess::Named(map)),
+                Some((columns, map)) => (columns, Guess::Named(Box::new(map))),
                 None => (Vec::new(), Guess::Each),
             };
             self.columns = Some(columns);
             self.guess = guess;
             // One column and no known name: a heading over a list, or a bad first row. A heading is a word.
-            let header = matches!(self.guess, Guess::Named(_)) || self.fields.iter().all(is_word);
-            if !header {
-                return false;
-            }
-            return true;
+            return matches!(self.guess, Guess::Named(_)) || self.fields.iter().all(is_word);
         }
         let from_comment = comments.iter().rev().filter(|comment| memchr(self.separator, comment.as_bytes()).is_some());
         let from_comment = from_comment.filter_map(|comment| named(&self.comment_fields(comment), self)).next();
         match from_comment {
             Some((columns, map)) => {
                 self.columns = Some(columns);
-                self.guess = Guess::Named(map);
+                self.guess = Guess::Named(Box::new(map));
             }
             None => {
                 self.columns = Some(Vec::new());

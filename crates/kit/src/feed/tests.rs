@@ -1,5 +1,7 @@
 //! What bodies come to, as tables: settings, body, the rows.
 
+#![allow(clippy::needless_pass_by_value, reason = "tables of literals read better without a borrow in each line")]
+
 use super::*;
 use serde_json::json;
 
@@ -77,14 +79,21 @@ fn lists_of_values() {
     check(text(), "# head\n; head\n// head\n\n192.0.2.1\n  a.example \t\n", &["auto 192.0.2.1", "auto a.example"]);
     check(text(), "192.0.2.1\t7\r\n192.0.2.0/24 ; SBL1\r\n", &["auto 192.0.2.1", "auto 192.0.2.0/24"]);
     check(text(), "a.example   # why\nb.example#c\n", &["auto a.example", "auto b.example#c"]);
-    check(text(), "http://a.example/#top\nhttp://a.example/x # note", &["auto http://a.example/#top", "auto http://a.example/x"]);
+    check(
+        text(),
+        "http://a.example/#top\nhttp://a.example/x # note",
+        &["auto http://a.example/#top", "auto http://a.example/x"],
+    );
     check(text(), "http://a.example/x y\n", &["reject: text after the URL"]);
     check(text(), "*.a.example\n", &["domain a.example comment=listed as *.a.example"]);
     check(json!({"kind": "domain"}), "a.example", &["domain a.example"]);
     check(json!({"kind": "user_agent"}), "Evil Agent/1.0 (x; y)\n", &["user_agent Evil Agent/1.0 (x; y)"]);
     check(json!({"comments": ["%"]}), "% no\n#yes\n", &["auto #yes"]);
-    check(json!({"reputation": 7, "tags": ["c2"], "tlp": "amber", "severity": "high", "confidence": 90}), "192.0.2.1",
-        &["auto 192.0.2.1 reputation=7 confidence=90 severity=high tlp=amber tags=c2"]);
+    check(
+        json!({"reputation": 7, "tags": ["c2"], "tlp": "amber", "severity": "high", "confidence": 90}),
+        "192.0.2.1",
+        &["auto 192.0.2.1 reputation=7 confidence=90 severity=high tlp=amber tags=c2"],
+    );
     check(text(), "", &[]);
     check(text(), "caf\u{e9}.example\n".as_bytes(), &["auto caf\u{e9}.example"]);
     check(text(), b"caf\xe9.example\n", &["auto caf\u{e9}.example"]);
@@ -94,38 +103,66 @@ fn lists_of_values() {
 #[test]
 fn lists_in_the_shapes_block_lists_have() {
     let text = || json!({});
-    check(text(), "127.0.0.1 localhost\n::1 ip6-localhost\n0.0.0.0 0.0.0.0\n0.0.0.0 a.example b.example # both\n", &[
-        "domain a.example", "domain b.example", "filter: local name", "filter: local name", "filter: local name",
-    ]);
-    check(text(), "[Adblock Plus 2.0]\n! Title\n||a.example^\n||b.example^$important\n||c.example^$script\n@@||d.example^\n||e.example/x^\n||192.0.2.1^\n", &[
-        "domain a.example", "domain b.example", "auto 192.0.2.1",
-        "filter: conditional rule", "filter: exception rule", "filter: rule for part of a name",
-    ]);
-    check(text(), "address=/a.example/b.example/0.0.0.0\nserver=/c.example/\nlocal=/d.example/\nserver=/e.example/192.0.2.53\n", &[
-        "domain a.example", "domain b.example", "domain c.example", "domain d.example", "filter: forwarding rule",
-    ]);
-    check(text(), "$TTL 300\n@ IN SOA localhost. root.localhost. (1 2 3 4 5)\na.example CNAME .\n*.a.example IN CNAME .\n24.0.2.0.192.rpz-ip CNAME .\n1.zz.rpz-nsip CNAME .\n", &[
-        "domain a.example", "domain a.example comment=listed as *.a.example", "auto 192.0.2.0/24",
-        "filter: zone directive", "filter: zone directive", "filter: unsupported policy trigger",
-    ]);
+    check(
+        text(),
+        "127.0.0.1 localhost\n::1 ip6-localhost\n0.0.0.0 0.0.0.0\n0.0.0.0 a.example b.example # both\n",
+        &["domain a.example", "domain b.example", "filter: local name", "filter: local name", "filter: local name"],
+    );
+    check(
+        text(),
+        "[Adblock Plus 2.0]\n! Title\n||a.example^\n||b.example^$important\n||c.example^$script\n@@||d.example^\n||e.example/x^\n||192.0.2.1^\n",
+        &[
+            "domain a.example",
+            "domain b.example",
+            "auto 192.0.2.1",
+            "filter: conditional rule",
+            "filter: exception rule",
+            "filter: rule for part of a name",
+        ],
+    );
+    check(
+        text(),
+        "address=/a.example/b.example/0.0.0.0\nserver=/c.example/\nlocal=/d.example/\nserver=/e.example/192.0.2.53\n",
+        &["domain a.example", "domain b.example", "domain c.example", "domain d.example", "filter: forwarding rule"],
+    );
+    check(
+        text(),
+        "$TTL 300\n@ IN SOA localhost. root.localhost. (1 2 3 4 5)\na.example CNAME .\n*.a.example IN CNAME .\n24.0.2.0.192.rpz-ip CNAME .\n1.zz.rpz-nsip CNAME .\n",
+        &[
+            "domain a.example",
+            "domain a.example comment=listed as *.a.example",
+            "auto 192.0.2.0/24",
+            "filter: zone directive",
+            "filter: zone directive",
+            "filter: unsupported policy trigger",
+        ],
+    );
     let hash = "d".repeat(64);
-    check(text(), format!("{hash}  evil.exe\n{hash} *b.exe\n{hash}\n"), &[
-        &format!("auto {hash} comment=evil.exe"), &format!("auto {hash} comment=b.exe"), &format!("auto {hash}"),
-    ]);
+    check(
+        text(),
+        format!("{hash}  evil.exe\n{hash} *b.exe\n{hash}\n"),
+        &[&format!("auto {hash} comment=evil.exe"), &format!("auto {hash} comment=b.exe"), &format!("auto {hash}")],
+    );
 }
 
 #[test]
 fn lists_with_fields() {
-    check(json!({"separator": "tab", "reputation_column": "2"}), "192.0.2.1\t9\n192.0.2.2\tx\n", &[
-        "auto 192.0.2.1 reputation=9", "auto 192.0.2.2",
-    ]);
+    check(
+        json!({"separator": "tab", "reputation_column": "2"}),
+        "192.0.2.1\t9\n192.0.2.2\tx\n",
+        &["auto 192.0.2.1 reputation=9", "auto 192.0.2.2"],
+    );
     check(json!({"reputation_column": "2"}), "192.0.2.1  9\n", &["auto 192.0.2.1 reputation=9"]);
-    check(json!({"separator": ","}), "hxxp://a[.]example/x y,2018-07-02\n,x\n", &[
-        "auto hxxp://a[.]example/x y", "reject: no value",
-    ]);
-    check(json!({"separator": "tab", "value": "1", "prefix_column": "3", "kind": "ipv4_net"}), "192.0.2.0\t192.0.2.255\t24\t9\n", &[
-        "ipv4_net 192.0.2.0/24",
-    ]);
+    check(
+        json!({"separator": ","}),
+        "hxxp://a[.]example/x y,2018-07-02\n,x\n",
+        &["auto hxxp://a[.]example/x y", "reject: no value"],
+    );
+    check(
+        json!({"separator": "tab", "value": "1", "prefix_column": "3", "kind": "ipv4_net"}),
+        "192.0.2.0\t192.0.2.255\t24\t9\n",
+        &["ipv4_net 192.0.2.0/24"],
+    );
 }
 
 #[test]
@@ -157,32 +194,50 @@ fn a_long_line_and_a_binary_line_cost_one_row_each() {
 #[test]
 fn tables() {
     let named = || json!({"format": "csv", "value": "ioc", "last_seen_column": "seen", "tags_columns": ["tags"], "comment_column": "gone"});
-    check(named(), "seen,ioc,tags\n2026-01-31 10:00:00,a.example,\"x,y\"\n,\"b.example\",None\n2026-01-31\n", &[
-        "auto a.example tags=x+y last=2026-01-31T10:00:00Z", "auto b.example", "reject: no value",
-    ]);
-    check(named(), "# x\n# \"seen\", \"ioc\", \"tags\"\n# Number of entries: 1\n\"2026-01-31\", \"a.example\", \"\"\n", &[
-        "auto a.example last=2026-01-31T00:00:00Z",
-    ]);
+    check(
+        named(),
+        "seen,ioc,tags\n2026-01-31 10:00:00,a.example,\"x,y\"\n,\"b.example\",None\n2026-01-31\n",
+        &["auto a.example tags=x+y last=2026-01-31T10:00:00Z", "auto b.example", "reject: no value"],
+    );
+    check(
+        named(),
+        "# x\n# \"seen\", \"ioc\", \"tags\"\n# Number of entries: 1\n\"2026-01-31\", \"a.example\", \"\"\n",
+        &["auto a.example last=2026-01-31T00:00:00Z"],
+    );
     fails(named(), "a,b\n1,2\n", "no column `ioc`; the columns are a, b");
     let numbered = json!({"format": "csv", "value": "2", "separator": ";"});
     check(numbered.clone(), "when;what\n1;192.0.2.1\n", &["auto 192.0.2.1"]);
-    check(numbered, "1;192.0.2.1\n1;192.0.2.2;more\n1\n;;;\n", &["auto 192.0.2.1", "auto 192.0.2.2", "reject: no value"]);
-    check(json!({"format": "csv", "values": {"sha256": "sha256", "md5": "md5"}}), "md5,sha256\nm,s\nm2,\n,\n", &[
-        "md5 m", "sha256 s", "md5 m2",
-    ]);
+    check(
+        numbered,
+        "1;192.0.2.1\n1;192.0.2.2;more\n1\n;;;\n",
+        &["auto 192.0.2.1", "auto 192.0.2.2", "reject: no value"],
+    );
+    check(
+        json!({"format": "csv", "values": {"sha256": "sha256", "md5": "md5"}}),
+        "md5,sha256\nm,s\nm2,\n,\n",
+        &["md5 m", "sha256 s", "md5 m2"],
+    );
     check(
         json!({"format": "csv", "value": "v", "kind_column": "t", "kind_map": {"ip:port": "ipv4", "sha3": "skip", "FQDN": "domain"},
                "skip_if": {"status": "offline|unknown"}, "only_if": {"conf": "100"}}),
         "v,t,status,conf\n192.0.2.1:443,ip:port,online,100\na,sha3,online,100\na.example,fqdn,online,100\nb.example,url,Offline,100\n\
          c.example,url,online,50\nd,?,online,100\ne,,online,100\nf.example,Domain,online,100\n",
         &[
-            "ipv4 192.0.2.1:443", "domain a.example", "domain f.example", "reject: no kind", "filter: unsupported kind",
-            "filter: switched off by the source", "filter: switched off by the source", "filter: unsupported kind",
+            "ipv4 192.0.2.1:443",
+            "domain a.example",
+            "domain f.example",
+            "reject: no kind",
+            "filter: unsupported kind",
+            "filter: switched off by the source",
+            "filter: switched off by the source",
+            "filter: unsupported kind",
         ],
     );
-    check(json!({"format": "csv", "value": "v", "tlp_column": "t"}), "v,t\na.example,white\nb.example,secret\n", &[
-        "auto a.example tlp=clear", "auto b.example tlp=red",
-    ]);
+    check(
+        json!({"format": "csv", "value": "v", "tlp_column": "t"}),
+        "v,t\na.example,white\nb.example,secret\n",
+        &["auto a.example tlp=clear", "auto b.example tlp=red"],
+    );
     check(json!({"format": "csv", "value": "1", "header": "none"}), "domain\n", &["auto domain"]);
 }
 
@@ -192,9 +247,11 @@ fn tables_that_nobody_described() {
     check(csv(), "2021-08-09 00:00:58,who,url,https://a.example,#x,https://t.example/1\n", &["auto https://a.example"]);
     check(csv(), "Name,MD5,SHA256\nx,m,\n", &["md5 m"]);
     check(csv(), "Type,Indicator,Name\nDomain,a[.]example,\n", &["auto a[.]example"]);
-    check(csv(), "First Seen,Observed\n2018,http://a[.]example/m.dll\n2018,nothing\n", &[
-        "auto http://a[.]example/m.dll", "reject: no indicator in the row",
-    ]);
+    check(
+        csv(),
+        "First Seen,Observed\n2018,http://a[.]example/m.dll\n2018,nothing\n",
+        &["auto http://a[.]example/m.dll", "reject: no indicator in the row"],
+    );
     check(csv(), "198.51.100.1\n198.51.100.2\n", &["auto 198.51.100.1", "auto 198.51.100.2"]);
     check(csv(), "# id,url,x\n1,http://a.example/,y\n", &["url http://a.example/"]);
     check(csv(), "Prefix,Type\n192.0.2.0/24, Block\n", &["auto 192.0.2.0/24"]);
@@ -204,9 +261,11 @@ fn tables_that_nobody_described() {
 #[test]
 fn quotes_over_lines_and_stray_ones() {
     let csv = || json!({"format": "csv", "value": "v", "comment_column": "c", "header": "first"});
-    check(csv(), "v,c\na.example,\"two\r\nlines \"\"x\"\"\"\nb.example,6\" pipe\n", &[
-        "auto a.example comment=two\nlines \"x\"", "auto b.example comment=6\" pipe",
-    ]);
+    check(
+        csv(),
+        "v,c\na.example,\"two\r\nlines \"\"x\"\"\"\nb.example,6\" pipe\n",
+        &["auto a.example comment=two\nlines \"x\"", "auto b.example comment=6\" pipe"],
+    );
     let mut body = String::from("v,c\na.example,\"open\n");
     for n in 0..100 {
         body.push_str(&format!("n{n}.example,x\n"));
@@ -223,11 +282,17 @@ fn quotes_over_lines_and_stray_ones() {
 #[test]
 fn json_documents() {
     let json = |path: &str| json!({"format": "json", "path": path, "value": "ioc"});
-    check(json(""), r#"[{"ioc":"a.example"},{"ioc":7},{"other":1},null,"b.example"]"#, &[
-        "auto a.example", "auto 7", "auto b.example", "reject: no value", "reject: not an object",
-    ]);
+    check(
+        json(""),
+        r#"[{"ioc":"a.example"},{"ioc":7},{"other":1},null,"b.example"]"#,
+        &["auto a.example", "auto 7", "auto b.example", "reject: no value", "reject: not an object"],
+    );
     for path in ["data.items", "$.data.items[*]", "data.items[]", "*.items"] {
-        check(json(path), r#"{"n":1,"data":{"skip":[{"ioc":"no"}],"items":[{"ioc":"a.example"}]}}"#, &["auto a.example"]);
+        check(
+            json(path),
+            r#"{"n":1,"data":{"skip":[{"ioc":"no"}],"items":[{"ioc":"a.example"}]}}"#,
+            &["auto a.example"],
+        );
     }
     check(json("data.items"), r#"{"data":[{"items":[{"ioc":"a.example"}]},{"items":[]}]}"#, &["auto a.example"]);
     check(json(""), r#"{"count":1,"data":[{"ioc":"a.example"}]}"#, &["auto a.example"]);
@@ -235,12 +300,22 @@ fn json_documents() {
     check(json("data"), r#"{"data":null}"#, &[]);
     check(json("data"), r#"{"data":[]}"#, &[]);
     check(json("data"), r#"{"data":{"ioc":"a.example"}}"#, &["auto a.example"]);
-    check(json!({"format": "json", "values": {"net.hosts": "domain", "hash": "md5"}, "tags_columns": ["t"], "skip_if": {"off": "true"}}),
+    check(
+        json!({"format": "json", "values": {"net.hosts": "domain", "hash": "md5"}, "tags_columns": ["t"], "skip_if": {"off": "true"}}),
         r#"[{"net":{"hosts":["a.example","b.example"]},"hash":"m","t":["x","y"]},{"off":true,"hash":"n"},{"a.b":1,"net":[{"hosts":"c.example"}]}]"#,
-        &["md5 m tags=x+y", "domain a.example tags=x+y", "domain b.example tags=x+y", "domain c.example", "filter: switched off by the source"]);
-    check(json!({"format": "json"}), r#"{"iocs":[{"type":"x","url":"http://a.example/"},{"x":"192.0.2.1"}]}"#, &[
-        "url http://a.example/", "auto 192.0.2.1",
-    ]);
+        &[
+            "md5 m tags=x+y",
+            "domain a.example tags=x+y",
+            "domain b.example tags=x+y",
+            "domain c.example",
+            "filter: switched off by the source",
+        ],
+    );
+    check(
+        json!({"format": "json"}),
+        r#"{"iocs":[{"type":"x","url":"http://a.example/"},{"x":"192.0.2.1"}]}"#,
+        &["url http://a.example/", "auto 192.0.2.1"],
+    );
     check(json!({"format": "json", "value": "2"}), r#"[["x","a.example"]]"#, &["auto a.example"]);
     for (body, says) in [
         (r#"{"error":"no"}"#, "nothing at the path"),
@@ -271,10 +346,17 @@ fn json_that_is_meant_to_hurt() {
     fails(json(), format!("[{{\"v\":\"{}\"}}]", "x".repeat(2 << 20)), "1 MiB");
     let many = (0..3).map(|_| format!("\"{}\"", "x".repeat(1_000_000))).collect::<Vec<_>>().join(",");
     fails(json(), format!("[{{\"v\":[{many},{many}]}}]"), "4 MiB");
-    check(json(), r#"[{"v":"a","v":"b"},{"v":NaN},{"v":"\ud800"},{"v":1e400},{"v":"ok"}]"#, &[
-        "auto ok", "reject: not readable as JSON", "reject: not readable as JSON", "reject: not readable as JSON",
-        "reject: not readable as JSON",
-    ]);
+    check(
+        json(),
+        r#"[{"v":"a","v":"b"},{"v":NaN},{"v":"\ud800"},{"v":1e400},{"v":"ok"}]"#,
+        &[
+            "auto ok",
+            "reject: not readable as JSON",
+            "reject: not readable as JSON",
+            "reject: not readable as JSON",
+            "reject: not readable as JSON",
+        ],
+    );
     check(json(), b"[{\"v\":\"caf\xe9\"}]", &["auto caf\u{e9}"]);
     // Cut anywhere, a document is refused whole.
     let body = r#"{"meta":{"a":[1,"x\"y",{}]},"data":[{"v":"a.example","n":-1.5e3},{"v":"b.example"}]}"#;
@@ -288,9 +370,11 @@ fn json_that_is_meant_to_hurt() {
 #[test]
 fn json_lines() {
     let body = "{\"cidr\":\"192.0.2.0/24\"}\r\n\n{\"type\":\"metadata\",\"records\":1}\n{\"cidr\":\"198.51";
-    check(json!({"format": "ndjson", "value": "cidr", "skip_if": {"type": "metadata"}}), body, &[
-        "auto 192.0.2.0/24", "reject: not readable as JSON", "filter: switched off by the source",
-    ]);
+    check(
+        json!({"format": "ndjson", "value": "cidr", "skip_if": {"type": "metadata"}}),
+        body,
+        &["auto 192.0.2.0/24", "reject: not readable as JSON", "filter: switched off by the source"],
+    );
 }
 
 #[test]
@@ -325,4 +409,46 @@ fn settings_that_make_no_sense() {
         let error = FeedSpec::from_settings(&settings).unwrap_err();
         assert!(error.contains(says), "{settings}: {error}");
     }
+}
+
+/// Real feeds, read as what they are and as what they are not: nothing panics, and every count adds up.
+#[test]
+fn real_feeds() {
+    let mut files = Vec::new();
+    let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    assert!(files.len() > 50, "the real feeds are missing");
+    let mut read = 0;
+    for path in files {
+        let mut body = Vec::new();
+        let packed = std::fs::File::open(&path).unwrap();
+        let unpack = crate::decode::Unpack::default();
+        std::io::Read::read_to_end(&mut crate::decode::unpack(Box::new(packed), &unpack).unwrap(), &mut body).unwrap();
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let (is_csv, is_text) = (extension == "csv", extension == "txt");
+        for format in ["text", "csv", "json", "ndjson", "extract"] {
+            let own = is_csv && format == "csv" || is_text && format == "text";
+            if body.len() > 100_000 && !own {
+                continue;
+            }
+            let spec = FeedSpec::from_settings(&json!({"format": format})).unwrap();
+            let mut heard = Heard::default();
+            match parse(&spec, body.as_slice(), &mut heard) {
+                Ok(stats) => {
+                    assert_eq!(stats.rows, heard.rows.len() as u64);
+                    assert_eq!(stats.rejected, heard.rejected.len() as u64);
+                    assert_eq!(stats.filtered, heard.filtered.len() as u64);
+                    assert!(!own || stats.rows >= stats.rejected || body.len() < 4096, "{}: {stats:?}", path.display());
+                    read += stats.read();
+                }
+                Err(error) => assert!(!own, "{}: {error}", path.display()),
+            }
+        }
+    }
+    assert!(read > 50_000, "{read}");
 }

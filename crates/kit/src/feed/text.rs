@@ -15,10 +15,7 @@ use std::io::BufRead;
 pub(super) fn read(spec: &FeedSpec, body: &mut dyn BufRead, sink: &mut Sink<'_>) -> Result<(), ConnectorError> {
     let columns: Vec<usize> = spec.map.columns.iter().map(|name| number(name).unwrap_or(usize::MAX)).collect();
     // These hold blanks: the whole line is the value.
-    let whole = matches!(
-        spec.kind,
-        Some(IndicatorKind::Filename | IndicatorKind::Mutex | IndicatorKind::UserAgent)
-    );
+    let whole = matches!(spec.kind, Some(IndicatorKind::Filename | IndicatorKind::Mutex | IndicatorKind::UserAgent));
     lines::each_line(body, &mut |line| {
         let line = match line {
             Line::Whole(line) => line.trim_ascii(),
@@ -111,7 +108,20 @@ fn shaped(line: &str, spec: &FeedSpec, sink: &mut Sink<'_>) {
     if rest.is_empty() {
         return one(first, spec.kind, sink);
     }
-    if matches!(first, "0.0.0.0" | "127.0.0.1" | "::" | "::1" | "0" | "255.255.255.255" | "fe80::1%lo0" | "ff02::1" | "ff02::2" | "ff00::0" | "ff02::3") {
+    if matches!(
+        first,
+        "0.0.0.0"
+            | "127.0.0.1"
+            | "::"
+            | "::1"
+            | "0"
+            | "255.255.255.255"
+            | "fe80::1%lo0"
+            | "ff02::1"
+            | "ff02::2"
+            | "ff00::0"
+            | "ff02::3"
+    ) {
         return hosts(rest, spec.kind, sink);
     }
     if first.contains("://") || first.starts_with("hxxp") {
@@ -119,7 +129,9 @@ fn shaped(line: &str, spec: &FeedSpec, sink: &mut Sink<'_>) {
         return sink.reject("text after the URL", line);
     }
     let (second, more) = cut(rest);
-    if second.eq_ignore_ascii_case("CNAME") || (second.eq_ignore_ascii_case("IN") && cut(more).0.eq_ignore_ascii_case("CNAME")) {
+    if second.eq_ignore_ascii_case("CNAME")
+        || (second.eq_ignore_ascii_case("IN") && cut(more).0.eq_ignore_ascii_case("CNAME"))
+    {
         return policy(first, spec.kind, sink);
     }
     if first.len() >= 32 && matches!(first.len(), 32 | 40 | 64 | 128) && first.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -187,9 +199,23 @@ fn is_local(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     matches!(
         name,
-        "localhost" | "localhost.localdomain" | "localhost4" | "localhost6" | "localhost6.localdomain6" | "local"
-            | "broadcasthost" | "ip6-localhost" | "ip6-loopback" | "ip6-localnet" | "ip6-mcastprefix"
-            | "ip6-allnodes" | "ip6-allrouters" | "ip6-allhosts" | "0.0.0.0" | "127.0.0.1" | "::1"
+        "localhost"
+            | "localhost.localdomain"
+            | "localhost4"
+            | "localhost6"
+            | "localhost6.localdomain6"
+            | "local"
+            | "broadcasthost"
+            | "ip6-localhost"
+            | "ip6-loopback"
+            | "ip6-localnet"
+            | "ip6-mcastprefix"
+            | "ip6-allnodes"
+            | "ip6-allrouters"
+            | "ip6-allhosts"
+            | "0.0.0.0"
+            | "127.0.0.1"
+            | "::1"
     )
 }
 

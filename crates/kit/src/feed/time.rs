@@ -45,7 +45,9 @@ impl TimeFormat {
                 let secs: f64 = text.parse().ok()?;
                 (secs.abs() < 1e12).then(|| Timestamp::from_micros((secs * 1e6) as i64))
             }
-            TimeFormat::EpochMillis => text.parse::<i64>().ok().map(|ms| Timestamp::from_micros(ms.saturating_mul(1000))),
+            TimeFormat::EpochMillis => {
+                text.parse::<i64>().ok().map(|ms| Timestamp::from_micros(ms.saturating_mul(1000)))
+            }
             TimeFormat::Pattern(pattern) => {
                 if let Ok(time) = chrono::DateTime::parse_from_str(text, pattern) {
                     return Some(Timestamp::from_micros(time.timestamp_micros()));

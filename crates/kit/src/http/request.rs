@@ -294,8 +294,8 @@ impl Sent {
         if !more {
             return wrong(self, "redirects too often");
         }
-        // The new address may repeat secrets of the old one: they go back to being names.
-        self.url = scrub(to.as_str(), &self.secrets);
+        // The new address may repeat secrets that were filled into the old one: they go back to being names.
+        self.url = scrub(to.as_str(), &self.fills);
         Ok(())
     }
 

@@ -1,0 +1,300 @@
+//! One source, one rule, one list: the walk of an indicator, and what must not happen on the way.
+
+use crate::sim::{Item, Mood, Sim, connection, target};
+use engine::{ConfigFile, Engine, Mode, Silent};
+use intel::{DAY, Verdict, VerdictKind};
+use serde_json::json;
+use store::Store;
+use tempfile::TempDir;
+
+struct Bench {
+    sim: Sim,
+    engine: Engine,
+    dir: TempDir,
+}
+
+fn item(reputation: i64) -> Item {
+    Item { reputation, tag: None, seq: 0, retracted: false }
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let sim = Sim::new(1);
+        let dir = TempDir::new().unwrap();
+        let engine = sim.open(Store::in_memory().unwrap(), dir.path()).unwrap();
+        let bench = Bench { sim, engine, dir };
+        let file: ConfigFile = serde_json::from_value(json!({
+            "connection": [
+                serde_json::to_value(connection("feed", "sim-feed", Some("feed"))).unwrap(),
+                serde_json::to_value(connection("tool", "sim-tool", Some("tool"))).unwrap(),
+                serde_json::to_value(connection("edge", "list", None)).unwrap(),
+            ],
+            "target": [
+                serde_json::to_value(target("block", "edge", json!({}))).unwrap(),
+                serde_json::to_value(target("edr", "tool", json!({}))).unwrap(),
+            ],
+            "rule": [{
+                "name": "strong", "when": "kind in (ipv4, domain) and reputation >= 5",
+                "exceptions": [{ "name": "office", "values": ["198.51.99.0/24"] }]
+            }],
+            "sharing": [
+                { "source": "feed", "rule": "strong", "target": "block" },
+                { "source": "any", "rule": "strong", "target": "edr" }
+            ]
+        }))
+        .unwrap();
+        bench.engine.apply(&file, "test", false).unwrap();
+        bench
+    }
+
+    fn feed(&self, values: &[(&str, i64)]) {
+        self.sim.product("feed", |p| {
+            p.items = values.iter().map(|(v, r)| ((*v).to_owned(), item(*r))).collect();
+        });
+    }
+
+    fn pull(&self) -> engine::PullReport {
+        self.sim.lock().now = self.sim.lock_now_plus(60);
+        let report = self.engine.pull("feed", &Silent).unwrap();
+        assert!(report.balances(), "{report:?}");
+        report
+    }
+
+    fn share(&self, name: &str) -> engine::ShareReport {
+        self.engine.share(name, Mode::default(), &Silent).unwrap()
+    }
+
+    fn body(&self) -> String {
+        String::from_utf8(self.engine.list("block").map(|l| l.body.read().unwrap()).unwrap_or_default()).unwrap()
+    }
+}
+
+impl Sim {
+    fn lock_now_plus(&self, secs: u64) -> intel::Timestamp {
+        self.state.lock().unwrap().now.after(std::time::Duration::from_secs(secs))
+    }
+}
+
+const GOOD: &[(&str, i64)] = &[("9.9.9.1", 7), ("9.9.9.2", 3), ("evil.example.com", 9), ("198.51.99.7", 9), ("10.0.0.1", 9)];
+
+#[test]
+fn pulls_selects_and_publishes() {
+    let bench = Bench::new();
+    bench.feed(GOOD);
+    let report = bench.pull();
+    assert_eq!((report.read, report.new, report.status.as_str()), (5, 5, "success"));
+    let report = bench.share("block");
+    assert_eq!((report.push, report.accepted, report.status.as_str()), (2, 2, "success"));
+    assert_eq!(report.skipped_by.get("excepted"), Some(&1), "{report:?}");
+    assert_eq!(report.skipped_by.get("guarded"), Some(&1), "{report:?}");
+    let mut lines: Vec<String> = bench.body().lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["9.9.9.1", "evil.example.com"]);
+}
+
+#[test]
+fn the_same_again_changes_nothing() {
+    let bench = Bench::new();
+    bench.feed(GOOD);
+    bench.pull();
+    bench.share("block");
+    let revision = bench.engine.known().index.max_revision();
+    let report = bench.pull();
+    assert_eq!((report.new, report.changed, report.unchanged), (0, 0, 5));
+    let report = bench.share("block");
+    assert_eq!((report.push, report.update, report.retract, report.leave), (0, 0, 0, 2));
+    assert_eq!(bench.engine.known().index.max_revision(), revision);
+}
+
+#[test]
+fn what_is_no_longer_listed_is_taken_back_and_comes_again() {
+    let bench = Bench::new();
+    bench.feed(GOOD);
+    bench.pull();
+    bench.share("block");
+    bench.feed(&GOOD[1..]);
+    let report = bench.pull();
+    assert_eq!((report.unchanged, report.withdrawn), (4, 1));
+    assert_eq!(bench.share("block").retract, 1);
+    assert_eq!(bench.body(), "evil.example.com\n");
+    bench.feed(GOOD);
+    let report = bench.pull();
+    assert_eq!((report.unchanged, report.new), (5, 0), "{report:?}");
+    assert_eq!(bench.share("block").push, 1);
+}
+
+#[test]
+fn silence_takes_nothing_back() {
+    let bench = Bench::new();
+    bench.feed(GOOD);
+    bench.pull();
+    bench.share("block");
+    for mood in [Mood::Down, Mood::CutShort, Mood::Empty] {
+        bench.sim.product("feed", |p| p.mood = mood);
+        let report = bench.pull();
+        let expect = if mood == Mood::Empty { "suspect" } else { "failed" };
+        assert_eq!(report.status, expect, "{mood:?}");
+        let shared = bench.share("block");
+        assert_eq!((shared.retract, shared.leave), (0, 2), "{mood:?}");
+    }
+}
+
+#[test]
+fn a_suspect_run_waits_and_is_approved_or_discarded() {
+    let bench = Bench::new();
+    bench.feed(GOOD);
+    bench.pull();
+    bench.share("block");
+    bench.sim.product("feed", |p| p.mood = Mood::Empty);
+    let report = bench.pull();
+    bench.engine.discard_run(intel::RunId(report.run), "test").unwrap();
+    assert_eq!(bench.share("block").leave, 2);
+    let report = bench.pull();
+    let approved = bench.engine.approve_run(intel::RunId(report.run), "test").unwrap();
+    assert_eq!(approved.withdrawn, 5);
+    let shared = bench.share("block");
+    assert_eq!((shared.status.as_str(), shared.retract, shared.deferred), ("held", 2, 2), "emptying waits");
+    assert!(bench.engine.approve_run(intel::RunId(report.run), "test").is_err(), "only once");
+}
+
+#[test]
+fn a_verdict_beats_every_source() {
+    let bench = Bench::new();
+    bench.feed(GOOD);
+    bench.pull();
+    bench.share("block");
+    let safe = Verdict { kind: VerdictKind::Safe, until: None };
+    bench.engine.verdict("evil[.]example[.]com", None, Some(safe), "test").unwrap();
+    let report = bench.share("block");
+    assert_eq!((report.retract, report.accepted), (1, 1));
+    assert_eq!(bench.body(), "9.9.9.1\n");
+    let bad = Verdict { kind: VerdictKind::Malicious, until: None };
+    bench.engine.verdict("9.9.9.77", None, Some(bad), "test").unwrap();
+    assert_eq!(bench.share("edr").push, 2, "a malicious verdict stands by itself");
+    bench.engine.verdict("evil.example.com", None, None, "test").unwrap();
+    assert_eq!(bench.share("block").push, 1);
+}
+
+#[test]
+fn a_restart_changes_nothing() {
+    let bench = Bench::new();
+    bench.feed(GOOD);
+    bench.pull();
+    bench.share("block");
+    bench.share("edr");
+    let safe = Verdict { kind: VerdictKind::Safe, until: None };
+    bench.engine.verdict("9.9.9.2", None, Some(safe), "test").unwrap();
+    let Bench { sim, engine, dir } = bench;
+    let before = dump(&engine);
+    let revision = engine.known().index.max_revision();
+    let engine = sim.open(engine.into_store(), dir.path()).unwrap();
+    assert_eq!(dump(&engine), before);
+    assert_eq!(engine.known().index.max_revision(), revision);
+    let bench = Bench { sim, engine, dir };
+    assert_eq!(bench.body().lines().count(), 2);
+    for name in ["block", "edr"] {
+        let report = bench.share(name);
+        assert_eq!((report.push, report.update, report.retract, report.leave), (0, 0, 0, 2), "{name}");
+    }
+    let report = bench.pull();
+    assert_eq!(report.unchanged, 5);
+}
+
+fn dump(engine: &Engine) -> String {
+    let sort = index::Sort { field: index::SortField::Value, descending: false };
+    let (hits, _) = engine.find("", true, sort, None, 1000).unwrap();
+    serde_json::to_string_pretty(&hits).unwrap()
+}
+
+#[test]
+fn expiry_is_a_retraction() {
+    let bench = Bench::new();
+    bench.feed(GOOD);
+    bench.pull();
+    bench.share("block");
+    bench.sim.lock().now = bench.sim.lock_now_plus(91 * 24 * 3600);
+    let report = bench.share("block");
+    assert_eq!((report.retract, report.status.as_str()), (2, "held"), "all of it at once waits for a person");
+    let report = bench.engine.share("block", Mode { approve: true, ..Mode::default() }, &Silent).unwrap();
+    assert_eq!((report.accepted, report.status.as_str()), (2, "success"));
+    assert_eq!(bench.body(), "", "an approved empty list is served");
+    let _ = DAY;
+}
+
+#[test]
+fn a_dry_run_does_nothing_and_names_what_it_would() {
+    let bench = Bench::new();
+    bench.feed(GOOD);
+    bench.pull();
+    let report = bench.engine.share("block", Mode { dry_run: true, approve: false }, &Silent).unwrap();
+    assert_eq!((report.push, report.deferred, report.status.as_str()), (2, 2, "dry_run"));
+    let mut entries: Vec<&str> = report.steps.iter().map(|s| s.entry.as_str()).collect();
+    entries.sort_unstable();
+    assert_eq!(entries, ["9.9.9.1", "evil.example.com"]);
+    assert!(bench.engine.list("block").is_none());
+    assert!(bench.engine.known().ledgers.values().all(engine::ledger::Ledger::is_empty));
+}
+
+#[test]
+fn first_fill_waits_for_one_approval() {
+    let bench = Bench::new();
+    let file: ConfigFile = serde_json::from_value(json!({
+        "target": [{ "name": "block", "connection": "edge", "params": {} }]
+    }))
+    .unwrap();
+    bench.engine.apply(&file, "test", false).unwrap();
+    bench.feed(GOOD);
+    bench.pull();
+    let report = bench.share("block");
+    assert_eq!((report.status.as_str(), report.deferred), ("held", 2));
+    let plan = report.plan.unwrap();
+    assert_eq!(bench.share("block").plan, Some(plan), "the same plan waits, not another");
+    bench.engine.approve_plan(plan, "test", None).unwrap();
+    let report = bench.share("block");
+    assert_eq!((report.status.as_str(), report.accepted), ("success", 2));
+    bench.feed(&[GOOD, &[("9.9.9.3", 8)]].concat());
+    bench.pull();
+    assert_eq!(bench.share("block").accepted, 1, "filled: ordinary adds ask nobody");
+}
+
+#[test]
+fn why_tells_the_chain() {
+    let bench = Bench::new();
+    bench.feed(GOOD);
+    bench.pull();
+    bench.share("block");
+    let codes = |value: &str| -> Vec<String> {
+        bench.engine.why(value, None).unwrap().targets.into_iter().map(|t| t.code).collect()
+    };
+    assert_eq!(codes("9.9.9.1"), ["present", "to_push"]);
+    assert_eq!(codes("9.9.9.2"), ["not_selected", "not_selected"]);
+    assert_eq!(codes("198.51.99.7"), ["excepted", "excepted"]);
+    assert_eq!(codes("10.0.0.1"), ["guarded", "guarded"]);
+    assert_eq!(codes("8.8.4.4"), ["unknown_indicator", "unknown_indicator"]);
+}
+
+#[test]
+fn what_we_put_there_is_no_news() {
+    let bench = Bench::new();
+    bench.feed(GOOD);
+    bench.pull();
+    bench.share("edr");
+    for ids in [false, true] {
+        bench.sim.product("tool", |p| {
+            p.reports_held = true;
+            p.has_ids = ids;
+        });
+        let report = bench.engine.pull("tool", &Silent).unwrap();
+        assert_eq!(report.read, 2);
+        let why = bench.engine.why("9.9.9.1", None).unwrap();
+        let tool = why.records.iter().find(|r| r.source == "tool").unwrap();
+        assert!(!tool.active, "{tool:?}");
+    }
+    // When the real source falls silent, both sides drain.
+    bench.feed(&[("9.9.9.50", 9)]);
+    let report = bench.pull();
+    assert_eq!(report.withdrawn, 5);
+    bench.engine.share("edr", Mode { approve: true, ..Mode::default() }, &Silent).unwrap();
+    let held: Vec<String> = bench.sim.product("tool", |p| p.held.keys().cloned().collect());
+    assert_eq!(held, ["9.9.9.50"]);
+}

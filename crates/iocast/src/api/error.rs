@@ -1,0 +1,158 @@
+//! What a caller is told when something does not work: one shape, `application/problem+json`.
+//!
+//! The caller's own mistakes are told in full. Our trouble is told by an id alone; the details go to the log under the
+//! same id, because texts of databases and file systems are nobody's business on the network. In our own process the
+//! person at the keyboard sees them at once.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use engine::{ConfigError, EngineError};
+use serde::Serialize;
+use store::StoreError;
+
+/// Why a request was not done.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    errors: Vec<ConfigError>,
+    retry_after_secs: Option<u32>,
+    /// For the log, and for the person at the keyboard.
+    inside: Option<String>,
+}
+
+/// How a problem looks on the wire.
+#[derive(Serialize)]
+struct Wire<'a> {
+    #[serde(rename = "type")]
+    type_: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [ConfigError],
+}
+
+impl Problem {
+    /// A problem the caller can do something about.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
+        Problem { status, detail: detail.into(), errors: Vec::new(), retry_after_secs: None, inside: None }
+    }
+
+    /// What was sent cannot be used.
+    pub fn invalid(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// There is no such thing.
+    pub fn not_found(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// Nobody we know.
+    pub fn unauthorized() -> Problem {
+        Problem::new(StatusCode::UNAUTHORIZED, "a valid token is needed: send \"Authorization: Bearer TOKEN\"")
+    }
+
+    /// Known, and not allowed.
+    pub fn forbidden(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// Not now; later.
+    pub fn later(detail: impl Into<String>, secs: u32) -> Problem {
+        Problem { retry_after_secs: Some(secs), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+    }
+
+    /// The index is still being loaded.
+    pub fn starting() -> Problem {
+        Problem::later("starting: everything known is being loaded; served lists answer already", 2)
+    }
+
+    /// Our trouble: `inside` is for the log only.
+    pub fn internal(inside: impl Into<String>) -> Problem {
+        let detail = "something went wrong here; the log knows more under this id";
+        Problem { inside: Some(inside.into()), ..Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail) }
+    }
+
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The answer. `id` names the entry in the log; `show_inside`: to the person at the keyboard.
+    pub(crate) fn render(&self, id: &dyn Fn() -> String, show_inside: bool) -> Response {
+        let mut logged = None;
+        let mut detail = self.detail.as_str();
+        if let Some(inside) = &self.inside {
+            let id = id();
+            tracing::error!(id, status = self.status.as_u16(), error = inside.as_str(), "a request failed");
+            if show_inside {
+                detail = inside;
+            }
+            logged = Some(id);
+        }
+        let wire = Wire {
+            type_: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail,
+            id: logged.as_deref(),
+            errors: &self.errors,
+        };
+        let body = serde_json::to_vec(&wire).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(secs) = self.retry_after_secs {
+            headers.insert(header::RETRY_AFTER, secs.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer realm=\"iocast\"");
+            headers.append(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    /// Only carries the problem: [`super::finish`] renders it, where it is known who asks.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Problem {
+        match error {
+            EngineError::Store(error) => error.into(),
+            EngineError::Connector { .. } => Problem::new(StatusCode::BAD_GATEWAY, error.to_string()),
+            EngineError::Config(errors) => Problem {
+                errors,
+                ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the configuration has mistakes; nothing was changed")
+            },
+            EngineError::NotFound(why) => Problem::not_found(why),
+            EngineError::Invalid(why) => Problem::invalid(why),
+            EngineError::Conflict(why) => Problem::new(StatusCode::CONFLICT, why),
+            EngineError::Stopped(_) => Problem::internal(error.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        match error {
+            StoreError::Full => Problem::new(StatusCode::INSUFFICIENT_STORAGE, error.to_string()),
+            StoreError::Locked => Problem::later(error.to_string(), 5),
+            StoreError::Conflict(why) => Problem::new(StatusCode::CONFLICT, why),
+            StoreError::Limit(why) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why),
+            _ => Problem::internal(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The one router: what a server mounts on a socket and a command mounts in its own process.
+//!
+//! Around every route stand, from the outside in: headers that keep browsers and caches from doing anything clever,
+//! the catching of panics, the rendering of problems, a limit on bodies, and the gate that asks for a token.
+
+pub mod error;
+pub mod routes;
+
+mod auth;
+mod config;
+mod connectors;
+mod extract;
+mod indicators;
+mod jobs;
+mod lists;
+mod rules;
+mod runs;
+mod system;
+
+pub use error::Problem;
+
+use crate::app::App;
+use auth::{Gate, Local};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// Longest request body, in bytes.
+pub const MAX_BODY_BYTES: usize = 32 << 20;
+
+/// Marks a request as made in this very process: whoever may open the data directory needs no token.
+pub fn local(mut request: Request) -> Request {
+    request.extensions_mut().insert(Local);
+    request
+}
+
+/// The router over an app.
+pub fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new();
+    for route in routes::TABLE {
+        let gate = Gate { app: app.clone(), needs: route.needs, patience: route.patience };
+        router = router.route(route.path, (route.handler)().route_layer(middleware::from_fn_with_state(gate, auth::gate)));
+    }
+    router
+        .fallback(|| async { Problem::not_found("there is nothing at this address") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address takes another method")
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
+            Problem::internal(format!("a panic: {}", words(&*panic))).into_response()
+        }))
+        .layer(middleware::from_fn(finish))
+        .with_state(app)
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("?")
+}
+
+/// Renders problems, and sets what every answer carries.
+async fn finish(request: Request, next: Next) -> Response {
+    let is_local = request.extensions().get::<Local>().is_some();
+    let is_head = request.method() == axum::http::Method::HEAD;
+    let mut response = next.run(request).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let kept = response.headers().get(header::ALLOW).cloned();
+        response = problem.render(&|| format!("{:012x}", getrandom::u64().unwrap_or_default() >> 16), is_local);
+        if let Some(allow) = kept {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+        if is_head {
+            *response.body_mut() = Body::empty();
+        }
+    }
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,78 @@
+//! Jobs that somebody asks for, instead of waiting for the loop.
+
+use super::App;
+use crate::api::Problem;
+use engine::{Mode, PullReport, ShareReport};
+
+/// Which connections or targets.
+pub(crate) enum Which {
+    /// All that are enabled, in the order of the configuration.
+    All,
+    /// These, in this order.
+    Named(Vec<String>),
+}
+
+impl Which {
+    /// What a body said: names, or all.
+    pub(crate) fn of(names: Vec<String>, all: bool, what: &str) -> Result<Which, Problem> {
+        match (names.is_empty(), all) {
+            (true, true) => Ok(Which::All),
+            (false, false) => Ok(Which::Named(names)),
+            (true, false) => Err(Problem::invalid(format!("say which: \"{what}\": [names], or \"all\": true"))),
+            (false, true) => Err(Problem::invalid(format!("say either \"{what}\" or \"all\", not both"))),
+        }
+    }
+}
+
+impl App {
+    /// Pulls sources one after the other: a report each, in order. A failing source does not stop the others.
+    pub(crate) fn pull(&self, which: &Which) -> Result<Vec<PullReport>, Problem> {
+        let engine = self.engine()?;
+        let config = engine.config();
+        let names: Vec<String> = match which {
+            Which::Named(names) => names.clone(),
+            Which::All => {
+                let sources = config.connections.values().filter(|c| c.doc.enabled && c.open.source().is_some());
+                sources.map(|c| c.doc.name.clone()).collect()
+            }
+        };
+        // A name that is mistyped is told before anything is pulled.
+        for name in &names {
+            if config.connection(name).is_none() {
+                engine.pull(name, self.progress())?;
+            }
+        }
+        let mut reports = Vec::with_capacity(names.len());
+        for name in &names {
+            let report = engine.pull(name, self.progress())?;
+            if report.touched > 0 {
+                self.hurry();
+            }
+            reports.push(report);
+        }
+        Ok(reports)
+    }
+
+    /// Runs passes over targets one after the other: a report each, in order.
+    pub(crate) fn pass(&self, which: &Which, mode: Mode) -> Result<Vec<ShareReport>, Problem> {
+        let engine = self.engine()?;
+        let config = engine.config();
+        let names: Vec<String> = match which {
+            Which::Named(names) => names.clone(),
+            Which::All => {
+                let targets = config.targets.values().filter(|target| target.doc.enabled);
+                targets.map(|target| target.doc.name.clone()).collect()
+            }
+        };
+        for name in &names {
+            if config.target(name).is_none() {
+                engine.share(name, Mode { dry_run: true, approve: false }, self.progress())?;
+            }
+        }
+        let mut reports = Vec::with_capacity(names.len());
+        for name in &names {
+            reports.push(engine.share(name, mode, self.progress())?);
+        }
+        Ok(reports)
+    }
+}

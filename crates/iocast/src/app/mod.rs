@@ -1,0 +1,216 @@
+//! The exchange as the doors see it: opened, loaded, asked.
+//!
+//! Everything below blocks, so whoever is asynchronous comes in through [`App::hop`] and nowhere else. Opening has two
+//! steps, because the last good lists must be served at once while everything known is still being loaded.
+
+pub mod indicators;
+pub mod jobs;
+pub mod rules;
+pub mod shelf;
+pub mod status;
+
+use crate::api::Problem;
+use crate::tokens::{self, Caller};
+use crate::world::{Outside, RealWorld};
+use anyhow::Context as _;
+use engine::runner::{Job, Runner};
+use engine::{Engine, Progress, Registry, Silent, World};
+use kit::Connector;
+use shelf::Shelf;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use store::Store;
+
+/// Tells how far a long job is, from any thread.
+pub type Watcher = Arc<dyn Progress + Send + Sync>;
+
+/// What an exchange is opened with.
+pub struct OpenOptions {
+    /// The data directory; None: everything is gone when it is closed.
+    pub data: Option<PathBuf>,
+    /// What connections may reach beyond what they say themselves.
+    pub outside: Outside,
+    /// Connectors beside the built-in ones; one of the same name replaces a built-in one.
+    pub extra_connectors: Vec<Arc<dyn Connector>>,
+    /// Another world than the real one. `outside` counts for nothing then.
+    pub world: Option<Arc<dyn World>>,
+    /// Told how far loading, pulls and passes are.
+    pub progress: Watcher,
+}
+
+impl OpenOptions {
+    /// On a data directory.
+    pub fn at(data: impl Into<PathBuf>) -> OpenOptions {
+        OpenOptions { data: Some(data.into()), ..OpenOptions::in_memory() }
+    }
+
+    /// In memory.
+    pub fn in_memory() -> OpenOptions {
+        OpenOptions {
+            data: None,
+            outside: Outside::default(),
+            extra_connectors: Vec::new(),
+            world: None,
+            progress: Arc::new(Silent),
+        }
+    }
+}
+
+/// An open exchange.
+pub struct App {
+    engine: OnceLock<Arc<Engine>>,
+    world: Arc<dyn World>,
+    progress: Watcher,
+    runner: Mutex<Option<Runner>>,
+    shelf: Shelf,
+}
+
+/// What is left to do before the exchange can answer everything.
+pub struct Loading {
+    app: Arc<App>,
+    store: Store,
+    registry: Registry,
+    lists: Option<PathBuf>,
+}
+
+impl App {
+    /// Opens and loads an exchange.
+    ///
+    /// # Errors
+    /// A data directory that another process holds, that cannot be read, or whose configuration no longer resolves.
+    pub fn open(options: OpenOptions) -> anyhow::Result<Arc<App>> {
+        let (app, loading) = App::begin(options)?;
+        loading.finish()?;
+        Ok(app)
+    }
+
+    /// Opens the store and the lists last published; everything known is yet to be loaded.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub fn begin(options: OpenOptions) -> anyhow::Result<(Arc<App>, Loading)> {
+        let store = match &options.data {
+            Some(dir) => Store::open(dir)?,
+            None => Store::in_memory()?,
+        };
+        let lists = options.data.as_ref().map(|dir| dir.join("lists"));
+        let packed = options.data.as_ref().map(|dir| dir.join("lists-gzip"));
+        let shelf = Shelf::open(&store, lists.as_deref(), packed)?;
+        let registry = Registry::new(connectors::all().into_iter().chain(options.extra_connectors));
+        let world = options.world.unwrap_or_else(|| Arc::new(RealWorld::new(options.outside)));
+        let app = Arc::new(App {
+            engine: OnceLock::new(),
+            world,
+            progress: options.progress,
+            runner: Mutex::new(None),
+            shelf,
+        });
+        Ok((app.clone(), Loading { app, store, registry, lists }))
+    }
+
+    /// The engine, once everything is loaded.
+    ///
+    /// # Errors
+    /// "Starting", until then.
+    pub fn engine(&self) -> Result<&Arc<Engine>, Problem> {
+        self.engine.get().ok_or_else(Problem::starting)
+    }
+
+    /// The served lists.
+    pub(crate) fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    pub(crate) fn progress(&self) -> &dyn Progress {
+        &*self.progress
+    }
+
+    /// Runs blocking work on a thread of its own.
+    ///
+    /// # Errors
+    /// What the work says; a panic in it is our trouble.
+    pub(crate) async fn hop<T: Send + 'static>(
+        self: &Arc<App>,
+        work: impl FnOnce(&App) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let app = self.clone();
+        match tokio::task::spawn_blocking(move || work(&app)).await {
+            Ok(done) => done,
+            Err(error) => Err(Problem::internal(format!("a job ended early: {error}"))),
+        }
+    }
+
+    /// Who holds a token. None: nobody we know.
+    ///
+    /// # Errors
+    /// Our trouble.
+    pub(crate) fn caller(&self, secret: &str) -> Result<Option<Caller>, Problem> {
+        // A store that cannot be asked is no wrong token: some firewalls stop enforcing on a 401.
+        let trouble = |error: store::StoreError| {
+            tracing::error!(%error, "tokens cannot be looked up");
+            Problem::later("tokens cannot be checked at the moment", 5)
+        };
+        tokens::look_up(self.engine()?.store(), secret, self.world.now()).map_err(trouble)
+    }
+
+    /// Starts the loop that pulls and shares by itself. `told` hears of every job that ended.
+    ///
+    /// # Errors
+    /// "Starting", while not everything is loaded.
+    pub fn start_runner(
+        &self,
+        workers: usize,
+        told: impl Fn(&engine::runner::Ended) + Send + 'static,
+    ) -> Result<(), Problem> {
+        let runner = Runner::start(self.engine()?.clone(), workers, told);
+        *self.running() = Some(runner);
+        Ok(())
+    }
+
+    /// Takes no new jobs and waits for those that run.
+    pub fn stop_runner(&self) {
+        let runner = self.running().take();
+        if let Some(runner) = runner {
+            runner.stop();
+        }
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, Option<Runner>> {
+        self.runner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the loop look at every target soon: something has changed. Nothing rests on it.
+    pub(crate) fn hurry(&self) {
+        let Ok(engine) = self.engine() else { return };
+        if let Some(runner) = &*self.running() {
+            engine.config().targets.keys().for_each(|target| runner.nudge(Job::Share(*target)));
+        }
+    }
+
+    /// Tells the loop that the configuration is another.
+    pub(crate) fn reconfigured(&self) {
+        if let Some(runner) = &*self.running() {
+            runner.reconfigured();
+        }
+    }
+}
+
+impl Loading {
+    /// The store, while nobody else has it.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Loads everything known.
+    ///
+    /// # Errors
+    /// A store that cannot be read, or a stored configuration that no longer resolves.
+    pub fn finish(self) -> anyhow::Result<()> {
+        let Loading { app, store, registry, lists } = self;
+        let engine = Engine::open(store, registry, app.world.clone(), lists.as_deref(), app.progress())
+            .context("the exchange cannot be loaded")?;
+        // Set once: `Loading` is made once and finished by value.
+        let _ = app.engine.set(Arc::new(engine));
+        Ok(())
+    }
+}

@@ -1,0 +1,356 @@
+//! The command line: a client of the one router.
+//!
+//! With `--data` the router is mounted in this process, with `--url` a server is asked; what a command does and prints
+//! is the same. Nothing is decided here: a command reads its words, sends a request, and shows the answer as a table
+//! for people or as JSON, NDJSON or CSV for programs. Exit codes: 0 success, 1 failure, 2 usage, 3 partial or held.
+
+mod apply;
+mod backup;
+mod check;
+mod client;
+mod connector;
+mod expressions;
+mod indicator;
+mod list;
+mod output;
+mod plan;
+mod progress;
+mod pull;
+mod rule;
+mod run;
+mod serve;
+mod share;
+mod status;
+mod token;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use client::{Client, Place};
+use output::{Format, Out};
+use std::fmt;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// How a command ended, if it ran at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// All of it is done: 0.
+    Done,
+    /// Some of it is not done, or waits for a person: 3.
+    Partial,
+    /// It ran and failed: 1.
+    Failed,
+}
+
+impl Exit {
+    fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Partial => 3,
+        }
+    }
+}
+
+/// Why a command could not do what was asked, said as what to do next.
+#[derive(Debug)]
+pub(crate) enum CliError {
+    /// It failed: exit 1.
+    Failed(String),
+    /// It was asked for in a way that makes no sense: exit 2.
+    Usage(String),
+    /// Whoever read our output has seen enough: no failure.
+    Closed,
+}
+
+impl CliError {
+    pub(crate) fn failed(why: impl fmt::Display) -> CliError {
+        CliError::Failed(why.to_string())
+    }
+}
+
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> CliError {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => CliError::Closed,
+            _ => CliError::Failed(format!("the output cannot be written: {error}")),
+        }
+    }
+}
+
+/// What a command gives.
+pub(crate) type Outcome = Result<Exit, CliError>;
+
+#[derive(Parser)]
+#[command(
+    name = "iocast",
+    version,
+    about = "A threat exchange: pulls indicators, merges them, and makes each destination hold exactly what it should.",
+    long_about = "A threat exchange. It pulls what each source knows, keeps one record per indicator with every source's \
+                  word on it, selects with business rules, and makes each destination hold exactly what it should: it \
+                  adds, updates and takes back.",
+    after_help = AFTER_HELP,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  iocast demo --once                         see it work, without a network
+  iocast apply site.toml                     configure connections, rules, targets and sharings
+  iocast pull --all                          read every source now
+  iocast share --all --dry-run               show what would be sent and taken back
+  iocast indicator why evil.example          why is it there, why is it not?
+
+`iocast help expressions` teaches the language of rules and searches.
+Exit codes: 0 success, 1 failure, 2 usage, 3 partial or held.";
+
+/// Options of every command, before or after its name.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// Directory of the exchange's data, opened by this process alone
+    ///
+    /// The directory is locked while a command runs: talk to a server that has it open with --url.
+    #[arg(long, global = true, env = "IOCAST_DATA", value_name = "DIR", default_value = "./iocast-data")]
+    #[arg(hide_short_help = true)]
+    data: PathBuf,
+    /// Address of a running server to ask instead, e.g. http://127.0.0.1:8700
+    #[arg(long, global = true, env = "IOCAST_URL", value_name = "URL", hide_short_help = true)]
+    url: Option<String>,
+    /// Token for the server; better in the environment than on the command line
+    #[arg(long, global = true, env = "IOCAST_TOKEN", value_name = "TOKEN", hide_env_values = true, hide_short_help = true)]
+    token: Option<String>,
+    /// Directory below which connections may read and write local files; may be repeated
+    ///
+    /// In the environment: directories separated as in PATH.
+    #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
+    files: Vec<PathBuf>,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT", hide_short_help = true)]
+    format: Format,
+    /// No notes and no progress: only results and errors
+    #[arg(long, short, global = true, hide_short_help = true)]
+    quiet: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::ServeArgs),
+    Demo(serve::DemoArgs),
+    Apply(apply::ApplyArgs),
+    Check(check::CheckArgs),
+    Pull(pull::PullArgs),
+    Share(share::ShareArgs),
+    Rule(rule::RuleArgs),
+    #[command(visible_alias = "ioc")]
+    Indicator(indicator::IndicatorArgs),
+    List(list::ListArgs),
+    Run(run::RunArgs),
+    Plan(plan::PlanArgs),
+    Connector(connector::ConnectorArgs),
+    Status(status::StatusArgs),
+    Freeze(status::FreezeArgs),
+    Thaw(status::ThawArgs),
+    Token(token::TokenArgs),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
+    Help(HelpArgs),
+}
+
+/// Show the help of a command, or a topic
+#[derive(Args)]
+#[command(after_help = "Examples:\n  iocast help expressions\n  iocast help indicator find")]
+struct HelpArgs {
+    /// A command, or the topic `expressions`
+    words: Vec<String>,
+}
+
+/// What a command works with.
+pub(crate) struct Ctx {
+    /// Options of every command.
+    pub(crate) global: Global,
+    /// Where results and notes go.
+    pub(crate) out: Out,
+    place: Place,
+    /// Neither flag nor environment named a data directory.
+    data_is_default: bool,
+}
+
+impl Ctx {
+    /// Opens the exchange: mounts the router here, or prepares to ask a server.
+    pub(crate) fn client(&self) -> Result<Client, CliError> {
+        if let Place::Data(dir) = &self.place
+            && self.data_is_default
+            && !dir.exists()
+        {
+            return Err(CliError::Failed(format!(
+                "there is no data in {}: `iocast apply FILE` makes it, --data DIR names another directory, --url URL a \
+                 running server",
+                dir.display()
+            )));
+        }
+        self.client_or_new()
+    }
+
+    /// As [`Ctx::client`], and a data directory that is not there yet is made.
+    pub(crate) fn client_or_new(&self) -> Result<Client, CliError> {
+        Client::open(&self.place, &self.global.files, &self.out)
+    }
+
+    /// For what needs no data: the server if one is named, else an empty exchange in memory.
+    pub(crate) fn client_without_data(&self) -> Result<Client, CliError> {
+        match &self.place {
+            Place::Server { .. } => self.client_or_new(),
+            Place::Data(_) | Place::Memory => Client::open(&Place::Memory, &self.global.files, &self.out),
+        }
+    }
+
+    /// The data directory, for what only works on one.
+    pub(crate) fn data_dir(&self, what: &str) -> Result<&PathBuf, CliError> {
+        match &self.place {
+            Place::Data(dir) => Ok(dir),
+            _ => Err(CliError::Usage(format!("{what} works on a data directory: use --data DIR, not --url"))),
+        }
+    }
+
+    /// Whether there is anything in the place this command is about.
+    pub(crate) fn has_data(&self) -> bool {
+        match &self.place {
+            Place::Data(dir) => dir.exists(),
+            Place::Server { .. } => true,
+            Place::Memory => false,
+        }
+    }
+}
+
+/// Runs the command that this process was started with.
+pub fn main() -> ExitCode {
+    ExitCode::from(run(std::env::args_os()))
+}
+
+fn run(words: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
+    let command = Cli::command();
+    let matches = match command.try_get_matches_from(words) {
+        Ok(matches) => matches,
+        Err(error) => return told_by_clap(&error),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => return told_by_clap(&error),
+    };
+    let ctx = match context(cli.global, &matches) {
+        Ok(ctx) => ctx,
+        Err(error) => return told(&error),
+    };
+    match dispatch(cli.command, &ctx) {
+        Ok(exit) => exit.code(),
+        Err(error) => told(&error),
+    }
+}
+
+fn told_by_clap(error: &clap::Error) -> u8 {
+    // Help that nobody reads any more is no failure.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+        _ => 2,
+    }
+}
+
+fn told(error: &CliError) -> u8 {
+    let (text, code) = match error {
+        CliError::Closed => return 0,
+        CliError::Failed(text) => (text, 1),
+        CliError::Usage(text) => (text, 2),
+    };
+    let text = output::printable_lines(text);
+    // Where even this cannot be written the code still tells.
+    let _ = writeln!(io::stderr(), "error: {text}");
+    code
+}
+
+/// A flag beats the environment; two flags that contradict each other are a mistake.
+fn context(mut global: Global, matches: &ArgMatches) -> Result<Ctx, CliError> {
+    let source = |id: &str| matches.value_source(id);
+    let by_flag = |id: &str| source(id) == Some(ValueSource::CommandLine);
+    if by_flag("data") && by_flag("url") {
+        return Err(CliError::Usage("--data and --url cannot be used together: is a server to be asked, or not?".into()));
+    }
+    if global.files.is_empty()
+        && let Some(paths) = std::env::var_os("IOCAST_FILES")
+    {
+        global.files = std::env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect();
+    }
+    let place = match &global.url {
+        Some(url) if !by_flag("data") => Place::Server { url: url.clone(), token: global.token.clone() },
+        _ => Place::Data(global.data.clone()),
+    };
+    let data_is_default = source("data") == Some(ValueSource::DefaultValue);
+    let out = Out::new(global.format, global.quiet);
+    Ok(Ctx { global, out, place, data_is_default })
+}
+
+fn dispatch(command: Command, ctx: &Ctx) -> Outcome {
+    match command {
+        Command::Serve(args) => serve::serve(args, ctx),
+        Command::Demo(args) => serve::demo(args, ctx),
+        Command::Apply(args) => apply::apply(&args, ctx),
+        Command::Check(args) => check::check(&args, ctx),
+        Command::Pull(args) => pull::pull(&args, ctx),
+        Command::Share(args) => share::share(&args, ctx),
+        Command::Rule(args) => rule::rule(&args, ctx),
+        Command::Indicator(args) => indicator::indicator(&args, ctx),
+        Command::List(args) => list::list(&args, ctx),
+        Command::Run(args) => run::run(&args, ctx),
+        Command::Plan(args) => plan::plan(&args, ctx),
+        Command::Connector(args) => connector::connector(&args, ctx),
+        Command::Status(_) => status::status(ctx),
+        Command::Freeze(args) => status::freeze(&args, ctx),
+        Command::Thaw(_) => status::thaw(ctx),
+        Command::Token(args) => token::token(&args, ctx),
+        Command::Backup(args) => backup::backup(&args, ctx),
+        Command::Restore(args) => backup::restore(&args, ctx),
+        Command::Help(args) => help(&args, ctx),
+    }
+}
+
+fn help(args: &HelpArgs, ctx: &Ctx) -> Outcome {
+    if args.words.first().is_some_and(|word| word.starts_with("expr")) {
+        ctx.out.text(expressions::CHEAT_SHEET)?;
+        return Ok(Exit::Done);
+    }
+    let mut root = Cli::command();
+    root.build();
+    let mut found = &mut root;
+    for word in &args.words {
+        let path = found.get_bin_name().unwrap_or("iocast").to_owned();
+        let Some(next) = found.find_subcommand_mut(word) else {
+            return Err(CliError::Usage(format!("`{path}` has no command `{word}`: `{path} --help` shows those there are")));
+        };
+        found = next;
+    }
+    let text = found.render_long_help().to_string();
+    ctx.out.text(&text)?;
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definitions_hold() {
+        Cli::command().debug_assert();
+    }
+}

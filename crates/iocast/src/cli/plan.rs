@@ -1,0 +1,122 @@
+//! `plan`: what the brakes hold back until a person decides.
+
+use super::output::{Column, How, column, hidden, number, parse, text};
+use super::run::done;
+use super::share::print_steps;
+use super::{CliError, Ctx, Exit, Outcome};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+/// Plans that wait for a person: first fills, large changes
+///
+/// An approval allows exactly the steps shown, for 24 hours. At the next pass each is decided again: what is no longer
+/// right is dropped, and nothing is added.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  iocast plan list --status waiting
+  iocast plan show 3
+  iocast plan approve 3 --note \"checked with the firewall team\"")]
+pub(crate) struct PlanArgs {
+    #[command(subcommand)]
+    command: PlanCommand,
+}
+
+#[derive(Subcommand)]
+enum PlanCommand {
+    /// Plans, the latest first
+    #[command(after_help = "Examples:\n  iocast plan list\n  iocast plan list --status waiting --format json")]
+    List {
+        /// Only these: waiting, approved, rejected, expired, done
+        #[arg(long)]
+        status: Option<String>,
+    },
+    /// One plan with its steps
+    #[command(after_help = "Examples:\n  iocast plan show 3\n  iocast plan show 3 --format json")]
+    Show {
+        /// Its number
+        id: u64,
+    },
+    /// Allow exactly these steps; the next pass takes them
+    #[command(after_help = "Examples:\n  iocast plan approve 3\n  iocast plan approve 3 --note \"first fill, counted\"")]
+    Approve {
+        /// Its number
+        id: u64,
+        /// Why, for the audit log
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// Say no; nothing is sent
+    #[command(after_help = "Examples:\n  iocast plan reject 3 --note \"the feed is broken\"\n  iocast plan list --status rejected")]
+    Reject {
+        /// Its number
+        id: u64,
+        /// Why, for the audit log
+        #[arg(long)]
+        note: Option<String>,
+    },
+}
+
+const COLUMNS: &[Column] = &[
+    column("id", "plan", How::Number),
+    text("target", "target"),
+    text("status", "status"),
+    column("created", "made", How::Time),
+    number("push", "push"),
+    number("update", "update"),
+    number("retract", "retract"),
+    text("who", "decided by"),
+    text("note", "note"),
+    hidden("hash"),
+];
+
+pub(crate) fn plan(args: &PlanArgs, ctx: &Ctx) -> Outcome {
+    let client = ctx.client()?;
+    let decide = |id: u64, verb: &str, note: &Option<String>| {
+        client.post(&format!("/api/v1/plans/{id}/{verb}"), &[], &json!({ "note": note }))
+    };
+    match &args.command {
+        PlanCommand::List { status } => {
+            let query: Vec<(&str, &str)> = status.iter().map(|status| ("status", status.as_str())).collect();
+            if ctx.out.rows(&client.get("/api/v1/plans", &query)?, COLUMNS)? == 0 {
+                ctx.out.note("no such plan: nothing waits");
+            }
+        }
+        PlanCommand::Show { id } => show(&client.get(&format!("/api/v1/plans/{id}"), &[])?, ctx)?,
+        PlanCommand::Approve { id, note } => {
+            let answer = decide(*id, "approve", note)?;
+            let target: Value = parse(&answer)?;
+            let target = target["target"].as_str().unwrap_or("NAME").to_owned();
+            done(&answer, &format!("plan {id} is approved for 24 hours; `iocast share {target}` takes its steps now"), ctx)?;
+        }
+        PlanCommand::Reject { id, note } => {
+            let answer = decide(*id, "reject", note)?;
+            done(&answer, &format!("plan {id} is rejected; nothing is sent"), ctx)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn show(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
+    if !ctx.out.is_table() {
+        return ctx.out.document(answer);
+    }
+    let plan: Value = parse(answer)?;
+    let words = |key: &str| plan[key].as_str().unwrap_or_default();
+    ctx.out.line(&format!(
+        "plan {} for {}: {}, made {}\n  push {}, update {}, retract {}; hash {}",
+        plan["id"],
+        words("target"),
+        words("status"),
+        words("created"),
+        plan["push"],
+        plan["update"],
+        plan["retract"],
+        words("hash"),
+    ))?;
+    if !words("who").is_empty() {
+        ctx.out.line(&format!("  decided by {} {}", words("who"), words("note")))?;
+    }
+    ctx.out.line("")?;
+    print_steps(plan["steps"].as_array().map(Vec::as_slice).unwrap_or_default(), ctx)
+}

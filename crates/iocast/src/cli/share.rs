@@ -1,0 +1,137 @@
+//! `share`: makes targets hold what they should, or shows what that would take.
+
+use super::output::{Column, Format, How, column, hidden, number, parse, text, thousands};
+use super::progress::Progress;
+use super::pull::{by_reason, exit_of};
+use super::{CliError, Ctx, Outcome};
+use clap::Args;
+use serde_json::{Value, json};
+
+/// Make targets hold exactly what they should, now
+///
+/// A pass compares what a target should hold with what the ledger says it holds: entries are added (push), changed
+/// (update) and taken back (retract). What the brakes hold back waits as a plan: see `iocast plan`.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  iocast share --all --dry-run          show every step; nothing is sent
+  iocast share block-ip --approve       approve the plan that this very command computes
+  iocast share --all --format json
+
+planned = push + update + retract = accepted + refused + unknown + waiting (deferred).
+Status: success, partial, held, dry_run, frozen, failed.
+Exit code 0; 1 if one failed; 3 if one is partial, held or frozen.")]
+pub(crate) struct ShareArgs {
+    /// Targets to pass over
+    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    names: Vec<String>,
+    /// Every enabled target
+    #[arg(long)]
+    all: bool,
+    /// Show what would be done and why; nothing is sent
+    #[arg(long, conflicts_with = "approve")]
+    dry_run: bool,
+    /// Approve exactly the plan that this command computes
+    #[arg(long)]
+    approve: bool,
+}
+
+const COLUMNS: &[Column] = &[
+    text("target", "target"),
+    text("status", "status"),
+    number("push", "push"),
+    number("update", "update"),
+    number("retract", "retract"),
+    number("leave", "leave"),
+    number("skip", "skip"),
+    number("accepted", "accepted"),
+    number("refused", "refused"),
+    number("unknown", "unknown"),
+    number("deferred", "waiting"),
+    number("present", "present"),
+    hidden("run"),
+    hidden("plan"),
+    hidden("error"),
+];
+
+/// Steps of a plan, wherever one is shown.
+pub(crate) const STEPS: &[Column] = &[
+    text("verb", "step"),
+    text("kind", "kind"),
+    column("entry", "entry", How::Indicator),
+    text("reason", "because"),
+    text("waits", "waits for"),
+];
+
+/// Steps shown in a table.
+pub(crate) const STEPS_SHOWN: usize = 40;
+
+pub(crate) fn share(args: &ShareArgs, ctx: &Ctx) -> Outcome {
+    let client = ctx.client()?;
+    let mut asked = json!({ "dry_run": args.dry_run, "approve": args.approve });
+    if args.all {
+        asked["all"] = json!(true);
+    } else {
+        asked["targets"] = json!(args.names);
+    }
+    let progress = Progress::start(&ctx.out, "sharing", client.app());
+    let answer = client.post("/api/v1/passes", &[], &asked);
+    drop(progress);
+    let answer = answer?;
+    let reports: Vec<Value> = parse(&answer)?;
+    if ctx.out.rows(&answer, COLUMNS)? == 0 {
+        ctx.out.note("no target is configured and enabled: see `iocast apply --help`");
+    }
+    for report in &reports {
+        remarks(report, ctx)?;
+    }
+    Ok(exit_of(&reports))
+}
+
+/// What the numbers do not say.
+fn remarks(report: &Value, ctx: &Ctx) -> Result<(), CliError> {
+    let name = report["target"].as_str().unwrap_or_default();
+    if let Some(why) = report["error"].as_str() {
+        ctx.out.warn(&format!("{name}: {why}"));
+    }
+    for why in report["holds"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        ctx.out.warn(&format!("{name} waits: {why}"));
+    }
+    if let Some(plan) = report["plan"].as_u64() {
+        ctx.out.warn(&format!(
+            "{name}: `iocast plan show {plan}` shows what waits, `iocast plan approve {plan}` allows it"
+        ));
+    }
+    if ctx.out.format != Format::Table {
+        return Ok(());
+    }
+    let skipped = by_reason(&report["skipped_by"]);
+    if !skipped.is_empty() {
+        ctx.out.note(&format!("{name} skips {skipped}"));
+    }
+    let steps = report["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !steps.is_empty() {
+        ctx.out.line(&format!("\n{name}"))?;
+        print_steps(steps, ctx)?;
+    }
+    Ok(())
+}
+
+/// A table of steps, cut where it grows too long to read.
+pub(crate) fn print_steps(steps: &[Value], ctx: &Ctx) -> Result<(), CliError> {
+    let mut printer = ctx.out.printer(STEPS);
+    for step in steps.iter().take(STEPS_SHOWN) {
+        let mut step = step.clone();
+        // The entry as stored may lack what the kind's value has; it is defanged all the same.
+        if step["kind"].is_null() {
+            step["kind"] = json!("url");
+        }
+        printer.row(&step.to_string())?;
+    }
+    printer.end()?;
+    if steps.len() > STEPS_SHOWN {
+        let more = (steps.len() - STEPS_SHOWN) as u64;
+        ctx.out.line(&format!("… and {} more; --format json shows them", thousands(more)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Tokens: who may come in, and how far.
+//!
+//! A token is 256 random bits behind a prefix that scanners for leaked secrets can look for. It is shown once; only its
+//! SHA-256 is kept. What is looked up is the hash of what was sent, so nothing about a stored token can be learned from
+//! how long the answer takes, and no other id is ever a credential.
+
+use intel::Timestamp;
+use sha2::{Digest as _, Sha256};
+use std::time::Duration;
+use store::{Store, StoreError};
+
+/// What every token begins with.
+pub const PREFIX: &str = "ioc_";
+
+/// How often it is noted that a token was used: each note is a write to disk.
+const TOUCH_EVERY: Duration = Duration::from_secs(3600);
+
+/// What a token allows. A greater scope includes the lesser ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Fetch served lists.
+    List,
+    /// Read everything but secrets.
+    Read,
+    /// Everything.
+    Admin,
+}
+
+impl Scope {
+    /// Every scope, the least first.
+    pub const ALL: [Scope; 3] = [Scope::List, Scope::Read, Scope::Admin];
+
+    /// The name stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Scope::List => "list",
+            Scope::Read => "read",
+            Scope::Admin => "admin",
+        }
+    }
+
+    /// Reads the name.
+    pub fn parse(text: &str) -> Option<Scope> {
+        Scope::ALL.into_iter().find(|scope| scope.as_str() == text)
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// As written to the audit log.
+    pub name: String,
+    /// How far they may go.
+    pub scope: Scope,
+    /// In our own process: who may open the data directory needs no token.
+    pub is_local: bool,
+}
+
+impl Caller {
+    /// The person at the keyboard of this very process.
+    pub fn local() -> Caller {
+        Caller { name: "local".to_owned(), scope: Scope::Admin, is_local: true }
+    }
+}
+
+/// A new token, not yet stored. Shown once, then forgotten.
+pub struct NewToken {
+    /// What is handed out.
+    pub secret: kit::Secret,
+    /// What is stored.
+    pub hash: [u8; 32],
+}
+
+impl NewToken {
+    /// Makes one from the system's randomness.
+    ///
+    /// # Errors
+    /// The system has none to give.
+    pub fn generate() -> Result<NewToken, getrandom::Error> {
+        let mut bits = [0u8; 32];
+        getrandom::fill(&mut bits)?;
+        let secret = format!("{PREFIX}{}", kit::render::hex(&bits));
+        let hash = hash(&secret);
+        Ok(NewToken { secret: kit::Secret::new(secret), hash })
+    }
+}
+
+/// What is stored of a token.
+pub fn hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+/// Looks a token up. None: it is unknown, revoked or expired; which of these is not told.
+///
+/// # Errors
+/// A failing store: our trouble, which must not look like a wrong token.
+pub fn look_up(store: &Store, secret: &str, now: Timestamp) -> Result<Option<Caller>, StoreError> {
+    if !secret.starts_with(PREFIX) {
+        return Ok(None);
+    }
+    let Some(token) = store.token_by_hash(&hash(secret))? else { return Ok(None) };
+    let Some(scope) = Scope::parse(&token.scope) else { return Ok(None) };
+    if token.expires.is_some_and(|expires| expires <= now) {
+        return Ok(None);
+    }
+    if token.last_used.is_none_or(|used| now.since(used) >= TOUCH_EVERY)
+        && let Err(error) = store.touch_token(token.id, now)
+    {
+        // A full disk must not keep a reader of lists out.
+        tracing::warn!(token = token.id, %error, "cannot note that a token was used");
+    }
+    Ok(Some(Caller { name: token.name, scope, is_local: false }))
+}
+
+/// Makes the first token of a store that has none: an administrator's. The secret is given once.
+///
+/// # Errors
+/// A failing store, or no randomness.
+pub fn first(store: &Store, now: Timestamp) -> anyhow::Result<Option<kit::Secret>> {
+    if !store.tokens()?.is_empty() {
+        return Ok(None);
+    }
+    let token = NewToken::generate()?;
+    store.put_token("admin", &token.hash, Scope::Admin.as_str(), now, None)?;
+    store.audit("iocast", "token.create", "admin", r#"{"scope":"admin","why":"first start"}"#, now)?;
+    Ok(Some(token.secret))
+}

@@ -1,0 +1,106 @@
+//! The real world: the machine's clock and randomness, calls out, files.
+//!
+//! Everything a connection says about how it may be called is turned into a client here, and nowhere else. Certificates
+//! are files, so they are read below the directories the operator allowed, like any other.
+
+use engine::World;
+use engine::config::Connection;
+use intel::Timestamp;
+use kit::files::Files;
+use kit::http::{Egress, Http, HttpConfig, SystemWait, Wait};
+use kit::{ConnectorError, Secret};
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Longest certificate file read, in bytes.
+const MAX_PEM_BYTES: u64 = 1 << 20;
+
+/// What every connection may do beyond what it says itself.
+#[derive(Debug, Clone, Default)]
+pub struct Outside {
+    /// Directories below which files may be read and written.
+    pub files: Vec<PathBuf>,
+    /// Calls without encryption are allowed to every host; otherwise only inside a connection's private networks.
+    pub allow_http: bool,
+}
+
+/// The world as it is.
+pub struct RealWorld {
+    files: Files,
+    allow_http: bool,
+    wait: Arc<dyn Wait>,
+}
+
+impl RealWorld {
+    /// With these permissions.
+    pub fn new(outside: Outside) -> RealWorld {
+        RealWorld {
+            files: Files::below(outside.files),
+            allow_http: outside.allow_http,
+            wait: Arc::new(SystemWait::default()),
+        }
+    }
+
+    fn pem(&self, path: &str, what: &str) -> Result<String, ConnectorError> {
+        let denied = |why: String| ConnectorError::Denied(format!("the {what} {path}: {why}"));
+        let file = self.files.open(path)?;
+        if file.len > MAX_PEM_BYTES {
+            return Err(denied(format!("is longer than {} KiB, which no certificate is", MAX_PEM_BYTES >> 10)));
+        }
+        let mut text = String::new();
+        file.take(MAX_PEM_BYTES).read_to_string(&mut text).map_err(|error| denied(error.to_string()))?;
+        Ok(text)
+    }
+}
+
+/// What time it is by the machine's clock; before 1970 it is 1970.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::EPOCH.after(since)
+}
+
+impl World for RealWorld {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn random(&self) -> u64 {
+        // Jitter and names, nothing secret: where the system has no randomness to give, the clock will do.
+        getrandom::u64().unwrap_or_else(|_| now().micros().cast_unsigned())
+    }
+
+    fn http(&self, connection: &Connection) -> Result<Http, ConnectorError> {
+        let doc = &connection.doc;
+        let allow_private: Vec<kit::IpNet> = doc.allow_private.iter().filter_map(|net| net.parse().ok()).collect();
+        let ca_pem = doc.ca_file.as_deref().map(|path| self.pem(path, "ca_file")).transpose()?;
+        let client = doc.client_cert_file.as_deref().map(|path| self.pem(path, "client_cert_file")).transpose()?;
+        let mut secrets = Vec::new();
+        if let Some(proxy) = &doc.proxy {
+            secrets.push(("proxy".to_owned(), Secret::new(proxy.clone())));
+        }
+        for setting in &connection.connector.manifest().settings {
+            if setting.value_type == kit::manifest::SettingType::Secret
+                && let Some(text) = connection.settings.get(&setting.key).and_then(serde_json::Value::as_str)
+            {
+                secrets.push((setting.key.clone(), Secret::new(text)));
+            }
+        }
+        let config = HttpConfig {
+            // Inside a network that was allowed by name, products without encryption are a fact of life.
+            egress: Egress { allow_http: self.allow_http || !allow_private.is_empty(), allow_private, ports: Vec::new() },
+            proxy: doc.proxy.clone().map(Secret::new),
+            ca_pem,
+            client_cert_pem: client.map(Secret::new),
+            jitter_seed: self.random(),
+            secrets,
+            ..HttpConfig::default()
+        };
+        Http::live(config, self.wait.clone()).map_err(ConnectorError::Denied)
+    }
+
+    fn files(&self) -> &Files {
+        &self.files
+    }
+}

@@ -1,0 +1,186 @@
+//! Configuration, runs, plans, accounts.
+
+use super::NOW;
+use intel::{ConnectionId, RunId, TargetId, Timestamp};
+use rusqlite::Connection;
+use std::time::Duration;
+use store::{Decision, DocChange, PlanFilter, PlanStatus, RunFilter, Store, StoreError};
+
+fn at(secs: u64) -> Timestamp {
+    NOW.after(Duration::from_secs(secs))
+}
+
+#[test]
+fn documents_keep_ids_and_never_reuse_them() {
+    let store = Store::in_memory().unwrap();
+    let manual = &store.docs("connection").unwrap()[0];
+    assert_eq!((manual.id, manual.name.as_str()), (u32::from(ConnectionId::MANUAL.0), "manual"));
+    assert!(matches!(store.delete_doc("connection", "manual"), Err(StoreError::Conflict(_))));
+    assert_eq!(store.docs("connection").unwrap().len(), 1);
+
+    assert_eq!(store.put_doc("connection", "a", "{}", at(0)).unwrap(), 2);
+    assert_eq!(store.put_doc("connection", "b", "{}", at(0)).unwrap(), 3);
+    assert_eq!(store.put_doc("rule", "a", "{}", at(0)).unwrap(), 1, "ids are per kind");
+    assert_eq!(store.put_doc("connection", "a", "{\"x\":1}", at(5)).unwrap(), 2);
+    assert_eq!(store.put_doc("connection", "a", "{\"x\":1}", at(9)).unwrap(), 2);
+    let doc = store.doc("connection", "a").unwrap().unwrap();
+    assert_eq!((doc.body.as_str(), doc.created, doc.updated), ("{\"x\":1}", at(0), at(5)));
+
+    store.set_connection_state(ConnectionId(3), "{}").unwrap();
+    assert!(store.delete_doc("connection", "b").unwrap());
+    assert!(!store.delete_doc("connection", "b").unwrap());
+    assert_eq!(store.connection_state(ConnectionId(3)).unwrap(), None);
+    assert_eq!(store.put_doc("connection", "b", "{}", at(0)).unwrap(), 4);
+    assert_eq!(store.doc("rule", "nothing").unwrap(), None);
+}
+
+#[test]
+fn documents_are_applied_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let shell = Connection::open(dir.path().join("iocast.db")).unwrap();
+    shell
+        .execute_batch(
+            "CREATE TRIGGER fault BEFORE INSERT ON doc WHEN new.name = 'bad' BEGIN SELECT raise(ABORT, 'fault'); END",
+        )
+        .unwrap();
+    let put = |name: &str| DocChange { kind: "rule", name: name.into(), body: "{}".into() };
+    assert!(store.apply_docs(&[put("a"), put("bad")], NOW).is_err());
+    assert!(store.docs("rule").unwrap().is_empty());
+    assert_eq!(store.apply_docs(&[put("a"), put("b"), put("a")], NOW).unwrap(), [1, 2, 1]);
+}
+
+#[test]
+fn the_last_connection_id_is_the_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let shell = Connection::open(dir.path().join("iocast.db")).unwrap();
+    shell.execute("UPDATE doc_kind SET last_id = 65534 WHERE kind = 'connection'", []).unwrap();
+    assert_eq!(store.put_doc("connection", "last", "{}", NOW).unwrap(), 65_535);
+    assert!(matches!(store.put_doc("connection", "more", "{}", NOW), Err(StoreError::Limit(_))));
+}
+
+#[test]
+fn settings_come_back() {
+    let store = Store::in_memory().unwrap();
+    assert_eq!(store.setting("frozen").unwrap(), None);
+    store.set_setting("frozen", "true").unwrap();
+    store.set_setting("frozen", "false").unwrap();
+    assert_eq!(store.setting("frozen").unwrap().as_deref(), Some("false"));
+}
+
+#[test]
+fn runs_are_listed_and_interrupted_at_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let first = store.run_start("pull", "a", at(0)).unwrap();
+    let second = store.run_start("share", "t", at(1)).unwrap();
+    let third = store.run_start("pull", "b", at(2)).unwrap();
+    store.run_end(first, "success", "{\"read\":1}", at(3)).unwrap();
+    assert!(matches!(store.run_end(RunId(99), "success", "{}", at(3)), Err(StoreError::Conflict(_))));
+    drop(store);
+
+    let store = Store::open(dir.path()).unwrap();
+    let status = |id| store.run(id).unwrap().unwrap().status;
+    assert_eq!([status(first), status(second), status(third)], ["success", "interrupted", "interrupted"]);
+    let run = store.run(first).unwrap().unwrap();
+    assert_eq!((run.subject.as_str(), run.ended, run.report.as_str()), ("a", Some(at(3)), "{\"read\":1}"));
+    let ids = |filter, limit, before| -> Vec<RunId> {
+        store.runs(filter, limit, before).unwrap().into_iter().map(|run| run.id).collect()
+    };
+    let all = RunFilter::default();
+    assert_eq!(ids(all, 9, None), [third, second, first]);
+    assert_eq!(ids(all, 1, Some(third)), [second]);
+    assert_eq!(ids(RunFilter { kind: Some("pull"), ..all }, 9, None), [third, first]);
+    assert_eq!(ids(RunFilter { subject: Some("b"), ..all }, 9, None), [third]);
+    assert_eq!(ids(RunFilter { status: Some("interrupted"), ..all }, 9, None), [third, second]);
+
+    let row = intel::Row {
+        key: super::key("a"),
+        version: None,
+        claim: intel::Claim::default(),
+        remote_id: None,
+        hops: vec![],
+    };
+    store.stage(third, [(&row, 1)]).unwrap();
+    let running = store.run_start("pull", "a", at(0)).unwrap();
+    assert_eq!(store.prune_runs(at(60)).unwrap(), 2, "what waits and what runs stays");
+    assert_eq!(ids(all, 9, None), [running, third]);
+    let next = store.run_start("pull", "a", at(0)).unwrap();
+    assert!(next > running);
+}
+
+#[test]
+fn a_newer_plan_takes_the_place_of_the_one_that_waits() {
+    let store = Store::in_memory().unwrap();
+    let target = TargetId(1);
+    let waiting = PlanFilter { target: Some(target), status: Some(PlanStatus::Waiting) };
+    let first = store.put_plan(target, "h1", "[1]", at(0), RunId(1)).unwrap();
+    let other = store.put_plan(TargetId(2), "h1", "[]", at(0), RunId(1)).unwrap();
+    assert_eq!(store.put_plan(target, "h1", "[1]", at(5), RunId(2)).unwrap(), first, "the same plan waits on");
+    assert_eq!(store.plan(first).unwrap().unwrap().created, at(0));
+    let second = store.put_plan(target, "h2", "[2]", at(6), RunId(3)).unwrap();
+    assert!(second > first && store.plan(first).unwrap().is_none());
+    assert!(matches!(store.decide_plan(first, Decision::Approve, "ann", None, at(7)), Err(StoreError::Conflict(_))));
+    assert_eq!(store.plans(waiting).unwrap().len(), 1);
+
+    store.decide_plan(second, Decision::Approve, "ann", Some("fine"), at(7)).unwrap();
+    let again = store.decide_plan(second, Decision::Reject, "bob", None, at(8));
+    assert!(matches!(again, Err(StoreError::Conflict(_))), "decided once");
+    let plan = store.plan(second).unwrap().unwrap();
+    assert_eq!(
+        (plan.status, plan.who.as_deref(), plan.note.as_deref(), plan.decided),
+        (PlanStatus::Approved, Some("ann"), Some("fine"), Some(at(7)))
+    );
+    let third = store.put_plan(target, "h3", "[3]", at(9), RunId(4)).unwrap();
+    assert!(store.plan(second).unwrap().is_some(), "what is approved stays");
+    assert_eq!(store.expire_plans(at(7)).unwrap(), 0);
+    assert_eq!(store.expire_plans(at(8)).unwrap(), 1);
+    assert!(store.finish_plan(second).is_err());
+    assert!(store.drop_waiting_plan(target).unwrap() && !store.drop_waiting_plan(target).unwrap());
+    assert!(store.plan(third).unwrap().is_none());
+    store.decide_plan(other, Decision::Approve, "ann", None, at(10)).unwrap();
+    store.finish_plan(other).unwrap();
+    assert_eq!(store.plan(other).unwrap().unwrap().status, PlanStatus::Done);
+    assert_eq!(store.prune_plans(at(8)).unwrap(), 1);
+    let actions: Vec<String> = store.audit_log(9, None).unwrap().into_iter().map(|entry| entry.action).collect();
+    assert_eq!(actions, ["plan.approve", "plan.approve"]);
+}
+
+#[test]
+fn tokens_are_found_by_hash_until_revoked() {
+    let store = Store::in_memory().unwrap();
+    let id = store.put_token("admin", &[7; 32], "admin", at(0), Some(at(9))).unwrap();
+    assert!(store.put_token("again", &[7; 32], "read", at(0), None).is_err());
+    store.touch_token(id, at(3)).unwrap();
+    let token = store.token_by_hash(&[7; 32]).unwrap().unwrap();
+    assert_eq!((token.name.as_str(), token.expires, token.last_used), ("admin", Some(at(9)), Some(at(3))));
+    assert_eq!(store.token_by_hash(&[8; 32]).unwrap(), None);
+    assert!(store.revoke_token(id, at(4)).unwrap() && !store.revoke_token(id, at(5)).unwrap());
+    assert_eq!(store.token_by_hash(&[7; 32]).unwrap(), None);
+    assert_eq!(store.tokens().unwrap()[0].revoked, Some(at(4)));
+}
+
+#[test]
+fn the_audit_log_shows_tampering() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    for n in 0..5 {
+        assert_eq!(store.audit("ann", "rule.update", &format!("rule {n}"), "{}", at(n)).unwrap(), n + 1);
+    }
+    assert_eq!(store.verify_audit().unwrap(), 5);
+    let page: Vec<u64> = store.audit_log(2, Some(4)).unwrap().into_iter().map(|entry| entry.seq).collect();
+    assert_eq!(page, [3, 2]);
+    let shell = Connection::open(dir.path().join("iocast.db")).unwrap();
+    assert!(shell.execute("UPDATE audit SET who = 'bob'", []).is_err());
+    assert!(shell.execute("DELETE FROM audit", []).is_err());
+    shell.execute_batch("DROP TRIGGER audit_is_not_changed; DROP TRIGGER audit_is_not_deleted").unwrap();
+    for tamper in
+        ["UPDATE audit SET who = 'a', action = 'nnrule.update' WHERE seq = 2", "DELETE FROM audit WHERE seq = 3"]
+    {
+        let tx = shell.unchecked_transaction().unwrap();
+        tx.execute(tamper, []).unwrap();
+        tx.commit().unwrap();
+        assert!(matches!(store.verify_audit(), Err(StoreError::Damaged(_))), "{tamper}");
+    }
+}
