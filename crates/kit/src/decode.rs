@@ -552,6 +552,7 @@ mod tests {
             let (mut out, mut chunk) = (0, vec![0; 64 << 10]);
             let error = loop {
                 match body.read(&mut chunk) {
+                    Ok(0) => panic!("{what} went off: {out}"),
                     Ok(n) => out += n,
                     Err(error) => break read_error(&error),
                 }
