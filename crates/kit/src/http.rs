@@ -148,7 +148,7 @@ impl Http {
         Ok(Http::over(Box::new(transport), config, wait))
     }
 
-    /// Calls the world and keeps what was said: see [`Http::recorded`].
+    /// Calls the world and keeps what was said: see [`Recording`].
     ///
     /// # Errors
     /// As [`Http::live`].

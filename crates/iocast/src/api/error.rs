@@ -78,6 +78,13 @@ impl Problem {
         Problem { inside: Some(inside.into()), ..Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail) }
     }
 
+    /// The same, about one part of what was sent.
+    #[must_use]
+    pub(crate) fn at(mut self, part: &str) -> Problem {
+        self.detail = format!("{part}: {}", self.detail);
+        self
+    }
+
     /// Its status.
     pub fn status(&self) -> StatusCode {
         self.status

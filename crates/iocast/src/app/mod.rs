@@ -3,11 +3,11 @@
 //! Everything below blocks, so whoever is asynchronous comes in through [`App::hop`] and nowhere else. Opening has two
 //! steps, because the last good lists must be served at once while everything known is still being loaded.
 
-pub mod indicators;
-pub mod jobs;
-pub mod rules;
-pub mod shelf;
-pub mod status;
+pub(crate) mod configuration;
+pub(crate) mod jobs;
+pub(crate) mod rules;
+pub(crate) mod shelf;
+pub(crate) mod status;
 
 use crate::api::Problem;
 use crate::tokens::{self, Caller};

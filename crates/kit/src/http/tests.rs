@@ -578,6 +578,12 @@ fn the_format_of_exchanges() {
     assert_eq!((exchanges.0[1].status, exchanges.0[1].title.as_str(), exchanges.0[1].body.len()), (404, "next", 0));
     assert_eq!(exchanges.0[2].body, [1, 2]);
     let http = Http::replaying(exchanges, Vec::new());
+    for (body, header, expect) in
+        [(json!({"a": 1, "b": 3}), "b:c", "the body is"), (json!({"a": 1, "b": 2}), "d", "X-A is d")]
+    {
+        let answer = http.post_json("https://a.example/x", &body).header("X-A", header).send();
+        assert!(unexpected(answer.map(|_| String::new())).contains(expect));
+    }
     let answer = http.post_json("https://a.example/x", &json!({"a": 1, "b": 2})).header("X-A", "b:c").send();
     assert_eq!(answer.unwrap().text().unwrap(), "line\n\nline 2\n", "JSON is compared by value");
     assert!(unexpected(get(&http, "https://a.example/z")).contains("https://a.example/y is recorded"));
