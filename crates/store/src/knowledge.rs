@@ -75,7 +75,7 @@ pub struct Deleted {
     pub first_revision: u64,
 }
 
-const INSERT_INDICATOR: &str =
+pub(crate) const INSERT_INDICATOR: &str =
     "INSERT INTO indicator (id, kind, value, key_hash, revision, summary_hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 const REVISE: &str = "UPDATE indicator SET revision = ?2, summary_hash = ?3 WHERE id = ?1";
 

@@ -10,6 +10,8 @@
 
 mod accounts;
 mod backup;
+#[cfg(feature = "bare")]
+pub mod bare;
 mod config;
 mod db;
 mod error;

@@ -312,6 +312,11 @@ impl Engine {
                     entry.remote_id = Some(remote_id.as_str().into());
                 }
             }
+            // An earlier try of this step may have gone through; that this one was refused does not say it did not.
+            (_, ItemOutcome::Refused(text)) if step.repeat => {
+                entry.line.state = LineState::Unknown;
+                entry.words = words(text);
+            }
             (_, ItemOutcome::Refused(text)) => {
                 entry.line.state = LineState::Refused;
                 entry.line.next_try = Some(pass.now.after(REFUSED_RETRY));

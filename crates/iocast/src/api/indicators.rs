@@ -331,15 +331,15 @@ pub(super) async fn annotate(
                 analyst.muted = mute;
             }
             for tag in &body.add_tags {
-                analyst.removed_tags.remove(tag.as_str());
-                analyst.tags.insert(tag.as_str().into());
+                analyst.tags_removed.remove(tag);
+                analyst.tags_added.insert(tag.clone());
             }
             for tag in &body.remove_tags {
-                analyst.tags.remove(tag.as_str());
-                analyst.removed_tags.insert(tag.as_str().into());
+                analyst.tags_added.remove(tag);
+                analyst.tags_removed.insert(tag.clone());
             }
             if let Some(comment) = &body.comment {
-                analyst.comment = (!comment.is_empty()).then(|| comment.as_str().into());
+                analyst.comment = (!comment.is_empty()).then(|| comment.clone());
             }
         })?;
         app.hurry();

@@ -12,7 +12,7 @@ mod connectors;
 mod extract;
 mod indicators;
 mod jobs;
-mod lists;
+pub mod lists;
 mod rules;
 mod runs;
 mod system;

@@ -7,7 +7,8 @@
 use super::output::Out;
 use super::{CliError, output};
 use crate::api;
-use crate::app::{App, OpenOptions};
+use crate::app::{App, OpenOptions, Watcher};
+use crate::world::Outside;
 use axum::body::Body;
 use axum::http::{Method, Request, header};
 use http_body_util::BodyExt as _;
@@ -128,12 +129,15 @@ pub(crate) enum Client {
 }
 
 impl Client {
-    pub(crate) fn open(place: &Place, files: &[PathBuf], out: &Out) -> Result<Client, CliError> {
-        match place {
-            Place::Server { url, token } => There::new(url, token.clone(), out).map(Client::There),
-            Place::Data(dir) => Here::open(Some(dir.clone()), files).map(|here| Client::Here(Box::new(here))),
-            Place::Memory => Here::open(None, files).map(|here| Client::Here(Box::new(here))),
-        }
+    /// Opens what the place says. `outside` and `watcher` are for an exchange in this process.
+    pub(crate) fn open(place: &Place, outside: Outside, watcher: Watcher, out: &Out) -> Result<Client, CliError> {
+        let options = match place {
+            Place::Server { url, token } => return There::new(url, token.clone(), out).map(Client::There),
+            Place::Data(dir) => OpenOptions::at(dir),
+            Place::Memory => OpenOptions::in_memory(),
+        };
+        let here = Here::open(OpenOptions { outside, progress: watcher, ..options })?;
+        Ok(Client::Here(Box::new(here)))
     }
 
     /// The exchange, where it is in this process.
@@ -231,9 +235,9 @@ pub(crate) struct Here {
 }
 
 impl Here {
-    fn open(data: Option<PathBuf>, files: &[PathBuf]) -> Result<Here, CliError> {
-        let options = OpenOptions { data, files: files.to_vec(), ..OpenOptions::default() };
-        let app = Arc::new(App::open(options).map_err(CliError::failed)?);
+    fn open(options: OpenOptions) -> Result<Here, CliError> {
+        // The chain of causes, each once: the first alone often does not say what to do.
+        let app = App::open(options).map_err(|error| CliError::Failed(format!("{error:#}")))?;
         let router = api::router(app.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::failed)?;
         Ok(Here { app, router, runtime })

@@ -23,15 +23,18 @@ mod share;
 mod status;
 mod token;
 
+use crate::world::Outside;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use client::{Client, Place};
 use output::{Format, Out};
+use progress::{Meter, Progress};
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// How a command ended, if it ran at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,6 +139,9 @@ pub(crate) struct Global {
     /// In the environment: directories separated as in PATH.
     #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
     files: Vec<PathBuf>,
+    /// Let connections call hosts without encryption (http://)
+    #[arg(long, global = true, env = "IOCAST_ALLOW_HTTP", hide_short_help = true)]
+    allow_http: bool,
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT", hide_short_help = true)]
     format: Format,
@@ -182,6 +188,8 @@ pub(crate) struct Ctx {
     pub(crate) global: Global,
     /// Where results and notes go.
     pub(crate) out: Out,
+    /// How far work in this process is.
+    meter: Arc<Meter>,
     place: Place,
     /// Neither flag nor environment named a data directory.
     data_is_default: bool,
@@ -205,15 +213,26 @@ impl Ctx {
 
     /// As [`Ctx::client`], and a data directory that is not there yet is made.
     pub(crate) fn client_or_new(&self) -> Result<Client, CliError> {
-        Client::open(&self.place, &self.global.files, &self.out)
+        let _shown = self.progress("opening");
+        Client::open(&self.place, self.outside(), self.meter.clone(), &self.out)
     }
 
     /// For what needs no data: the server if one is named, else an empty exchange in memory.
     pub(crate) fn client_without_data(&self) -> Result<Client, CliError> {
         match &self.place {
             Place::Server { .. } => self.client_or_new(),
-            Place::Data(_) | Place::Memory => Client::open(&Place::Memory, &self.global.files, &self.out),
+            _ => Client::open(&Place::Memory, self.outside(), self.meter.clone(), &self.out),
         }
+    }
+
+    /// What connections may reach beyond what they say themselves.
+    pub(crate) fn outside(&self) -> Outside {
+        Outside { files: self.global.files.clone(), allow_http: self.global.allow_http }
+    }
+
+    /// A line that moves, while something takes its time.
+    pub(crate) fn progress(&self, what: &str) -> Progress {
+        Progress::start(&self.out, what, &self.meter)
     }
 
     /// The data directory, for what only works on one.
@@ -298,7 +317,7 @@ fn context(mut global: Global, matches: &ArgMatches) -> Result<Ctx, CliError> {
     };
     let data_is_default = source("data") == Some(ValueSource::DefaultValue);
     let out = Out::new(global.format, global.quiet);
-    Ok(Ctx { global, out, place, data_is_default })
+    Ok(Ctx { global, out, meter: Arc::default(), place, data_is_default })
 }
 
 fn dispatch(command: Command, ctx: &Ctx) -> Outcome {

@@ -138,6 +138,12 @@ impl Out {
         }
     }
 
+    /// What a person must know, on standard error.
+    pub(crate) fn warn(&self, text: &str) {
+        // Nowhere to tell it: the exit code still does.
+        let _ = writeln!(io::stderr(), "{}", printable_lines(text));
+    }
+
     /// One JSON document, as the router gave it. For NDJSON on one line.
     pub(crate) fn document(&self, json: &str) -> Result<(), CliError> {
         let raw: &RawValue = parse(json)?;

@@ -1,7 +1,6 @@
 //! `pull`: reads sources now.
 
 use super::output::{Column, Format, How, column, hidden, number, parse, text, thousands};
-use super::progress::Progress;
 use super::{Ctx, Exit, Outcome};
 use clap::Args;
 use serde_json::{Value, json};
@@ -46,7 +45,7 @@ const COLUMNS: &[Column] = &[
 pub(crate) fn pull(args: &PullArgs, ctx: &Ctx) -> Outcome {
     let client = ctx.client()?;
     let asked = if args.all { json!({ "all": true }) } else { json!({ "connections": args.names }) };
-    let progress = Progress::start(&ctx.out, "pulling", client.app());
+    let progress = ctx.progress("pulling");
     let answer = client.post("/api/v1/pulls", &[], &asked);
     drop(progress);
     let answer = answer?;

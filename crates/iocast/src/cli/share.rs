@@ -1,7 +1,6 @@
 //! `share`: makes targets hold what they should, or shows what that would take.
 
 use super::output::{Column, Format, How, column, hidden, number, parse, text, thousands};
-use super::progress::Progress;
 use super::pull::{by_reason, exit_of};
 use super::{CliError, Ctx, Outcome};
 use clap::Args;
@@ -74,7 +73,7 @@ pub(crate) fn share(args: &ShareArgs, ctx: &Ctx) -> Outcome {
     } else {
         asked["targets"] = json!(args.names);
     }
-    let progress = Progress::start(&ctx.out, "sharing", client.app());
+    let progress = ctx.progress("sharing");
     let answer = client.post("/api/v1/passes", &[], &asked);
     drop(progress);
     let answer = answer?;

@@ -1,0 +1,297 @@
+//! The server: a socket, the router on it, the loop behind it, and an orderly end.
+//!
+//! The socket is bound before anything is loaded, so that devices get the last good lists at once; the rest answers
+//! "starting" until it can. Connections are counted and must send their requests in time, so that idle or hostile
+//! peers cannot use up what the process has. On a signal no new work begins; what runs is given a few seconds and then
+//! left: whatever is cut off then is settled at the next start, as after a crash.
+
+use crate::api::{self, lists::Peer};
+use crate::app::{App, Loading, OpenOptions};
+use crate::tokens;
+use anyhow::Context as _;
+use engine::runner::Ended;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot};
+use tower::ServiceExt as _;
+
+/// Where a server listens unless told otherwise.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:8470";
+
+/// Jobs run at once.
+const WORKERS: usize = 4;
+/// Connections held at once; more wait in the system's queue.
+const MAX_CONNECTIONS: usize = 512;
+/// From the opening of a connection, or the end of a request, to the end of the next request's headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long requests may go on after a signal.
+const DRAIN: Duration = Duration::from_secs(3);
+/// How long jobs may go on after that.
+const FINISH: Duration = Duration::from_secs(5);
+/// The pause after an accept that failed for want of something, such as file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// How a server is run.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// Where it listens; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Whether the loop pulls and shares by itself.
+    pub is_running: bool,
+}
+
+impl Default for ServeOptions {
+    fn default() -> ServeOptions {
+        ServeOptions { listen: SocketAddr::from(([127, 0, 0, 1], 8470)), is_running: true }
+    }
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Sends log lines to standard error: what `IOCAST_LOG` says, else everything from `info` on. Only the first call
+/// counts.
+pub fn init_log(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("IOCAST_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second call finds the log open, which is what it wanted.
+    let _ = match format {
+        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+}
+
+/// Runs a server until a signal ends it.
+///
+/// # Errors
+/// A data directory in use, an address that cannot be bound, or a store that cannot be loaded.
+pub fn run(open: OpenOptions, options: &ServeOptions) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads to serve with")?;
+    let (app, loading) = App::begin(open)?;
+    let done = runtime.block_on(serve(app.clone(), loading, options));
+    let (finished, all_finished) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        app.stop_runner();
+        // The other side may have stopped waiting.
+        let _ = finished.send(());
+    });
+    if all_finished.recv_timeout(FINISH).is_err() {
+        tracing::warn!("jobs were still running; what they left is settled at the next start");
+    }
+    runtime.shutdown_background();
+    done
+}
+
+async fn serve(app: Arc<App>, loading: Loading, options: &ServeOptions) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let listener = TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
+    let address = listener.local_addr()?;
+    greet(&loading, address)?;
+    let (loaded, mut load_ended) = oneshot::channel();
+    let loader = app.clone();
+    let is_running = options.is_running;
+    std::thread::spawn(move || {
+        let done = load(&loader, loading, is_running);
+        // Nobody listens any more when a signal came first.
+        let _ = loaded.send(done);
+    });
+    let router = api::router(app);
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    let mut loading = true;
+    let ended = loop {
+        let accepted = tokio::select! {
+            () = signals.any() => break Ok(()),
+            done = &mut load_ended, if loading => {
+                loading = false;
+                match done {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(error)) => break Err(error),
+                    Err(_) => break Err(anyhow::anyhow!("loading ended early; the log says why")),
+                }
+            }
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        let (stream, peer, slot) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let service = router.clone().map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            request.map(axum::body::Body::new)
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A peer that goes away is no event.
+            let _ = connection.await;
+            drop(slot);
+        });
+    };
+    drop(listener);
+    if ended.is_ok() {
+        tracing::info!("stopping: no new work begins");
+    }
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = tokio::time::sleep(DRAIN) => {}
+        () = signals.any() => {}
+    }
+    ended
+}
+
+type Accepted = (tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+
+/// The next connection, once there is room for it.
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Result<Accepted> {
+    let slot = slots.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    // An answer is written in one go; waiting to fill packets would only delay its end.
+    let _ = stream.set_nodelay(true);
+    Ok((stream, peer, slot))
+}
+
+/// Says where it listens, and hands out the first token.
+fn greet(loading: &Loading, address: SocketAddr) -> anyhow::Result<()> {
+    let first = tokens::first(loading.store(), crate::world::now()).context("the first token cannot be made")?;
+    let mut out = std::io::stderr().lock();
+    // Where nobody reads standard error there is nobody to tell.
+    if let Some(token) = first {
+        let _ = writeln!(
+            out,
+            "\n  The first start makes one administrator's token. It is shown this once:\n\n      {}\n\n  \
+             Use it as IOCAST_TOKEN, or make others with it and revoke it.\n",
+            token.reveal()
+        );
+    }
+    let _ = writeln!(out, "listening on http://{address}");
+    if !address.ip().is_loopback() {
+        let _ = writeln!(
+            out,
+            "warning: {address} can be reached from other machines and is not encrypted; tokens can be read on the \
+             way. Put a server that speaks TLS in front of it."
+        );
+    }
+    Ok(())
+}
+
+fn load(app: &Arc<App>, loading: Loading, is_running: bool) -> anyhow::Result<()> {
+    let verifier = app.clone();
+    // Beside the loading, not before it: a list is good until it is found not to be.
+    std::thread::spawn(move || verifier.shelf().verify());
+    loading.finish()?;
+    tracing::info!("ready");
+    if is_running {
+        app.start_runner(WORKERS, tell).map_err(|problem| anyhow::anyhow!("the loop cannot start: {}", problem.status()))?;
+    }
+    Ok(())
+}
+
+/// One line for every job that ended and did something.
+fn tell(ended: &Ended) {
+    match ended {
+        Ended::Pulled(r) => {
+            let error = r.error.as_deref().unwrap_or_default();
+            if r.error.is_some() {
+                tracing::warn!(connection = r.connection, run = r.run, status = r.status, error, "pull");
+            } else {
+                tracing::info!(
+                    connection = r.connection,
+                    run = r.run,
+                    status = r.status,
+                    read = r.read,
+                    new = r.new,
+                    changed = r.changed,
+                    rejected = r.rejected,
+                    withdrawn = r.withdrawn,
+                    "pull"
+                );
+            }
+        }
+        Ended::Shared(r) => {
+            let is_quiet = r.error.is_none() && r.push + r.update + r.retract == 0;
+            if let Some(error) = r.error.as_deref() {
+                tracing::warn!(target_name = r.target, run = r.run, status = r.status, error, "share");
+            } else if is_quiet {
+                tracing::debug!(target_name = r.target, run = r.run, status = r.status, present = r.present, "share");
+            } else {
+                tracing::info!(
+                    target_name = r.target,
+                    run = r.run,
+                    status = r.status,
+                    push = r.push,
+                    update = r.update,
+                    retract = r.retract,
+                    accepted = r.accepted,
+                    refused = r.refused,
+                    deferred = r.deferred,
+                    present = r.present,
+                    plan = r.plan,
+                    "share"
+                );
+            }
+        }
+        Ended::Expired(0) | Ended::Pruned(0) => {}
+        Ended::Expired(n) => tracing::info!(indicators = n, "time has changed indicators"),
+        Ended::Pruned(n) => tracing::info!(indicators = n, "pruned"),
+        Ended::Failed(job, error) => tracing::error!(?job, error, "a job could not be run"),
+    }
+}
+
+/// The signals that end a server.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn listen() -> std::io::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {})
+    }
+
+    #[cfg(unix)]
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn any(&mut self) {
+        // Without a signal to wait for there is nothing that ends us.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
