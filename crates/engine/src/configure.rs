@@ -73,7 +73,10 @@ fn docs<T: DeserializeOwned>(store: &Store, kind: &str) -> Result<Vec<Stored<T>>
     let mut out = Vec::new();
     for doc in store.docs(kind)? {
         let parsed = serde_json::from_str(&doc.body).map_err(|e| {
-            EngineError::Invalid(format!("the stored {kind} \"{}\" cannot be read: {e}; restore a backup or apply it again", doc.name))
+            EngineError::Invalid(format!(
+                "the stored {kind} \"{}\" cannot be read: {e}; restore a backup or apply it again",
+                doc.name
+            ))
         })?;
         out.push(Stored { id: doc.id, doc: parsed });
     }
@@ -151,7 +154,12 @@ fn overlay<T: Clone + PartialEq + Serialize>(
         match stored.iter_mut().find(|s| name_of(&s.doc) == name) {
             Some(old) if old.doc == *doc => *unchanged += 1,
             Some(old) => {
-                changes.push(Change { section, name: name.clone(), verb: "update", details: difference(&old.doc, doc) });
+                changes.push(Change {
+                    section,
+                    name: name.clone(),
+                    verb: "update",
+                    details: difference(&old.doc, doc),
+                });
                 old.doc = doc.clone();
                 writes.push(DocChange { kind: section, name, body });
             }
@@ -192,8 +200,7 @@ impl Engine {
     pub fn apply(&self, file: &ConfigFile, who: &str, dry_run: bool) -> Result<Applied, EngineError> {
         let _one = unpoison(self.configuring.lock());
         let mut documents = load_documents(&self.store)?;
-        let mut out =
-            Overlay { changes: Vec::new(), unchanged: 0, writes: Vec::new(), next_id: u32::from(u16::MAX) };
+        let mut out = Overlay { changes: Vec::new(), unchanged: 0, writes: Vec::new(), next_id: u32::from(u16::MAX) };
         if let Some(policy) = &file.policy {
             if documents.policy == *policy {
                 out.unchanged += 1;
@@ -211,13 +218,7 @@ impl Engine {
         }
         macro_rules! section {
             ($section:expr, $stored:ident, $file:ident, $name:expr) => {
-                overlay(
-                    $section,
-                    &mut documents.$stored,
-                    &file.$file,
-                    $name,
-                    &mut out,
-                )
+                overlay($section, &mut documents.$stored, &file.$file, $name, &mut out)
             };
         }
         section!(CONNECTION, connections, connection, |d: &ConnectionDoc| d.name.clone());
@@ -225,7 +226,10 @@ impl Engine {
         section!(RULE, rules, rule, |d: &RuleDoc| d.name.clone());
         section!(SHARING, sharings, sharing, SharingDoc::name);
         section!(GUARD, guards, guard, |d: &GuardDoc| d.name.clone());
-        section!(GUARD_EXCEPTION, guard_exceptions, guard_exception, |d: &GuardExceptionDoc| format!("{} → {}", d.value, d.target));
+        section!(GUARD_EXCEPTION, guard_exceptions, guard_exception, |d: &GuardExceptionDoc| format!(
+            "{} → {}",
+            d.value, d.target
+        ));
         let resolved = config::resolve(&documents, &self.registry).map_err(EngineError::Config)?;
         let Overlay { changes, unchanged, writes, .. } = out;
         let applied = Applied { changes, unchanged, warnings: resolved.warnings };
@@ -293,4 +297,3 @@ impl Engine {
         self.bump(&changed)
     }
 }
-

@@ -5,8 +5,8 @@ use crate::{Engine, Known};
 use index::{NotShared, Page, PageCursor, Scope, Selection, SharedWith, Sort};
 use intel::expr::Expr;
 use intel::{
-    Analyst, ConnectionId, IndicatorId, IndicatorKey, IndicatorKind, Observation, SourceRecord, Timestamp, Tlp, Verdict,
-    VerdictKind,
+    Analyst, ConnectionId, IndicatorId, IndicatorKey, IndicatorKind, Observation, SourceRecord, Timestamp, Tlp,
+    Verdict, VerdictKind,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;

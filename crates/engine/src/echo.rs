@@ -1,8 +1,8 @@
 //! Which rows are only our own word coming back.
 
 use crate::config::Config;
-use crate::{Engine, Known};
 use crate::ledger::Entry;
+use crate::{Engine, Known};
 use intel::echo::{self, Maker, Planted, Reading};
 use intel::{ConnectionId, IndicatorId, Row, TargetId};
 use std::sync::Arc;
@@ -54,9 +54,10 @@ fn read_back(config: &Config, connection: ConnectionId) -> Vec<TargetId> {
         .targets
         .values()
         .filter(|target| {
-            let same = config.connections.get(&target.connection).is_some_and(|c| {
-                c.id == connection || (c.doc.tenant.is_some() && c.doc.tenant == source.doc.tenant)
-            });
+            let same = config
+                .connections
+                .get(&target.connection)
+                .is_some_and(|c| c.id == connection || (c.doc.tenant.is_some() && c.doc.tenant == source.doc.tenant));
             same || source.doc.reads.contains(&target.doc.name)
         })
         .map(|target| target.id)

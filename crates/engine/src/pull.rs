@@ -250,7 +250,10 @@ impl Engine {
         let config = self.config();
         let connection = config.connection(name).ok_or_else(|| self.no_connection(name))?;
         let Some(source) = connection.open.source() else {
-            return Err(EngineError::Invalid(format!("{name} is no source: connector \"{}\" has nothing to pull", connection.doc.connector)));
+            return Err(EngineError::Invalid(format!(
+                "{name} is no source: connector \"{}\" has nothing to pull",
+                connection.doc.connector
+            )));
         };
         let _one_writer = self.ingest_lock();
         let started = self.world.now();
@@ -384,7 +387,7 @@ impl Engine {
             Ended::Whole(next) => {
                 let staged = collector.take();
                 let seen = std::mem::take(&mut collector.seen);
-                self.end_complete(connection, run, started, staged, seen, &relisted, next, state, report)
+                self.end_complete(connection, run, started, &staged, seen, &relisted, next, state, report)
             }
         }
     }
@@ -396,7 +399,7 @@ impl Engine {
         connection: &Connection,
         run: RunId,
         started: Timestamp,
-        staged: Vec<Staged>,
+        staged: &[Staged],
         seen: Selection,
         relisted: &[Slot],
         cursor: Option<Cursor>,
@@ -404,8 +407,7 @@ impl Engine {
         report: &mut PullReport,
     ) -> Result<(), EngineError> {
         let shape = shape_of(report, (seen.count() + staged.len()) as u64, connection);
-        let believed =
-            state.believed.as_ref().map(|b| Believed { rows: b.rows, read: b.read, rejected: b.rejected });
+        let believed = state.believed.as_ref().map(|b| Believed { rows: b.rows, read: b.read, rejected: b.rejected });
         // A run that is not believed any more replaces the one that waited.
         if let Some(old) = state.suspect.take() {
             self.store.drop_staged(RunId(old.run))?;
@@ -416,8 +418,10 @@ impl Engine {
             let missing = {
                 let known = self.known();
                 let mut seen = seen;
-                for staged in &staged {
-                    if let Some(slot) = known.index.id(&staged.row.key).and_then(|id| known.index.slot(id, connection.id)) {
+                for staged in staged {
+                    if let Some(slot) =
+                        known.index.id(&staged.row.key).and_then(|id| known.index.slot(id, connection.id))
+                    {
                         seen.insert(IndicatorId(slot.0));
                     }
                 }
@@ -444,18 +448,17 @@ impl Engine {
             return Ok(());
         }
         let mut seen = seen;
-        self.fold_in(connection, run, started, &staged, None, Some(&mut seen), report)?;
+        self.fold_in(connection, run, started, staged, None, Some(&mut seen), report)?;
         self.world.step("pull.absence")?;
         let missing = absent(&self.known(), connection.id, &seen);
         state.cursor = cursor;
-        state.believed =
-            Some(BelievedState {
-                run: run.0,
-                at: started.micros(),
-                rows: shape.rows,
-                read: report.read,
-                rejected: report.rejected,
-            });
+        state.believed = Some(BelievedState {
+            run: run.0,
+            at: started.micros(),
+            rows: shape.rows,
+            read: report.read,
+            rejected: report.rejected,
+        });
         report.withdrawn = missing.len() as u64;
         self.set_listed(connection.id, run, relisted, &missing, Some(state), report)?;
         self.known_mut().index.believed(connection.id, started);
@@ -558,13 +561,8 @@ impl Engine {
             .collect();
         drop(known);
         self.world.step("pull.append")?;
-        let appended = self.store.append(&Append {
-            connection: connection.id,
-            run,
-            changes: &changes,
-            listed: &[],
-            state,
-        })?;
+        let appended =
+            self.store.append(&Append { connection: connection.id, run, changes: &changes, listed: &[], state })?;
         self.world.step("pull.appended")?;
         let mut known = self.known_mut();
         for ((change, id), revision) in changes.iter().zip(&appended.ids).zip(&appended.revisions) {
@@ -656,14 +654,13 @@ impl Engine {
         report.withdrawn = missing.len() as u64;
         state.suspect = None;
         state.cursor = suspect.cursor;
-        state.believed =
-            Some(BelievedState {
-                run: run.0,
-                at: suspect.at,
-                rows: suspect.rows,
-                read: suspect.read,
-                rejected: suspect.rejected,
-            });
+        state.believed = Some(BelievedState {
+            run: run.0,
+            at: suspect.at,
+            rows: suspect.rows,
+            read: suspect.read,
+            rejected: suspect.rejected,
+        });
         state.last_status = Some(PullStatus::Success.as_str().to_owned());
         self.set_listed(connection.id, run, &[], &missing, Some(&state), &mut report)?;
         self.store.drop_staged(run)?;
@@ -704,7 +701,9 @@ impl Engine {
                 return Ok((connection, state, suspect));
             }
         }
-        Err(EngineError::NotFound(format!("run {run} is no suspect run that waits; `iocast run list` shows those that do")))
+        Err(EngineError::NotFound(format!(
+            "run {run} is no suspect run that waits; `iocast run list` shows those that do"
+        )))
     }
 }
 

@@ -1,11 +1,11 @@
 //! "Why is it there, why is it not?": the whole chain for one value, at every target.
 
+use crate::config::Target;
 use crate::desk::{Hit, find_key, hit};
 use crate::error::EngineError;
 use crate::share::{collect, view_of, wanted_of};
 use crate::state::ConnectionState;
 use crate::{Config, Engine, Known};
-use crate::config::Target;
 use index::RecordRow;
 use intel::expr::{Explanation, Subject};
 use intel::sharing::{LineState, Step, Wanted, decide};
@@ -164,8 +164,10 @@ impl Engine {
     }
 
     fn record(&self, config: &Config, known: &Known, row: RecordRow, now: Timestamp) -> WhyRecord {
-        let source =
-            config.connections.get(&row.connection).map_or_else(|| format!("#{}", row.connection), |c| c.doc.name.clone());
+        let source = config
+            .connections
+            .get(&row.connection)
+            .map_or_else(|| format!("#{}", row.connection), |c| c.doc.name.clone());
         let counts = known.index.policies().get(row.connection).is_some_and(|p| p.counts);
         let facts = &row.facts;
         let why = if row.active {

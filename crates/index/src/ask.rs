@@ -1,7 +1,7 @@
 //! Small questions about one indicator, and what retention needs.
 
 use crate::Index;
-use crate::columns::tlp;
+use crate::columns::{ACTIVE, MUTED, tlp};
 use crate::fold::Incoming;
 use intel::{Analyst, FoldSettings, IndicatorId, IndicatorKey, Timestamp, Tlp};
 
@@ -21,6 +21,20 @@ impl Index {
     pub fn tlp(&self, id: IndicatorId) -> Tlp {
         let marks = self.indicators.marks.get(id.0 as usize).copied();
         marks.and_then(tlp).unwrap_or(self.settings.default_tlp)
+    }
+
+    /// Whether an indicator is active, as last folded.
+    pub fn is_active(&self, id: IndicatorId) -> bool {
+        self.marked(id, ACTIVE)
+    }
+
+    /// Whether an analyst muted an indicator.
+    pub fn is_muted(&self, id: IndicatorId) -> bool {
+        self.marked(id, MUTED)
+    }
+
+    fn marked(&self, id: IndicatorId, mark: u8) -> bool {
+        self.exists(id) && self.indicators.marks[id.0 as usize] & mark != 0
     }
 
     /// Takes in an indicator of which there is no record yet, so that a person can speak about it.

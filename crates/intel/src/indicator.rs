@@ -406,7 +406,9 @@ impl Fold {
                 None => never = true,
             }
             folded.leading = match folded.leading {
-                Some(best) if !leads(settings.reconcile, fact, policy, &facts[best], policy_of(&facts[best])) => Some(best),
+                Some(best) if !leads(settings.reconcile, fact, policy, &facts[best], policy_of(&facts[best])) => {
+                    Some(best)
+                }
                 _ => Some(at),
             };
         }

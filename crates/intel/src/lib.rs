@@ -31,8 +31,11 @@ pub use delivery::{Counts, PlanStatus, PullCounts, RunKind, ShareStatus};
 pub use echo::{Maker, Planted, Reading, is_echo, passed_us};
 pub use guard::{Guard, GuardClass, GuardException, GuardList, Hit, Relation};
 pub use ids::*;
+pub use indicator::{
+    Analyst, DAY, Facts, Fold, FoldSettings, Folded, Indicator, Policies, Policy, Reconcile, Summary, Verdict,
+    VerdictKind,
+};
 pub use ipnet::IpNet;
-pub use indicator::{Analyst, DAY, Facts, Fold, FoldSettings, Folded, Indicator, Policies, Policy, Reconcile, Summary, Verdict, VerdictKind};
 pub use key::{IndicatorKey, IndicatorKind, Rejection};
 pub use level::{Reputation, Severity, Tlp};
 pub use plan::{

@@ -93,7 +93,8 @@ impl Observation {
         let past = |time: Option<Timestamp>| {
             time.filter(|t| *t >= limits::EARLIEST_TIME && *t <= now.after(limits::CLOCK_TOLERANCE))
         };
-        let future = |time: Option<Timestamp>| time.filter(|t| *t >= limits::EARLIEST_TIME && *t <= limits::LATEST_TIME);
+        let future =
+            |time: Option<Timestamp>| time.filter(|t| *t >= limits::EARLIEST_TIME && *t <= limits::LATEST_TIME);
         let mut tags: Vec<Box<str>> = Vec::with_capacity(self.tags.len());
         for tag in &self.tags {
             if let Some(tag) = clean(tag, limits::TAG_BYTES) {
@@ -387,9 +388,8 @@ impl SourceRecord {
 
     /// The source or a person has taken it back: it is revived by a greater version with other content only.
     pub fn is_retracted(&self) -> bool {
-        let ended = self
-            .ended
-            .is_some_and(|e| self.version <= e.version || self.contents.binary_search(&e.content).is_ok());
+        let ended =
+            self.ended.is_some_and(|e| self.version <= e.version || self.contents.binary_search(&e.content).is_ok());
         self.claim.retracted || ended
     }
 }

@@ -436,29 +436,20 @@ impl Reading<'_> {
         places: &mut BTreeMap<(String, String, String), Place>,
     ) {
         let below = |key: &str| if around.is_empty() { key.to_owned() } else { format!("{around}.{key}") };
-        let mut note = |key: &str, span: &Range<usize>| {
-            places.entry((section.to_owned(), name.to_owned(), key.to_owned())).or_insert_with(|| self.place(span));
-        };
-        match value.get_ref() {
+        let inner: Vec<(String, Range<usize>, &Spanned<DeValue<'_>>)> = match value.get_ref() {
             DeValue::Table(table) => {
-                for (key, value) in table {
-                    let key_path = below(key.get_ref());
-                    note(&key_path, &key.span());
-                    self.keys(section, name, &key_path, value, places);
-                }
+                table.iter().map(|(key, value)| (below(key.get_ref()), key.span(), value)).collect()
             }
             DeValue::Array(list) => {
-                for item in list.iter() {
-                    if let Some(item_name) = item.get_ref().get("name").and_then(|name| name.get_ref().as_str()) {
-                        let key_path = below(item_name);
-                        places
-                            .entry((section.to_owned(), name.to_owned(), key_path.clone()))
-                            .or_insert_with(|| self.place(&item.span()));
-                        self.keys(section, name, &key_path, item, places);
-                    }
-                }
+                let name = |item: &Spanned<DeValue<'_>>| Some(below(item.get_ref().get("name")?.get_ref().as_str()?));
+                list.iter().filter_map(|item| Some((name(item)?, item.span(), item))).collect()
             }
-            _ => {}
+            _ => Vec::new(),
+        };
+        for (key, span, value) in inner {
+            let id = (section.to_owned(), name.to_owned(), key.clone());
+            places.entry(id).or_insert_with(|| self.place(&span));
+            self.keys(section, name, &key, value, places);
         }
     }
 }

@@ -73,7 +73,7 @@ impl World for RealWorld {
 
     fn http(&self, connection: &Connection) -> Result<Http, ConnectorError> {
         let doc = &connection.doc;
-        let allow_private: Vec<kit::IpNet> = doc.allow_private.iter().filter_map(|net| net.parse().ok()).collect();
+        let allow_private: Vec<ipnet::IpNet> = doc.allow_private.iter().filter_map(|net| net.parse().ok()).collect();
         let ca_pem = doc.ca_file.as_deref().map(|path| self.pem(path, "ca_file")).transpose()?;
         let client = doc.client_cert_file.as_deref().map(|path| self.pem(path, "client_cert_file")).transpose()?;
         let mut secrets = Vec::new();

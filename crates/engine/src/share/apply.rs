@@ -103,7 +103,9 @@ impl Engine {
         if !view_of(target).can_look || target.action.delivery == Delivery::Hosted {
             return Ok(());
         }
-        let Some(connection) = config.connections.get(&target.connection).filter(|c| c.doc.enabled) else { return Ok(()) };
+        let Some(connection) = config.connections.get(&target.connection).filter(|c| c.doc.enabled) else {
+            return Ok(());
+        };
         let Some(destination) = connection.open.destination() else { return Ok(()) };
         let asked: Vec<Entry> = {
             let known = self.known();
@@ -116,7 +118,8 @@ impl Engine {
                 let known = self.known();
                 batch.iter().map(|entry| question(&known, entry)).collect()
             };
-            let answers = self.call(connection, now, |cx| destination.look(spec(target, &self.exchange), &questions, cx))?;
+            let answers =
+                self.call(connection, now, |cx| destination.look(spec(target, &self.exchange), &questions, cx))?;
             if answers.len() != batch.len() {
                 return Err(wrong_length(connection, answers.len(), batch.len()));
             }
@@ -177,7 +180,14 @@ impl Engine {
         published: Option<&store::Published>,
     ) -> Result<(), EngineError> {
         let rows: Vec<LineRow> = entries.iter().map(|e| row_of(e, run, now)).collect();
-        self.store.settle(&Settle { target: target.id, run, lines: &rows, dropped: &[], published, target_state: None })?;
+        self.store.settle(&Settle {
+            target: target.id,
+            run,
+            lines: &rows,
+            dropped: &[],
+            published,
+            target_state: None,
+        })?;
         let mut known = self.known_mut();
         let ledger = known.ledgers.entry(target.id).or_default();
         for entry in entries {
@@ -220,9 +230,12 @@ impl Engine {
             let ended = counts.unknown == 0 && counts.deferred == 0;
             state.filled |= ended;
         }
-        let count = |verb: Verb| effects.iter().filter(|s| s.step == verb && !s.safety && !s.repeat).count();
-        let adds = if state.filled && counts.push > 0 && !self.was_filled(target)? { 0 } else { count(Verb::Push) };
-        self.store.add_effects(target.id, run, adds, count(Verb::Retract), now)?;
+        // The rolling budget counts what nobody was asked about: no first fill, nothing approved, nothing repeated.
+        if !plan.approved {
+            let count = |verb: Verb| effects.iter().filter(|s| s.step == verb && !s.safety && !s.repeat).count();
+            let adds = if self.was_filled(target)? { count(Verb::Push) } else { 0 };
+            self.store.add_effects(target.id, run, adds, count(Verb::Retract), now)?;
+        }
         Ok((counts, error))
     }
 
@@ -285,7 +298,14 @@ impl Engine {
     }
 
     /// What a line becomes by the outcome of its step.
-    fn settled(&self, pass: &Pass<'_>, step: &Planned, mut entry: Entry, outcome: &ItemOutcome, expiry: Option<Timestamp>) -> Entry {
+    fn settled(
+        &self,
+        pass: &Pass<'_>,
+        step: &Planned,
+        mut entry: Entry,
+        outcome: &ItemOutcome,
+        expiry: Option<Timestamp>,
+    ) -> Entry {
         let words = |text: &String| Some(text.chars().take(500).collect::<String>().into_boxed_str());
         match (step.step, outcome) {
             (Verb::Retract, ItemOutcome::Accepted { .. }) => {
@@ -500,9 +520,7 @@ impl Engine {
             let known = self.known();
             let ids = self.contents(&known, pass, effects);
             let mut items = ids.iter().map(|id| pass.plan.entries.outgoing(&known, *id, pass.now));
-            self.bodies.draft(&pass.target.doc.name, format, pass.now, pass.run, |out| {
-                style.write(&mut items, out)
-            })?
+            self.bodies.draft(&pass.target.doc.name, format, pass.now, pass.run, |out| style.write(&mut items, out))?
         };
         self.world.step("share.drafted")?;
         let words = "it does not fit a line of this list".to_owned();
@@ -518,10 +536,7 @@ impl Engine {
     /// The lines of these steps, all with one outcome.
     fn outcomes(&self, pass: &Pass<'_>, effects: &[&Planned], outcome: &ItemOutcome) -> Vec<Entry> {
         let known = self.known();
-        effects
-            .iter()
-            .map(|step| self.settled(pass, step, self.intended(&known, pass, step), outcome, None))
-            .collect()
+        effects.iter().map(|step| self.settled(pass, step, self.intended(&known, pass, step), outcome, None)).collect()
     }
 
     /// A list that a connector replaces as a whole.
@@ -565,11 +580,8 @@ impl Engine {
             }
             Err(error) => return Err(error),
         };
-        let settled = effects
-            .iter()
-            .zip(entries)
-            .map(|(step, entry)| self.settled(pass, step, entry, &outcome, None))
-            .collect();
+        let settled =
+            effects.iter().zip(entries).map(|(step, entry)| self.settled(pass, step, entry, &outcome, None)).collect();
         match &error {
             None => counts.accepted += effects.len() as u64,
             Some(_) => counts.unknown += effects.len() as u64,

@@ -112,7 +112,10 @@ pub(crate) fn collect(known: &Known, config: &Config, target: &Target, cache: &K
         hit.and(&index.tlp_at_most(sharing.max_tlp));
         ceiling = ceiling.max(sharing.max_tlp);
         tlp_ok.or(&hit);
-        let source_off = sharing.source.and_then(|s| config.connections.get(&s)).is_some_and(|c| !c.doc.enabled && !c.doc.keep_records);
+        let source_off = sharing
+            .source
+            .and_then(|s| config.connections.get(&s))
+            .is_some_and(|c| !c.doc.enabled && !c.doc.keep_records);
         if rule.muted || sharing.doc.paused || source_off {
             held.or(&hit);
         } else {
@@ -133,10 +136,8 @@ pub(crate) fn collect(known: &Known, config: &Config, target: &Target, cache: &K
     let mut wrong_kind = considered.clone();
     wrong_kind.and_not(&kinds);
     let mut too_broad = Selection::default();
-    let widest = (
-        target.int_param("max_prefix_v4").unwrap_or(16) as u8,
-        target.int_param("max_prefix_v6").unwrap_or(32) as u8,
-    );
+    let widest =
+        (target.int_param("max_prefix_v4").unwrap_or(16) as u8, target.int_param("max_prefix_v6").unwrap_or(32) as u8);
     for id in index.of_kinds(&[IndicatorKind::Ipv4Net, IndicatorKind::Ipv6Net]).iter() {
         let broad = intel::key::key_net(&index.key(id)).is_some_and(|net| match net {
             intel::IpNet::V4(net) => net.prefix_len() < widest.0,
@@ -148,8 +149,8 @@ pub(crate) fn collect(known: &Known, config: &Config, target: &Target, cache: &K
     }
     let mut guarded = cache.guarded(known);
     for exception in &config.file.guard_exception {
-        let stands = exception.target == target.doc.name
-            && Timestamp::parse(&exception.until).is_some_and(|until| now < until);
+        let stands =
+            exception.target == target.doc.name && Timestamp::parse(&exception.until).is_some_and(|until| now < until);
         if stands
             && let Ok(key) = IndicatorKey::parse(None, &exception.value)
             && let Some(id) = index.id(&key)
@@ -175,7 +176,8 @@ pub(crate) fn collect(known: &Known, config: &Config, target: &Target, cache: &K
 fn tag_clause(tags: &std::collections::BTreeSet<String>) -> Option<Expr> {
     use intel::expr::{NamesField, Test, Texts};
     let names = || tags.iter().map(|tag| tag.as_str().into()).collect();
-    (!tags.is_empty()).then(|| Expr::Test(Test::Names { field: NamesField::Tag, texts: Texts::any_of(names()), negated: false }))
+    (!tags.is_empty())
+        .then(|| Expr::Test(Test::Names { field: NamesField::Tag, texts: Texts::any_of(names()), negated: false }))
 }
 
 impl Collected {
@@ -194,7 +196,7 @@ impl Collected {
         if self.excepted.contains(id) {
             return Why::Excepted(self.exception_name(known, target, id, now).into());
         }
-        if !index.active().contains(id) {
+        if !index.is_active(id) {
             return Why::Inactive;
         }
         if !self.considered.contains(id) {
@@ -235,7 +237,7 @@ impl Collected {
     }
 
     pub(crate) fn muted_name(&self, known: &Known, target: &Target, id: IndicatorId) -> Why {
-        if known.index.muted().contains(id) {
+        if known.index.is_muted(id) {
             return Why::Muted("the indicator".into());
         }
         let rule = target.sharings.iter().find(|s| s.rule.muted);

@@ -46,7 +46,13 @@ fn render(how: Render, kind: IndicatorKind, value: &str) -> &str {
 
 impl Entries {
     /// The entries of a target, keys that are written alike grouped under the one the ledger knows, else the best.
-    pub(crate) fn of(known: &Known, target: &Target, ledger: &Ledger, collected: &Collected, now: Timestamp) -> Entries {
+    pub(crate) fn of(
+        known: &Known,
+        target: &Target,
+        ledger: &Ledger,
+        collected: &Collected,
+        now: Timestamp,
+    ) -> Entries {
         let action = &target.action;
         let listed = matches!(action.delivery, Delivery::Hosted | Delivery::List);
         let fields = match (listed, target.text_param("format")) {
@@ -166,7 +172,7 @@ impl Entries {
             Some(members) => members
                 .iter()
                 .map(|m| IndicatorId(*m))
-                .filter(|m| known.index.active().contains(*m))
+                .filter(|m| known.index.is_active(*m))
                 .min_by_key(|m| super::rank_of(known, *m).order(true))
                 .unwrap_or(id),
         }
@@ -191,7 +197,12 @@ impl Entries {
             out.comment
         );
         if self.fields == Fields::Columns {
-            bytes.push_str(&format!("\u{0}{}\u{0}{:?}\u{0}{:?}", out.sources.join("\u{1}"), out.first_seen, out.last_seen));
+            bytes.push_str(&format!(
+                "\u{0}{}\u{0}{:?}\u{0}{:?}",
+                out.sources.join("\u{1}"),
+                out.first_seen,
+                out.last_seen
+            ));
         }
         let expiry = if self.holds_expiry { out.expires_at } else { None };
         (xxh3_64_with_seed(bytes.as_bytes(), self.shape), bytes.len() as u32, expiry)

@@ -138,7 +138,8 @@ impl Engine {
     }
 
     fn plan_row(&self, id: u64) -> Result<PlanRow, EngineError> {
-        let missing = || EngineError::NotFound(format!("there is no plan {id}; `iocast plan list` shows those there are"));
+        let missing =
+            || EngineError::NotFound(format!("there is no plan {id}; `iocast plan list` shows those there are"));
         self.store.plan(PlanId(id))?.ok_or_else(missing)
     }
 
@@ -159,7 +160,10 @@ impl Engine {
         });
         HeldPlan {
             id: plan.id.0,
-            target: config.targets.get(&plan.target).map_or_else(|| format!("#{}", plan.target), |t| t.doc.name.clone()),
+            target: config
+                .targets
+                .get(&plan.target)
+                .map_or_else(|| format!("#{}", plan.target), |t| t.doc.name.clone()),
             hash: plan.hash.clone(),
             status: plan.status.as_str().to_owned(),
             created: plan.created.to_string(),

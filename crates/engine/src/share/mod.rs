@@ -9,9 +9,9 @@ mod collect;
 mod entries;
 mod held;
 
-pub use held::HeldPlan;
 pub(crate) use apply::load_ledger;
 pub(crate) use collect::{Collected, KeyCache, collect};
+pub use held::HeldPlan;
 
 use crate::config::{Config, Target};
 use crate::error::EngineError;
@@ -115,6 +115,8 @@ pub(crate) struct Plan {
     /// Revision of the index the plan was made on.
     pub(crate) revision: u64,
     pub(crate) shape: u64,
+    /// A person allowed what this plan does: it is no part of the rolling budget.
+    pub(crate) approved: bool,
 }
 
 impl Plan {
@@ -155,14 +157,13 @@ impl Engine {
         }
         progress.phase("planning");
         let plan = self.plan(&config, target, &state, mode, now)?;
-        let (mut counts, error) = if trouble.is_some() {
+        let (counts, error) = if trouble.is_some() {
             let mut counts = plan.counts();
             counts.deferred = counts.planned();
             (counts, trouble)
         } else {
             self.apply_plan(&config, target, &plan, &mut state, run, now)?
         };
-        counts.leave += 0;
         let held = !plan.restrained.held.is_empty();
         let frozen = plan.restrained.holds.iter().any(|h| h.as_str() == "frozen");
         let status = match &error {
@@ -191,7 +192,9 @@ impl Engine {
                     ConnectorError::Later { wait, .. } => *wait,
                     _ => None,
                 };
-                state.not_before = Some(now.after(backoff(state.failures, wait, intel::schedule::jitter_of(self.world.random()))).micros());
+                state.not_before = Some(
+                    now.after(backoff(state.failures, wait, intel::schedule::jitter_of(self.world.random()))).micros(),
+                );
             }
         }
         self.store.set_target_state(target.id, &state.to_text())?;
@@ -279,7 +282,8 @@ impl Engine {
         let mut wanted = collected.yes.clone();
         wanted.and_not(&collected.guarded);
         let mut live = ledger.live().clone();
-        let binding = brakes.capacity.is_some_and(|room| wanted.count() + live.count() > room) || brakes.bytes.is_some();
+        let binding =
+            brakes.capacity.is_some_and(|room| wanted.count() + live.count() > room) || brakes.bytes.is_some();
         let mut ask = if binding || entries.shape != state.shape || entries.merged() {
             wanted.clone()
         } else {
@@ -315,15 +319,22 @@ impl Engine {
             Candidate { entry: id.0, wanted, line, fingerprint, desired_expiry, guarded: None, bytes }
         });
         let mut restrained = restrain(candidates, &view, &brakes, now);
+        let approved = brakes.approved.is_some() || (mode.approve && !restrained.held.is_empty());
         if mode.approve {
             approve_all(&mut restrained);
         }
         let skipped = skipped_by(&collected, &entries, ledger, &restrained);
         let shape = entries.shape;
-        Ok(Plan { restrained, entries, left, skipped, revision, shape })
+        Ok(Plan { restrained, entries, left, skipped, revision, shape, approved })
     }
 
-    fn brakes(&self, config: &Config, target: &Target, state: &TargetState, now: Timestamp) -> Result<Brakes, EngineError> {
+    fn brakes(
+        &self,
+        config: &Config,
+        target: &Target,
+        state: &TargetState,
+        now: Timestamp,
+    ) -> Result<Brakes, EngineError> {
         let known = self.known();
         let ledger = known.ledgers.get(&target.id);
         let used = self.store.effects_since(target.id, now.before(DAY))?;
@@ -337,7 +348,11 @@ impl Engine {
             room(usize::try_from(limit).unwrap_or(usize::MAX), foreign, others)
         });
         Ok(Brakes {
-            budget: Budget { used_adds_24h: used.adds as usize, used_removals_24h: used.removals as usize, ..Budget::default() },
+            budget: Budget {
+                used_adds_24h: used.adds as usize,
+                used_removals_24h: used.removals as usize,
+                ..Budget::default()
+            },
             present: ledger.map_or(0, |l| l.present().count()),
             capacity,
             bytes: target.int_param("max_bytes").or(target.action.max_bytes),
@@ -433,7 +448,8 @@ fn skipped_by(
     marked.and_not(&collected.tlp_ok);
     take("tlp", &marked);
     for (entry, why) in &restrained.skipped {
-        let counted = !ledger.live().contains(IndicatorId(*entry)) && !going.contains(IndicatorId(*entry)) && !entries.merged();
+        let counted =
+            !ledger.live().contains(IndicatorId(*entry)) && !going.contains(IndicatorId(*entry)) && !entries.merged();
         if !counted {
             *by.entry(why.as_str()).or_default() += 1;
         }
@@ -448,7 +464,13 @@ pub(crate) fn rank_of(known: &Known, id: IndicatorId) -> Rank {
 }
 
 /// The `Wanted` of one indicator, by the sets of a pass.
-pub(crate) fn wanted_of(known: &Known, collected: &Collected, target: &Target, id: IndicatorId, now: Timestamp) -> Wanted {
+pub(crate) fn wanted_of(
+    known: &Known,
+    collected: &Collected,
+    target: &Target,
+    id: IndicatorId,
+    now: Timestamp,
+) -> Wanted {
     if collected.yes.contains(id) && !collected.guarded.contains(id) {
         Wanted::Yes(rank_of(known, id))
     } else if collected.held.contains(id) && !collected.guarded.contains(id) {

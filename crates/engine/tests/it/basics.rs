@@ -2,7 +2,7 @@
 
 use crate::sim::{Item, Mood, Sim, connection, target};
 use engine::{ConfigFile, Engine, Mode, Silent};
-use intel::{DAY, Verdict, VerdictKind};
+use intel::{Verdict, VerdictKind};
 use serde_json::json;
 use store::Store;
 use tempfile::TempDir;
@@ -30,8 +30,8 @@ impl Bench {
                 serde_json::to_value(connection("edge", "list", None)).unwrap(),
             ],
             "target": [
-                serde_json::to_value(target("block", "edge", json!({}))).unwrap(),
-                serde_json::to_value(target("edr", "tool", json!({}))).unwrap(),
+                serde_json::to_value(target("block", "edge", &json!({}))).unwrap(),
+                serde_json::to_value(target("edr", "tool", &json!({}))).unwrap(),
             ],
             "rule": [{
                 "name": "strong", "when": "kind in (ipv4, domain) and reputation >= 5",
@@ -75,7 +75,8 @@ impl Sim {
     }
 }
 
-const GOOD: &[(&str, i64)] = &[("9.9.9.1", 7), ("9.9.9.2", 3), ("evil.example.com", 9), ("198.51.99.7", 9), ("10.0.0.1", 9)];
+const GOOD: &[(&str, i64)] =
+    &[("9.9.9.1", 7), ("9.9.9.2", 3), ("evil.example.com", 9), ("198.51.99.7", 9), ("10.0.0.1", 9)];
 
 #[test]
 fn pulls_selects_and_publishes() {
@@ -218,7 +219,6 @@ fn expiry_is_a_retraction() {
     let report = bench.engine.share("block", Mode { approve: true, ..Mode::default() }, &Silent).unwrap();
     assert_eq!((report.accepted, report.status.as_str()), (2, "success"));
     assert_eq!(bench.body(), "", "an approved empty list is served");
-    let _ = DAY;
 }
 
 #[test]

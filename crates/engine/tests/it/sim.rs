@@ -1,13 +1,14 @@
 //! A world in memory: a clock that is set, chance from a seed, sources and destinations that misbehave on request.
 
-use engine::{Engine, EngineError, Registry, Silent, Stopped, World};
 use engine::config::{Connection, ConnectionDoc, TargetDoc};
+use engine::{Engine, EngineError, Registry, Silent, Stopped, World};
 use intel::{Observation, Timestamp};
 use kit::files::Files;
 use kit::http::{Exchanges, Http};
 use kit::manifest::Manifest;
 use kit::{
-    Connector, ConnectorError, Cursor, Cx, Destination, ItemOutcome, Outgoing, Presence, Pulled, Rows, Source, TargetSpec,
+    Connector, ConnectorError, Cursor, Cx, Destination, ItemOutcome, Outgoing, Presence, Pulled, Rows, Source,
+    TargetSpec,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -136,7 +137,14 @@ impl Sim {
         let kind = |toml: &str, whole: bool| -> Arc<dyn Connector> {
             Arc::new(SimConnector { manifest: Manifest::parse(toml).unwrap(), sim: self.clone(), whole })
         };
-        Registry::new([kind(FEED, true), kind(STREAM, false), kind(TOOL, true), kind(BLIND_TOOL, true), kind(MANUAL, true), kind(LIST, true)])
+        Registry::new([
+            kind(FEED, true),
+            kind(STREAM, false),
+            kind(TOOL, true),
+            kind(BLIND_TOOL, true),
+            kind(MANUAL, true),
+            kind(LIST, true),
+        ])
     }
 }
 
@@ -301,7 +309,12 @@ impl Connector for SimConnector {
 
     fn open(&self, settings: &Value) -> Result<Box<dyn kit::Connection>, String> {
         let product = settings.get("product").and_then(Value::as_str).unwrap_or_default().to_owned();
-        Ok(Box::new(SimConnection { sim: self.sim.clone(), product, whole: self.whole, manifest_source: self.manifest.source.is_some() }))
+        Ok(Box::new(SimConnection {
+            sim: self.sim.clone(),
+            product,
+            whole: self.whole,
+            manifest_source: self.manifest.source.is_some(),
+        }))
     }
 }
 
@@ -336,8 +349,9 @@ fn observe(value: &str, item: &Item) -> Observation {
 
 impl Source for SimConnection {
     fn pull(&self, after: Option<&Cursor>, _: &Cx<'_>, rows: &mut dyn Rows) -> Result<Pulled, ConnectorError> {
-        let (mood, items, held): (Mood, Vec<(String, Item)>, Vec<(String, Held)>) = self.sim.product(&self.product, |p| {
-            let held = if p.reports_held { p.held.clone().into_iter().collect() } else { Vec::new() };
+        let (mood, items, held) = self.sim.product(&self.product, |p| {
+            let held: Vec<(String, Held)> =
+                if p.reports_held { p.held.clone().into_iter().collect() } else { Vec::new() };
             let ids = p.has_ids;
             let held = held.into_iter().map(|(v, mut h): (String, Held)| {
                 if !ids {
@@ -345,7 +359,8 @@ impl Source for SimConnection {
                 }
                 (v, h)
             });
-            (p.mood, p.items.clone().into_iter().collect(), held.collect())
+            let items: Vec<(String, Item)> = p.items.clone().into_iter().collect();
+            (p.mood, items, held.collect::<Vec<_>>())
         });
         if mood == Mood::Down {
             return Err(ConnectorError::Later { wait: None, why: "down".into() });
@@ -471,7 +486,7 @@ pub(crate) fn connection(name: &str, connector: &str, product: Option<&str>) -> 
 }
 
 /// A target document that asks nobody for its first fill.
-pub(crate) fn target(name: &str, connection: &str, params: Value) -> TargetDoc {
+pub(crate) fn target(name: &str, connection: &str, params: &Value) -> TargetDoc {
     serde_json::from_value(json!({
         "name": name, "connection": connection, "first_fill": "allow", "params": params
     }))

@@ -8,7 +8,7 @@
 use crate::sim::{Dice, Held, Item, Mood, Sim, Trouble, connection, target};
 use engine::{ConfigFile, Engine, EngineError, Mode, PullReport, ShareReport, Silent};
 use intel::expr::Subject;
-use intel::{DAY, Indicator, IndicatorKind, Timestamp, Verdict, VerdictKind};
+use intel::{DAY, Indicator, Timestamp, Verdict, VerdictKind};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -57,8 +57,18 @@ impl Story {
             p.has_ids = dice.chance(50);
         });
         sim.product("blind", |p| p.reports_held = dice.chance(30));
-        let mut story =
-            Story { sim, dice, dir, engine: Some(engine), file, n_values, told, seq: 0, stops: 0, foreign: BTreeMap::new() };
+        let mut story = Story {
+            sim,
+            dice,
+            dir,
+            engine: Some(engine),
+            file,
+            n_values,
+            told,
+            seq: 0,
+            stops: 0,
+            foreign: BTreeMap::new(),
+        };
         for _ in 0..story.dice.below(4) {
             story.somebody_adds_at_a_tool();
         }
@@ -72,7 +82,8 @@ impl Story {
 
     fn tell(&self, what: impl FnOnce() -> String) {
         if self.told {
-            println!("{} {}", self.sim.lock().now, what());
+            let line = format!("{} {}\n", self.sim.lock().now, what());
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
         }
     }
 
@@ -85,7 +96,10 @@ impl Story {
         let item = Item {
             reputation: 1 + self.dice.below(10) as i64,
             tag: self.dice.chance(40).then(|| TAGS[self.dice.below(TAGS.len() as u64) as usize]),
-            seq: { self.seq += 1; self.seq },
+            seq: {
+                self.seq += 1;
+                self.seq
+            },
             retracted: self.dice.chance(5),
         };
         let remove = self.dice.chance(30);
@@ -140,8 +154,13 @@ impl Story {
 
     fn pull(&mut self, name: &str) -> Option<PullReport> {
         let report = self.run(|engine| engine.pull(name, &Silent))?;
-        assert!(report.balances() , "{report:?}");
-        self.tell(|| format!("pull {name}: {} read {} new {} changed {} withdrawn {}", report.status, report.read, report.new, report.changed, report.withdrawn));
+        assert!(report.balances(), "{report:?}");
+        self.tell(|| {
+            format!(
+                "pull {name}: {} read {} new {} changed {} withdrawn {}",
+                report.status, report.read, report.new, report.changed, report.withdrawn
+            )
+        });
         if report.status == "suspect" {
             let run = intel::RunId(report.run);
             if self.dice.chance(50) {
@@ -191,11 +210,8 @@ impl Story {
                 self.sim.product(name, |p| p.mood = mood);
             }
             85..=88 => {
-                let trouble = Trouble {
-                    busy: self.dice.below(40),
-                    lost: self.dice.below(40),
-                    refuse: self.dice.below(20),
-                };
+                let trouble =
+                    Trouble { busy: self.dice.below(40), lost: self.dice.below(40), refuse: self.dice.below(20) };
                 let name = ["tool", "blind"][self.dice.below(2) as usize];
                 self.sim.product(name, |p| p.trouble = trouble);
             }
@@ -349,7 +365,10 @@ impl Story {
         for (tool, values) in &self.foreign {
             self.sim.product(tool, |p| {
                 // A tool that cannot be asked refuses what does not carry our mark; the other is looked at first.
-                assert!(*tool != "tool" || p.foreign_touched == 0, "{tool}: an entry that is not ours was to be removed");
+                assert!(
+                    *tool != "tool" || p.foreign_touched == 0,
+                    "{tool}: an entry that is not ours was to be removed"
+                );
                 for value in values {
                     assert!(p.held.get(value).is_some_and(|h| !h.ours), "{tool}: {value} was not ours");
                 }
@@ -397,7 +416,8 @@ impl Story {
         let known = engine.known();
         let target = engine.config().target(name).unwrap().id;
         let ledger = known.ledgers.get(&target).unwrap();
-        let lines: BTreeSet<String> = ledger.present().iter().map(|id| known.index.key(id).value().to_owned()).collect();
+        let lines: BTreeSet<String> =
+            ledger.present().iter().map(|id| known.index.key(id).value().to_owned()).collect();
         assert_eq!(lines, has, "{name}: ledger and destination differ");
         has
     }
@@ -483,11 +503,11 @@ fn config(dice: &mut Dice) -> ConfigFile {
             doc(connection("edge", "list", None)),
         ],
         "target": [
-            serde_json::to_value(target("list", "edge", json!({}))).unwrap(),
-            serde_json::to_value(target("table", "edge", json!({ "format": "csv" }))).unwrap(),
-            serde_json::to_value(target("small", "edge", json!({ "capacity": 5 }))).unwrap(),
-            serde_json::to_value(target("edr", "tool", json!({}))).unwrap(),
-            serde_json::to_value(target("wall", "blind", json!({}))).unwrap(),
+            serde_json::to_value(target("list", "edge", &json!({}))).unwrap(),
+            serde_json::to_value(target("table", "edge", &json!({ "format": "csv" }))).unwrap(),
+            serde_json::to_value(target("small", "edge", &json!({ "capacity": 5 }))).unwrap(),
+            serde_json::to_value(target("edr", "tool", &json!({}))).unwrap(),
+            serde_json::to_value(target("wall", "blind", &json!({}))).unwrap(),
         ],
         "rule": [strong, wide],
         "sharing": [
@@ -519,7 +539,6 @@ fn live(seed: u64, told: bool) -> u64 {
     story.restart();
     story.check();
     story.drain();
-    let _ = IndicatorKind::Url;
     story.stops
 }
 
@@ -541,7 +560,10 @@ fn every_world_comes_to_rest_with_exactly_what_is_wanted() {
             for seed in KEPT.iter().copied().chain(1..=n).filter(|seed| seed % threads == thread) {
                 let result = std::panic::catch_unwind(|| live(seed, false));
                 if let Err(panic) = result {
-                    let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+                    let text = panic
+                        .downcast_ref::<String>()
+                        .cloned()
+                        .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
                     failed.push((seed, text.unwrap_or_default()));
                 }
             }
@@ -550,5 +572,11 @@ fn every_world_comes_to_rest_with_exactly_what_is_wanted() {
         let handles: Vec<_> = (0..threads).map(|thread| scope.spawn(move || run(thread))).collect();
         handles.into_iter().flat_map(|h| h.join().unwrap()).collect()
     });
-    assert!(failed.is_empty(), "{} of {n} worlds failed; the first: IOCAST_SEED={} {}", failed.len(), failed[0].0, failed[0].1);
+    assert!(
+        failed.is_empty(),
+        "{} of {n} worlds failed; the first: IOCAST_SEED={} {}",
+        failed.len(),
+        failed[0].0,
+        failed[0].1
+    );
 }

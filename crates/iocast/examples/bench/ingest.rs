@@ -60,7 +60,8 @@ pub(crate) fn ingest(dir: &Path, n: u32, sheet: &mut Sheet) -> Result<(), Fault>
         };
         let (grown, top) = (rss(None).saturating_sub(before), peak_rss(None).saturating_sub(before));
         let index = engine.known().index.memory().total();
-        let disk: u64 = fs::read_dir(dir.join("data"))?.flatten().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
+        let disk: u64 =
+            fs::read_dir(dir.join("data"))?.flatten().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
         drop(engine);
 
         let mut keep = Keep::default();
@@ -71,7 +72,8 @@ pub(crate) fn ingest(dir: &Path, n: u32, sheet: &mut Sheet) -> Result<(), Fault>
             let mut base = Bare::open(&dir.join(format!("bare-{round}")))?;
             let (done, took) = timed(|| base.insert(ConnectionId(3), &keep.0, BATCH));
             done?;
-            bare = Some(bare.map_or(took, |best: crate::measure::Took| if took.wall < best.wall { took } else { best }));
+            bare =
+                Some(bare.map_or(took, |best: crate::measure::Took| if took.wall < best.wall { took } else { best }));
         }
         let bare = bare.unwrap_or_default();
         drop(keep);

@@ -128,7 +128,14 @@ impl Sheet {
     }
 
     /// A figure with its bar, or without one where `pass` is None.
-    pub(crate) fn put(&mut self, what: impl Into<String>, got: String, bar: impl Into<String>, pass: Option<bool>, limit: String) {
+    pub(crate) fn put(
+        &mut self,
+        what: impl Into<String>,
+        got: String,
+        bar: impl Into<String>,
+        pass: Option<bool>,
+        limit: String,
+    ) {
         let (what, bar) = (what.into(), bar.into());
         let word = match pass {
             Some(true) => "pass",
@@ -142,7 +149,8 @@ impl Sheet {
     /// A time with the most it may be, in milliseconds.
     pub(crate) fn time(&mut self, what: impl Into<String>, took: Took, most: Option<f64>, limit: Option<(&str, Took)>) {
         let got = format!("{} ({} CPU)", ms(took.wall), ms(took.cpu));
-        let bar = most.map(|most| format!("≤ {}", ms(most).replace(".00", "").replace(".0 s", " s"))).unwrap_or_default();
+        let bar =
+            most.map(|most| format!("≤ {}", ms(most).replace(".00", "").replace(".0 s", " s"))).unwrap_or_default();
         let limit = limit.map(|(name, limit)| against(name, took, limit)).unwrap_or_default();
         self.put(what, got, bar, most.map(|most| took.wall <= most), limit);
     }

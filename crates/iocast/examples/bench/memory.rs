@@ -23,7 +23,13 @@ pub(crate) fn run(n: u32, sheet: &mut Sheet) -> Result<(), Fault> {
     let limit = format!("{:.2} × the values alone ({})", grown as f64 / values as f64, mb(values as u64));
     sheet.put(&what, got, "≤ 170 MB", Some(per(grown) <= 170.0), limit);
     let got = format!("{:.1} MB per million, by its own count", per(total));
-    sheet.put(&what, got, "≤ 170 MB", Some(per(total) <= 170.0), format!("mean value {:.1} bytes", values as f64 / f64::from(n)));
+    sheet.put(
+        &what,
+        got,
+        "≤ 170 MB",
+        Some(per(total) <= 170.0),
+        format!("mean value {:.1} bytes", values as f64 / f64::from(n)),
+    );
     sheet.note(&format!("{:?}", index.memory()));
     drop(index);
 

@@ -66,7 +66,13 @@ pub(crate) fn run(dir: &Path, n: u32, sheet: &mut Sheet) -> Result<(), Fault> {
     sheet.time(what, planned.2, Some(bar), Some(("20 scans of a column", scan)));
     sheet.note(&format!("ms each:{}", planned.3));
     let done = passes(real)?;
-    sheet.put(format!("the real passes, {} steps", done.0), show(done.2), "", None, against("planning", done.2, planned.2));
+    sheet.put(
+        format!("the real passes, {} steps", done.0),
+        show(done.2),
+        "",
+        None,
+        against("planning", done.2, planned.2),
+    );
     sheet.note(&format!("ms each:{}", done.3));
     let rest = passes(dry)?;
     if rest.0 > 0 {

@@ -65,8 +65,10 @@ impl Columns {
         let (url, domain) = (IndicatorKind::Url as u8, IndicatorKind::Domain as u8);
         let since = (generate::TODAY - 30 * 86_400) as u32;
         let rows = self.kind.iter().zip(&self.reputation).zip(&self.last_seen);
-        rows.filter(|((kind, reputation), seen)| (**kind == url) | (**kind == domain) && **reputation >= 7 && **seen > since)
-            .count()
+        rows.filter(|((kind, reputation), seen)| {
+            (**kind == url) | (**kind == domain) && **reputation >= 7 && **seen > since
+        })
+        .count()
     }
 }
 

@@ -107,9 +107,8 @@ pub(crate) const RULES: [&str; 20] = [
 /// The configuration over all sources of a directory: one hosted list for each rule, and `all`, of a value a line.
 pub(crate) fn configuration(dir: &Path, rules: &[&str]) -> Value {
     let mut connections = vec![json!({ "name": "edge", "connector": "list" })];
-    connections.extend(
-        (0..SOURCES).map(|at| source(&format!("source-{at}"), &Style::Csv.settings(&feed_path(dir, at)))),
-    );
+    connections
+        .extend((0..SOURCES).map(|at| source(&format!("source-{at}"), &Style::Csv.settings(&feed_path(dir, at)))));
     let name = |at: usize| format!("rule-{at:02}");
     let targets: Vec<Value> = (0..rules.len())
         .map(|at| {
@@ -119,7 +118,8 @@ pub(crate) fn configuration(dir: &Path, rules: &[&str]) -> Value {
             })
         })
         .collect();
-    let ruled: Vec<Value> = rules.iter().enumerate().map(|(at, when)| json!({ "name": name(at), "when": when })).collect();
+    let ruled: Vec<Value> =
+        rules.iter().enumerate().map(|(at, when)| json!({ "name": name(at), "when": when })).collect();
     let sharings: Vec<Value> =
         (0..rules.len()).map(|at| json!({ "source": "any", "rule": name(at), "target": name(at) })).collect();
     json!({ "connection": connections, "target": targets, "rule": ruled, "sharing": sharings })

@@ -5,11 +5,11 @@ use crate::api::Problem;
 use engine::Hit;
 use engine::config::ExceptionDoc;
 use index::{NotShared, Scope, Selection, Sort, SortField};
-use intel::expr::{Expr, Subject};
+use intel::expr::{Expr, NamesField, Subject, Test, Texts};
 use intel::rule::{Exception, Folder, Rule, ValueSet};
 use intel::{IndicatorKey, IndicatorKind, RuleId, parse_interval};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Samples shown.
 const SAMPLES: usize = 10;
@@ -94,8 +94,7 @@ impl App {
         let selected = known.index.select(&rule.when, Scope::Active, now, &NotShared);
         let mut passing = selected.clone();
         for exception in &rule.exceptions {
-            let tags = (!exception.tags.is_empty()).then(|| Expr::any_tag(&exception.tags));
-            for clause in exception.when.iter().cloned().chain(tags) {
+            for clause in exception.when.iter().cloned().chain(any_tag(&exception.tags)) {
                 passing.and_not(&known.index.select(&clause, Scope::All, now, &NotShared));
             }
             if !exception.values.is_empty() {
@@ -202,4 +201,10 @@ impl App {
         report.clauses = rule.when.explain(&subject).to_string().lines().map(str::to_owned).collect();
         Ok(report)
     }
+}
+
+/// What has one of these tags.
+fn any_tag(tags: &BTreeSet<String>) -> Option<Expr> {
+    let texts = || Texts::any_of(tags.iter().map(|tag| tag.as_str().into()).collect());
+    (!tags.is_empty()).then(|| Expr::Test(Test::Names { field: NamesField::Tag, texts: texts(), negated: false }))
 }

@@ -1,5 +1,6 @@
 //! `backup` and `restore`.
 
+use super::output::parse;
 use super::run::done;
 use super::{CliError, Ctx, Exit, Outcome};
 use clap::Args;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Examples:
   iocast backup iocast-2026-01-31.db
-  iocast --url http://127.0.0.1:8700 backup /var/backups/iocast.db     a path on the server
+  iocast --url http://127.0.0.1:8470 backup iocast.db     into the backups of the server's data
 
 Bodies of served lists are not in it: they are made again.")]
 pub(crate) struct BackupArgs {
@@ -46,7 +47,9 @@ pub(crate) fn backup(args: &BackupArgs, ctx: &Ctx) -> Outcome {
         None => args.file.clone(),
     };
     let answer = client.post("/api/v1/backup", &[], &json!({ "path": path }))?;
-    done(&answer, &format!("everything is in {}", path.display()), ctx)?;
+    let made: serde_json::Value = parse(&answer)?;
+    let path = made["path"].as_str().unwrap_or_default();
+    done(&answer, &format!("everything is in {path}, {} bytes", made["bytes"]), ctx)?;
     Ok(Exit::Done)
 }
 

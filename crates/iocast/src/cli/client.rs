@@ -279,7 +279,7 @@ pub(crate) struct There {
 
 impl There {
     fn new(url: &str, token: Option<String>, out: &Out) -> Result<There, CliError> {
-        let usage = |why: &str| CliError::Usage(format!("--url {url}: {why}, e.g. http://127.0.0.1:8700"));
+        let usage = |why: &str| CliError::Usage(format!("--url {url}: {why}, e.g. http://127.0.0.1:8470"));
         let root = url.trim_end_matches('/').to_owned();
         let (scheme, rest) = root.split_once("://").ok_or_else(|| usage("expected an address with a scheme"))?;
         if !matches!(scheme, "http" | "https") || rest.is_empty() {
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_loopback() {
-        for host in ["localhost:1", "127.0.0.1", "127.0.0.1:8700/x", "[::1]:8700"] {
+        for host in ["localhost:1", "127.0.0.1", "127.0.0.1:8470/x", "[::1]:8470"] {
             assert!(is_loopback(host), "{host}");
         }
         for host in ["iocast.example", "192.0.2.1:80", "localhost.evil.example", "[2001:db8::1]:1"] {

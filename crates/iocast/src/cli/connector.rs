@@ -3,15 +3,16 @@
 use super::client::part;
 use super::output::{Column, How, column, parse, printable, text, thousands};
 use super::{CliError, Ctx, Exit, Outcome};
-use crate::world::RealWorld;
 use clap::{Args, Subcommand};
 use intel::Observation;
-use kit::http::{Http, Recording, SystemWait};
+use kit::files::Files;
+use kit::http::{Egress, Http, HttpConfig, Recording, SystemWait};
 use kit::manifest::{Manifest, SettingType};
-use kit::{Connector, Cx, Pulled, Rows, Secret, SecretResolver};
+use kit::secret::SecretResolver;
+use kit::{Connector, Cx, Pulled, Rows, Secret};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -91,8 +92,8 @@ struct TestArgs {
 const COLUMNS: &[Column] = &[
     text("name", "connector"),
     text("category", "category"),
-    text("source", "source"),
-    column("actions", "actions", How::List),
+    column("source", "source", How::YesNo),
+    column("destination", "destination", How::YesNo),
     text("title", "for"),
     text("summary", "what it does"),
 ];
@@ -198,6 +199,8 @@ impl Rows for Counted {
     }
 }
 
+/// Longest certificate file read, in bytes.
+const MAX_PEM_BYTES: u64 = 1 << 20;
 /// Pages read at most; a recording of more is no test anybody reads.
 const MAX_PAGES: usize = 20;
 
@@ -214,16 +217,15 @@ fn record(args: &RecordArgs, ctx: &Ctx) -> Outcome {
     if let Some(there) = written.iter().find(|path| path.exists() && !args.force) {
         return Err(CliError::Failed(format!("{} is there already: another --case, or --force", there.display())));
     }
-    let world = RealWorld::new(ctx.outside());
     let what = subject(args, ctx)?;
     let manifest = what.connector.manifest();
     let recording = Recording::default();
-    let config = world.http_config(&what.doc, manifest, &what.settings).map_err(CliError::failed)?;
+    let files = Files::below(ctx.global.files.clone());
+    let config = http_config(&what, &files, ctx)?;
     let http = Http::recording(config, Arc::new(SystemWait::default()), &recording).map_err(CliError::Failed)?;
     let connection = what.connector.open(&what.settings).map_err(CliError::Failed)?;
     let now = crate::world::now();
     let range = intel::DAY * what.doc.initial_range_days.unwrap_or(14);
-    let files = kit::files::Files::below(ctx.global.files.clone());
     let cx = Cx { http: &http, files: &files, now, initial_from: now.before(range) };
     let mut counted = Counted::default();
     let shown = ctx.progress("recording");
@@ -310,6 +312,34 @@ fn subject(args: &RecordArgs, ctx: &Ctx) -> Result<Subject, CliError> {
         connector: connection.connector.clone(),
         doc: connection.doc.clone(),
         settings: connection.settings.clone(),
+    })
+}
+
+/// As the connection would be called, but recorded.
+fn http_config(what: &Subject, files: &Files, ctx: &Ctx) -> Result<HttpConfig, CliError> {
+    let doc = &what.doc;
+    let pem = |path: &Option<String>| -> Result<Option<String>, CliError> {
+        let Some(path) = path else { return Ok(None) };
+        let mut text = String::new();
+        let file = files.open(path).map_err(CliError::failed)?;
+        file.take(MAX_PEM_BYTES)
+            .read_to_string(&mut text)
+            .map_err(|error| CliError::Failed(format!("{path}: {error}")))?;
+        Ok(Some(text))
+    };
+    let secret = |key: &String| Some((key.clone(), Secret::new(what.settings.get(key)?.as_str()?)));
+    let settings = what.connector.manifest().settings.iter();
+    let secrets = settings.filter(|setting| setting.value_type == SettingType::Secret).map(|setting| &setting.key);
+    let proxy = doc.proxy.as_ref().map(|proxy| ("proxy".to_owned(), Secret::new(proxy.clone())));
+    let allow_private: Vec<kit::IpNet> = doc.allow_private.iter().filter_map(|net| net.parse().ok()).collect();
+    let allow_http = ctx.global.allow_http || !allow_private.is_empty();
+    Ok(HttpConfig {
+        egress: Egress { allow_http, allow_private, ports: Vec::new() },
+        proxy: doc.proxy.clone().map(Secret::new),
+        ca_pem: pem(&doc.ca_file)?,
+        client_cert_pem: pem(&doc.client_cert_file)?.map(Secret::new),
+        secrets: secrets.filter_map(secret).chain(proxy).collect(),
+        ..HttpConfig::default()
     })
 }
 

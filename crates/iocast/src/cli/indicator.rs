@@ -2,12 +2,12 @@
 
 mod why;
 
+use super::client::Lines;
 use super::expressions::CHEAT_SHEET;
 use super::output::{Column, Format, How, column, hidden, number, parse, text};
 use super::run::done;
 use super::{CliError, Ctx, Exit, Outcome};
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::io::BufRead as _;
 
@@ -36,7 +36,7 @@ enum IndicatorCommand {
 
 const FIND_EXAMPLES: &str = "\
 Examples:
-  iocast indicator find 'kind = url and reputation >= 8'
+  iocast indicator find 'kind = url and reputation >= 8' --sort -last_seen
   iocast indicator find 'source = \"urlhaus\" and last_seen > now - 1d' --limit 100
   iocast indicator find '' --all --format csv > everything.csv
 
@@ -55,8 +55,9 @@ struct FindArgs {
     /// How many at most; without it a table has 50 rows and other formats have all
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// The order
-    #[arg(long, value_name = "FIELD")]
+    /// The order: id, value, kind, reputation, severity, confidence, tlp, first_seen, last_seen, sources, hits,
+    /// revision; with - before it, the greatest come first
+    #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
     sort: Option<String>,
 }
 
@@ -228,9 +229,6 @@ pub(crate) const HITS: &[Column] = &[
 
 /// Rows of a table where nobody said how many.
 const TABLE_LIMIT: usize = 50;
-/// Most rows asked for at once.
-const PAGE: usize = 1_000;
-
 pub(crate) fn indicator(args: &IndicatorArgs, ctx: &Ctx) -> Outcome {
     match &args.command {
         IndicatorCommand::Find(args) => find(args, ctx),
@@ -249,50 +247,37 @@ pub(crate) fn indicator(args: &IndicatorArgs, ctx: &Ctx) -> Outcome {
     }
 }
 
-#[derive(serde::Deserialize)]
-struct PageOf<'a> {
-    #[serde(borrow)]
-    items: Vec<&'a RawValue>,
-    #[serde(default)]
-    next: Option<String>,
-}
-
 fn find(args: &FindArgs, ctx: &Ctx) -> Outcome {
     let client = ctx.client()?;
     let limit = match (args.limit, ctx.out.format) {
-        (Some(limit), _) => limit,
-        (None, Format::Table) => TABLE_LIMIT,
-        (None, _) => usize::MAX,
+        (Some(limit), _) => Some(limit),
+        (None, Format::Table) => Some(TABLE_LIMIT),
+        (None, _) => None,
     };
     let all = args.all.to_string();
-    let mut printer = ctx.out.printer(HITS);
-    let mut left = limit;
-    let mut after: Option<String> = None;
-    while left > 0 {
-        let page = left.min(PAGE).to_string();
-        let mut query = vec![("q", args.expr.as_str()), ("all", all.as_str()), ("limit", page.as_str())];
-        if let Some(sort) = &args.sort {
-            query.push(("sort", sort));
-        }
-        if let Some(after) = &after {
-            query.push(("after", after));
-        }
-        let answer = client.get("/api/v1/indicators", &query)?;
-        let page: PageOf<'_> = parse(&answer)?;
-        for item in &page.items {
-            printer.row(item.get())?;
-        }
-        left = left.saturating_sub(page.items.len());
-        after = page.next.filter(|_| !page.items.is_empty());
-        if after.is_none() {
-            break;
-        }
+    // One more than is shown tells whether there is more.
+    let asked = limit.map(|limit| limit.saturating_add(1).to_string());
+    let mut query = vec![("q", args.expr.as_str()), ("all", all.as_str())];
+    if let Some(sort) = &args.sort {
+        query.push(("sort", sort));
     }
-    let n_rows = printer.end()?;
+    if let Some(asked) = &asked {
+        query.push(("limit", asked));
+    }
+    let mut printer = ctx.out.printer(HITS);
+    let mut n_rows = 0;
+    let mut take = |line: &str| {
+        n_rows += 1;
+        if limit.is_none_or(|limit| n_rows <= limit) { printer.row(line) } else { Ok(()) }
+    };
+    let mut lines = Lines::default();
+    client.stream("/api/v1/indicators", &query, "application/x-ndjson", &mut |piece| lines.feed(piece, &mut take))?;
+    lines.end(&mut take)?;
+    let n_shown = printer.end()?;
     if n_rows == 0 {
         ctx.out.note(if args.all { "nothing is found" } else { "nothing active is found; --all also looks at the rest" });
-    } else if after.is_some() && args.limit.is_none() {
-        ctx.out.note(&format!("the first {n_rows}; there are more: --limit N, or `iocast indicator count`"));
+    } else if n_rows > n_shown && args.limit.is_none() {
+        ctx.out.note(&format!("the first {n_shown}; there are more: --limit N, or `iocast indicator count`"));
     }
     Ok(Exit::Done)
 }

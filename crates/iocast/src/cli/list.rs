@@ -29,9 +29,11 @@ enum ListCommand {
 const COLUMNS: &[Column] = &[
     text("name", "list"),
     text("format", "format"),
+    text("access", "access"),
     number("entries", "entries"),
     number("bytes", "bytes"),
     column("at", "published", How::Time),
+    hidden("path"),
     hidden("sha256"),
 ];
 

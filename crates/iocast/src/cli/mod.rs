@@ -128,7 +128,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "IOCAST_DATA", value_name = "DIR", default_value = "./iocast-data")]
     #[arg(hide_short_help = true)]
     data: PathBuf,
-    /// Address of a running server to ask instead, e.g. http://127.0.0.1:8700
+    /// Address of a running server to ask instead, e.g. http://127.0.0.1:8470
     #[arg(long, global = true, env = "IOCAST_URL", value_name = "URL", hide_short_help = true)]
     url: Option<String>,
     /// Token for the server; better in the environment than on the command line
@@ -255,10 +255,10 @@ impl Ctx {
 
 /// Runs the command that this process was started with.
 pub fn main() -> ExitCode {
-    ExitCode::from(run(std::env::args_os()))
+    run(std::env::args_os())
 }
 
-fn run(words: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
+fn run(words: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
     let command = Cli::command();
     let matches = match command.try_get_matches_from(words) {
         Ok(matches) => matches,
@@ -272,31 +272,39 @@ fn run(words: impl IntoIterator<Item = std::ffi::OsString>) -> u8 {
         Ok(ctx) => ctx,
         Err(error) => return told(&error),
     };
-    match dispatch(cli.command, &ctx) {
-        Ok(exit) => exit.code(),
+    let done = match cli.command {
+        // The demo says itself how it ended.
+        Command::Demo(args) => match serve::demo(&args, &ctx) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+        command => dispatch(command, &ctx),
+    };
+    match done {
+        Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => told(&error),
     }
 }
 
-fn told_by_clap(error: &clap::Error) -> u8 {
+fn told_by_clap(error: &clap::Error) -> ExitCode {
     // Help that nobody reads any more is no failure.
     let _ = error.print();
-    match error.kind() {
+    ExitCode::from(match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
         _ => 2,
-    }
+    })
 }
 
-fn told(error: &CliError) -> u8 {
+fn told(error: &CliError) -> ExitCode {
     let (text, code) = match error {
-        CliError::Closed => return 0,
+        CliError::Closed => return ExitCode::SUCCESS,
         CliError::Failed(text) => (text, 1),
         CliError::Usage(text) => (text, 2),
     };
     let text = output::printable_lines(text);
     // Where even this cannot be written the code still tells.
     let _ = writeln!(io::stderr(), "error: {text}");
-    code
+    ExitCode::from(code)
 }
 
 /// A flag beats the environment; two flags that contradict each other are a mistake.
@@ -322,8 +330,9 @@ fn context(mut global: Global, matches: &ArgMatches) -> Result<Ctx, CliError> {
 
 fn dispatch(command: Command, ctx: &Ctx) -> Outcome {
     match command {
-        Command::Serve(args) => serve::serve(args, ctx),
-        Command::Demo(args) => serve::demo(args, ctx),
+        Command::Serve(args) => serve::serve(&args, ctx),
+        // Before this, because it says itself how it ended.
+        Command::Demo(_) => Ok(Exit::Done),
         Command::Apply(args) => apply::apply(&args, ctx),
         Command::Check(args) => check::check(&args, ctx),
         Command::Pull(args) => pull::pull(&args, ctx),

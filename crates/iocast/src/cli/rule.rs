@@ -33,13 +33,13 @@ Examples:
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{CHEAT_SHEET}"))]
 struct TestArgs {
     /// A rule that is configured
-    #[arg(value_name = "NAME", required_unless_present = "when", conflicts_with_all = ["when", "except"])]
+    #[arg(value_name = "NAME", required_unless_present = "when", conflicts_with = "when")]
     name: Option<String>,
     /// An expression to try instead
     #[arg(long, value_name = "EXPR")]
     when: Option<String>,
     /// An exception to try with it; may be repeated
-    #[arg(long, value_name = "EXPR", requires = "when")]
+    #[arg(long, value_name = "EXPR")]
     except: Vec<String>,
     /// One value: is it selected, and by what?
     #[arg(long, value_name = "VALUE")]
@@ -90,6 +90,9 @@ fn show(tested: &Value, ctx: &Ctx) -> Result<(), CliError> {
         ctx.out.line("")?;
         ctx.out.rows(&json!(kinds).to_string(), KINDS)?;
     }
+    for warning in tested["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        ctx.out.note(&format!("warning: {warning}"));
+    }
     let samples = tested["samples"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !samples.is_empty() {
         ctx.out.line("\nSamples")?;
@@ -100,6 +103,8 @@ fn show(tested: &Value, ctx: &Ctx) -> Result<(), CliError> {
         let said = match (value["selected"].as_bool(), value["exception"].as_str()) {
             (Some(true), None) => "the rule selects it".to_owned(),
             (_, Some(exception)) => format!("an exception removes it: {exception}"),
+            _ if value["known"].as_bool() == Some(false) => "nobody has said anything about it".to_owned(),
+            _ if value["active"].as_bool() == Some(false) => "it is not active, and rules select only what is".to_owned(),
             _ => "the rule does not select it".to_owned(),
         };
         ctx.out.line(&format!("\nThe value: {}", printable(&said)))?;

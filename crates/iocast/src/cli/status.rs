@@ -13,7 +13,7 @@ pub(crate) struct StatusArgs {}
 
 /// Stop every new call to a destination; pulls and reads go on
 #[derive(Args)]
-#[command(after_help = "Examples:\n  iocast freeze\n  iocast --url http://127.0.0.1:8700 freeze")]
+#[command(after_help = "Examples:\n  iocast freeze\n  iocast --url http://127.0.0.1:8470 freeze")]
 pub(crate) struct FreezeArgs {}
 
 /// Let calls to destinations go on
@@ -23,21 +23,42 @@ pub(crate) struct ThawArgs {}
 
 const SOURCES: &[Column] = &[
     text("name", "source"),
+    text("connector", "connector"),
+    column("enabled", "enabled", How::YesNo),
     text("status", "status"),
     column("last_run", "last run", How::Time),
     column("last_success", "last success", How::Time),
-    number("records", "records"),
-    text("error", "what it says"),
+    text("next", "what to do"),
 ];
 
 const TARGETS: &[Column] = &[
     text("name", "target"),
+    text("connection", "connection"),
+    column("enabled", "enabled", How::YesNo),
     text("status", "status"),
     column("last_run", "last run", How::Time),
     number("present", "present"),
-    number("capacity", "capacity"),
-    text("error", "what it says"),
+    text("next", "what to do"),
 ];
+
+/// What a person should do about a source or a target, if anything.
+fn next_step(row: &Value) -> Option<String> {
+    let name = row["name"].as_str().unwrap_or_default();
+    if row["denied"].as_bool() == Some(true) {
+        return Some(format!("it denies us: `iocast check`, then apply or `pull {name}`"));
+    }
+    if let Some(run) = row["suspect_run"].as_u64() {
+        return Some(format!("`iocast run show {run}`: approve or discard"));
+    }
+    if let Some(plan) = row["waiting_plan"].as_u64() {
+        return Some(format!("`iocast plan show {plan}`: approve or reject"));
+    }
+    let failures = row["failures"].as_u64().filter(|n| *n > 0)?;
+    Some(match row["not_before"].as_str() {
+        Some(until) => format!("failed {failures} times; tried again after {until}"),
+        None => format!("failed {failures} times; `iocast run list`"),
+    })
+}
 
 pub(crate) fn status(ctx: &Ctx) -> Outcome {
     let answer = ctx.client()?.get("/api/v1/status", &[])?;
@@ -56,10 +77,18 @@ fn show(status: &Value, ctx: &Ctx) -> Result<(), CliError> {
         ctx.out.line("frozen: nothing goes to any destination until `iocast thaw`")?;
     }
     for (key, columns) in [("sources", SOURCES), ("targets", TARGETS)] {
-        if status[key].as_array().is_some_and(|rows| !rows.is_empty()) {
-            ctx.out.line("")?;
-            ctx.out.rows(&status[key].to_string(), columns)?;
+        let mut rows = status[key].as_array().cloned().unwrap_or_default();
+        if rows.is_empty() {
+            continue;
         }
+        for row in &mut rows {
+            row["next"] = json!(next_step(row));
+        }
+        ctx.out.line("")?;
+        ctx.out.rows(&json!(rows).to_string(), columns)?;
+    }
+    for warning in status["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        ctx.out.note(&format!("warning: {warning}"));
     }
     Ok(())
 }
@@ -74,4 +103,23 @@ pub(crate) fn thaw(ctx: &Ctx) -> Outcome {
     let answer = ctx.client()?.post("/api/v1/thaw", &[], &json!({}))?;
     done(&answer, "thawed: calls to destinations go on", ctx)?;
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_a_person_is_said() {
+        let cases = [
+            (json!({"name": "a", "denied": true, "failures": 3}), Some("it denies us: `iocast check`, then apply or `pull a`")),
+            (json!({"name": "a", "suspect_run": 7}), Some("`iocast run show 7`: approve or discard")),
+            (json!({"name": "a", "waiting_plan": 2, "failures": 1}), Some("`iocast plan show 2`: approve or reject")),
+            (json!({"name": "a", "failures": 2, "not_before": "T"}), Some("failed 2 times; tried again after T")),
+            (json!({"name": "a", "failures": 0}), None),
+        ];
+        for (row, said) in cases {
+            assert_eq!(next_step(&row).as_deref(), said);
+        }
+    }
 }

@@ -37,7 +37,7 @@ Examples:
         /// How far it goes
         #[arg(long, value_enum, default_value_t = Scope::List)]
         scope: Scope,
-        /// When it ends: a date or RFC 3339; never, if left out
+        /// When it ends: a date or RFC 3339; if left out after 90 days, for scope list never
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
     },
@@ -57,8 +57,9 @@ const COLUMNS: &[Column] = &[
     text("name", "name"),
     text("scope", "scope"),
     column("created", "made", How::Time),
-    column("expires", "expires", How::Time),
+    column("expires_at", "expires", How::Time),
     column("last_used", "last used", How::Time),
+    column("revoked", "ended", How::Time),
 ];
 
 pub(crate) fn token(args: &TokenArgs, ctx: &Ctx) -> Outcome {
@@ -66,13 +67,13 @@ pub(crate) fn token(args: &TokenArgs, ctx: &Ctx) -> Outcome {
     match &args.command {
         TokenCommand::Create { name, scope, expires } => {
             let scope = scope.to_possible_value().map(|value| value.get_name().to_owned());
-            let asked = json!({ "name": name, "scope": scope, "expires": expires });
+            let asked = json!({ "name": name, "scope": scope, "expires_at": expires });
             let answer = client.post("/api/v1/tokens", &[], &asked)?;
             if !ctx.out.is_table() {
                 ctx.out.document(&answer)?;
             } else {
                 let made: Value = parse(&answer)?;
-                ctx.out.line(made["token"].as_str().or(made["secret"].as_str()).unwrap_or_default())?;
+                ctx.out.line(made["token"].as_str().unwrap_or_default())?;
                 ctx.out.note("this is shown once: keep it now");
             }
         }

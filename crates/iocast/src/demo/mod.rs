@@ -13,22 +13,21 @@ mod world;
 pub use world::Clock;
 
 use crate::app::{App, OpenOptions};
-use crate::{configfile, serve, tokens};
+use crate::serve::{self, ServeOptions};
+use crate::{configfile, tokens};
 use anyhow::{Context as _, anyhow};
 use engine::config::GuardDoc;
-use engine::runner::Ended;
 use engine::{Engine, Mode, PullReport, ShareReport, Silent, World};
-use intel::DAY;
+use intel::{DAY, IndicatorKey};
 use kit::Connector;
 use life::Life;
 use std::fs;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::sync::mpsc::channel;
 use tools::{Product, ToolConnector};
 use world::DemoWorld;
 
@@ -43,8 +42,6 @@ pub struct DemoOptions {
     pub listen: SocketAddr,
 }
 
-/// How often something happens at the simulated tools while the demo serves.
-const TICK: Duration = Duration::from_secs(15);
 /// The folder of a data directory that is the demo's own.
 const FOLDER: &str = "demo";
 /// The configuration in that folder.
@@ -140,7 +137,9 @@ impl Stage {
             anyhow!("{}; delete it to begin anew", told.join("\n"))
         })?;
         let mut file = loaded.file;
-        let values = feeds::names_of(feeds::POPULAR)?;
+        let mut values = feeds::names_of(feeds::POPULAR)?;
+        // Some are no names of hosts.
+        values.retain(|name| IndicatorKey::parse(None, name).is_ok());
         file.guard.push(GuardDoc { name: "moz-top500".to_owned(), class: Some("popular".to_owned()), values });
         self.engine.apply(&file, "demo", false)?;
         Ok(())
@@ -263,63 +262,30 @@ fn configuration(folder: &Path) -> anyhow::Result<String> {
 
 /// The demo, and then the exchange it made, served until somebody stops it.
 fn keep_running(data: &Path, listen: SocketAddr, clock: Clock, out: &mut dyn Write) -> anyhow::Result<()> {
+    // Before anything else: who cannot be served should not wait to hear it. Port 0 becomes a port here.
+    let reserved = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}; --listen says where"))?;
+    let listen = reserved.local_addr()?;
     let stage = Stage::open(data, clock)?;
     stage.play(out)?;
     let now = stage.world.now();
     let token = tokens::NewToken::generate().map_err(|error| anyhow!("no randomness for a token: {error}"))?;
     // For a day: whoever runs the demo again gets another.
     stage.engine.store().put_token("demo", &token.hash, tokens::Scope::Admin.as_str(), now, Some(now.after(DAY)))?;
-    stage.look(out, listen, token.secret.expose())?;
-    let (stop, stopped) = channel::<()>();
-    let life = {
-        let path = |name: &str| stage.folder.join("tools").join(name).to_string_lossy().into_owned();
-        let (edr, gateway) = (stage.edr.tool(path("edr.json")), stage.gateway.tool(path("gateway.json")));
-        let world = stage.world.clone();
-        std::thread::spawn(move || {
-            let life = Life { edr: &edr, gateway: &gateway, files: world.files() };
-            for tick in 0.. {
-                match stopped.recv_timeout(TICK) {
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
-                }
-                let told = match life.happens(tick, world.now()) {
-                    Ok(what) => what,
-                    Err(error) => format!("a tool is in trouble: {error}"),
-                };
-                tell(&*world, &told);
-            }
-        })
-    };
-    let world = stage.world.clone();
-    stage.app.start_runner(2, move |ended| told(&*world, ended)).map_err(|problem| anyhow!("{problem}"))?;
-    let served = serve::run(&stage.app, listen);
-    stage.app.stop_runner();
+    stage.look(out, listen, token.secret.reveal())?;
+    let Stage { folder, app, engine, world, edr, gateway, .. } = stage;
+    // The server opens the directory itself, as ever.
+    drop((app, engine, reserved));
+    let path = |name: &str| folder.join("tools").join(name).to_string_lossy().into_owned();
+    let life = Life::new(edr.tool(path("edr.json")), gateway.tool(path("gateway.json")), world.clone());
+    let (stop, stopped) = channel();
+    let living = std::thread::spawn(move || life.go_on(&stopped));
+    let open =
+        OpenOptions { world: Some(world), extra_connectors: vec![edr, gateway], ..OpenOptions::at(data) };
+    let served = serve::run(open, &ServeOptions { listen, is_running: true });
     drop(stop);
-    let _ = life.join();
+    // A panic there was told when it happened.
+    let _ = living.join();
     served
-}
-
-/// A line with the time of day. An output that is gone is no reason to end.
-fn tell(world: &dyn World, what: &str) {
-    let now = world.now().to_string();
-    let time = now.get(11..19).unwrap_or_default();
-    let _ = writeln!(io::stdout(), "{time}  {what}");
-}
-
-/// Tells about a job that changed something.
-fn told(world: &dyn World, ended: &Ended) {
-    let text = match ended {
-        Ended::Pulled(pull) if pull.new + pull.changed + pull.withdrawn > 0 => format!(
-            "  pulled {}: {} new, {} changed, {} taken back",
-            pull.connection, pull.new, pull.changed, pull.withdrawn
-        ),
-        Ended::Shared(pass) if pass.accepted + pass.refused + pass.unknown + pass.deferred > 0 => {
-            format!("  shared with {}: {} added, {} changed, {} taken back, {} waiting", pass.target, pass.push, pass.update, pass.retract, pass.deferred)
-        }
-        Ended::Failed(_, why) => format!("  a job failed: {why}"),
-        _ => return,
-    };
-    tell(world, &text);
 }
 
 #[cfg(test)]

@@ -1,0 +1,315 @@
+//! The documents an operator writes: what files, the API and the store hold. Plain, unresolved, serialized as they are.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+fn yes() -> bool {
+    true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// Everything one configuration file may say. Sections may be left out; what a file leaves out is never deleted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigFile {
+    /// Settings of the whole exchange.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyDoc>,
+    /// Connections: sources, destinations or both.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connection: Vec<ConnectionDoc>,
+    /// Targets: a destination connection, an action, its parameters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target: Vec<TargetDoc>,
+    /// Business rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule: Vec<RuleDoc>,
+    /// Sharings: source → rule → target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sharing: Vec<SharingDoc>,
+    /// The operator's own guard lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guard: Vec<GuardDoc>,
+    /// Named exceptions from the guard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guard_exception: Vec<GuardExceptionDoc>,
+}
+
+/// `[policy]`: settings of the whole exchange.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyDoc {
+    /// Which record leads: `highest_reputation` (default), `latest`, `first`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconcile: Option<String>,
+    /// The marking of what nobody marked; default `green`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_tlp: Option<String>,
+    /// How long an inactive indicator without a live delivery is kept; default 365.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prune_days: Option<u32>,
+}
+
+/// `[[connection]]`: a named, credentialed, scheduled instance of a connector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionDoc {
+    /// Unique name.
+    pub name: String,
+    /// Which connector.
+    pub connector: String,
+    /// Account it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// How often to pull: `60m` by default; `s`, `m`, `h`, `d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
+    /// Days after which a record that is not seen again stops counting; 0: never. Default 90, or the connector's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aging_days: Option<u32>,
+    /// How far back the first pull of a source asked by time reads; default 14.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_range_days: Option<u32>,
+    /// Replaces the reputation the source states, 1 to 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub override_reputation: Option<u8>,
+    /// Marking that counts as stated on every record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tlp: Option<String>,
+    /// Tags added to every record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Whether a believed run lists everything the source stands by. Default: as the connector says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete: Option<bool>,
+    /// Whether an empty run after one with rows is believed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub may_be_empty: bool,
+    /// Whether the source's own expiry is believed instead of aging; default true.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub respect_source_expiry: bool,
+    /// Off: not pulled, not pushed to.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub enabled: bool,
+    /// While off, whether its records go on counting until they age out.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub keep_records: bool,
+    /// Proxy for its calls: `http://…` or `socks5://…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// PEM file of a private certificate authority, below a `--files` directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// PEM file of a client certificate and key, below a `--files` directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert_file: Option<String>,
+    /// Private networks its calls may reach, e.g. `["10.1.0.0/16"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_private: Vec<String>,
+    /// Targets whose entries this source reads back: what we put there is an echo here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<String>,
+    /// The connector's own settings.
+    #[serde(default)]
+    pub settings: Value,
+}
+
+/// `[[target]]`: what a destination should hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetDoc {
+    /// Unique name; for a served list also its address, `/lists/NAME`.
+    pub name: String,
+    /// The destination connection.
+    pub connection: String,
+    /// One of the connector's actions; may be left out where it has one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// `approve` (default): the first adds wait for one approval. `allow`: they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_fill: Option<String>,
+    /// `always` (default), `expired_and_retracted`, `never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retract: Option<String>,
+    /// How often a pass looks at everything; `5m` by default. Changes hurry it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
+    /// Off: nothing is sent and nothing is taken back.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub enabled: bool,
+    /// The action's parameters.
+    #[serde(default)]
+    pub params: Value,
+}
+
+/// `[[rule]]`: an expression that selects, plus exceptions that never pass.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleDoc {
+    /// Unique name.
+    pub name: String,
+    /// Up to three levels, `a/b/c`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// The expression.
+    pub when: String,
+    /// Shares nothing new, takes nothing back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub muted: bool,
+    /// What never passes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<ExceptionDoc>,
+}
+
+/// One named exception of a rule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExceptionDoc {
+    /// Its name, shown wherever it applies.
+    pub name: String,
+    /// An expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Values, each with everything under it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+    /// Tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Whether a value also covers what is under it; default true.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub under: bool,
+}
+
+/// `[[sharing]]`: one direction, identified by its three names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharingDoc {
+    /// A connection's name, or `any`.
+    pub source: String,
+    /// A rule's name.
+    pub rule: String,
+    /// A target's name.
+    pub target: String,
+    /// The most restrictive marking it may send; default `amber`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tlp: Option<String>,
+    /// Paused: like a muted rule, for this sharing only.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub paused: bool,
+}
+
+impl SharingDoc {
+    /// The name a sharing is stored under: its identity.
+    pub fn name(&self) -> String {
+        format!("{} → {} → {}", self.source, self.rule, self.target)
+    }
+}
+
+/// `[[guard]]`: values never sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardDoc {
+    /// Unique name.
+    pub name: String,
+    /// `lifeline` (default), `popular`, `warn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// Domains, addresses, networks, URLs, hashes, mailboxes.
+    pub values: Vec<String>,
+}
+
+/// `[[guard_exception]]`: one value, one target, a reason, an end, an approver.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardExceptionDoc {
+    /// The value that may be sent although it is guarded.
+    pub value: String,
+    /// To this target only.
+    pub target: String,
+    /// Why.
+    pub reason: String,
+    /// Until when (RFC 3339 or a date).
+    pub until: String,
+    /// Who said so.
+    pub approver: String,
+}
+
+/// A document as stored: the id its name got, and when it last changed.
+#[derive(Debug, Clone)]
+pub struct Stored<T> {
+    /// The store's id, never given twice.
+    pub id: u32,
+    /// The document.
+    pub doc: T,
+}
+
+/// The documents of the store, by kind.
+#[derive(Debug, Default)]
+pub struct Documents {
+    /// `[policy]`.
+    pub policy: PolicyDoc,
+    /// Connections.
+    pub connections: Vec<Stored<ConnectionDoc>>,
+    /// Targets.
+    pub targets: Vec<Stored<TargetDoc>>,
+    /// Rules.
+    pub rules: Vec<Stored<RuleDoc>>,
+    /// Sharings.
+    pub sharings: Vec<Stored<SharingDoc>>,
+    /// Guard lists.
+    pub guards: Vec<Stored<GuardDoc>>,
+    /// Guard exceptions.
+    pub guard_exceptions: Vec<Stored<GuardExceptionDoc>>,
+}
+
+impl Documents {
+    /// The same as one file.
+    pub fn to_file(&self) -> ConfigFile {
+        fn docs<T: Clone>(stored: &[Stored<T>]) -> Vec<T> {
+            stored.iter().map(|s| s.doc.clone()).collect()
+        }
+        ConfigFile {
+            policy: (self.policy != PolicyDoc::default()).then(|| self.policy.clone()),
+            connection: self.connections.iter().filter(|c| c.id != 1).map(|c| c.doc.clone()).collect(),
+            target: docs(&self.targets),
+            rule: docs(&self.rules),
+            sharing: docs(&self.sharings),
+            guard: docs(&self.guards),
+            guard_exception: docs(&self.guard_exceptions),
+        }
+    }
+}
+
+/// The document of the built-in connection.
+pub fn manual_doc() -> ConnectionDoc {
+    ConnectionDoc {
+        name: "manual".into(),
+        connector: "manual".into(),
+        tenant: None,
+        interval: None,
+        aging_days: Some(0),
+        initial_range_days: None,
+        override_reputation: None,
+        tlp: None,
+        tags: Vec::new(),
+        complete: Some(false),
+        may_be_empty: false,
+        respect_source_expiry: true,
+        enabled: true,
+        keep_records: true,
+        proxy: None,
+        ca_file: None,
+        client_cert_file: None,
+        allow_private: Vec::new(),
+        reads: Vec::new(),
+        settings: Value::Object(Map::new()),
+    }
+}

@@ -1,0 +1,423 @@
+//! From documents to a configuration: every name known, every setting checked, every mistake listed.
+
+use super::docs::*;
+use super::{Config, ConfigError, Connection, Sharing, Target};
+use crate::registry::Registry;
+use intel::guard::GuardClass;
+use intel::rule::{Exception, Folder, Rule, ValueSet};
+use intel::schedule::parse_interval;
+use intel::sharing::RetractMode;
+use intel::{
+    ConnectionId, DAY, FoldSettings, IndicatorKey, Reconcile, Reputation, RuleId, SharingId, TargetId, Timestamp, Tlp,
+};
+use kit::manifest::Delivery;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Collects mistakes, so that an operator sees all of them at once.
+struct Check<'a> {
+    errors: &'a mut Vec<ConfigError>,
+    section: &'static str,
+    name: &'a str,
+}
+
+impl Check<'_> {
+    fn error(&mut self, key: &str, problem: impl Into<String>) {
+        self.errors.push(ConfigError {
+            section: self.section,
+            name: self.name.to_owned(),
+            key: key.to_owned(),
+            problem: problem.into(),
+        });
+    }
+
+    fn duration(&mut self, key: &str, text: Option<&str>, default: Duration) -> Duration {
+        match text.map(parse_interval) {
+            None => default,
+            Some(Ok(duration)) => duration,
+            Some(Err(problem)) => {
+                self.error(key, problem.to_string());
+                default
+            }
+        }
+    }
+
+    fn tlp(&mut self, key: &str, text: Option<&str>, default: Tlp) -> Tlp {
+        match text.map(Tlp::parse) {
+            None => default,
+            Some(Some(tlp)) => tlp,
+            Some(None) => {
+                let names: Vec<&str> = Tlp::ALL.iter().map(|t| t.as_str()).collect();
+                self.error(key, format!("\"{}\" is no TLP; one of {}", text.unwrap_or(""), names.join(", ")));
+                default
+            }
+        }
+    }
+
+    fn known<'n>(&mut self, key: &str, what: &str, name: &str, names: impl Iterator<Item = &'n str>) {
+        let names: Vec<&str> = names.collect();
+        let near = nearest(name, &names);
+        let hint = match near {
+            Some(near) => format!("; did you mean \"{near}\"?"),
+            None if names.is_empty() => "; none is configured".to_owned(),
+            None => format!("; there is {}", names.join(", ")),
+        };
+        self.error(key, format!("no {what} is called \"{name}\"{hint}"));
+    }
+}
+
+/// The name closest to a mistyped one, where one is close.
+pub fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
+    let lower = name.to_lowercase();
+    names
+        .iter()
+        .map(|candidate| (distance(&lower, &candidate.to_lowercase()), *candidate))
+        .filter(|(d, candidate)| *d * 3 <= candidate.chars().count().max(3))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Edit distance (insert, delete, replace).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, cb) in b.iter().enumerate() {
+            let replace = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = replace.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// A name that can stand in an address and a table: letters, digits, `-`, `_`, `.`, at most 64.
+fn name_ok(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && !name.starts_with('.')
+        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+/// Resolves documents to a configuration, or lists every mistake.
+///
+/// # Errors
+/// All mistakes found, in the order of the sections.
+pub fn resolve(documents: &Documents, registry: &Registry) -> Result<Config, Vec<ConfigError>> {
+    let mut errors = Vec::new();
+    let mut warnings = Vec::new();
+    let fold = resolve_policy(&documents.policy, &mut errors);
+    let mut connections = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for stored in &documents.connections {
+        let mut check = Check { errors: &mut errors, section: "connection", name: &stored.doc.name };
+        if !seen.insert(&stored.doc.name) {
+            check.error("name", "is used twice");
+        }
+        if let Some(connection) = resolve_connection(stored, registry, &mut check) {
+            connections.insert(connection.id, connection);
+        }
+    }
+    let mut rules = BTreeMap::new();
+    for stored in &documents.rules {
+        let mut check = Check { errors: &mut errors, section: "rule", name: &stored.doc.name };
+        if rules.contains_key(&stored.doc.name) {
+            check.error("name", "is used twice");
+        }
+        if let Some(rule) = resolve_rule(stored, &mut check, &mut warnings) {
+            rules.insert(stored.doc.name.clone(), Arc::new(rule));
+        }
+    }
+    let mut targets: BTreeMap<TargetId, Target> = BTreeMap::new();
+    for stored in &documents.targets {
+        let mut check = Check { errors: &mut errors, section: "target", name: &stored.doc.name };
+        if targets.values().any(|t| t.doc.name == stored.doc.name) {
+            check.error("name", "is used twice");
+        }
+        if let Some(target) = resolve_target(stored, &connections, &mut check) {
+            if let Some(other) = targets.values().find(|t| same_object(t, &target, &connections)) {
+                check.error(
+                    "params",
+                    format!(
+                        "names the same remote object as target \"{}\"; let both sharings feed one target",
+                        other.doc.name
+                    ),
+                );
+            }
+            targets.insert(target.id, target);
+        }
+    }
+    for stored in &documents.connections {
+        for read in &stored.doc.reads {
+            if !targets.values().any(|t| t.doc.name == *read) {
+                let mut check = Check { errors: &mut errors, section: "connection", name: &stored.doc.name };
+                check.known("reads", "target", read, targets.values().map(|t| t.doc.name.as_str()));
+            }
+        }
+    }
+    for stored in &documents.sharings {
+        let doc = &stored.doc;
+        let name = doc.name();
+        let mut check = Check { errors: &mut errors, section: "sharing", name: &name };
+        let source = match doc.source.as_str() {
+            "any" => Some(None),
+            wanted => match connections.values().find(|c| c.doc.name == wanted) {
+                Some(connection) => Some(Some(connection.id)),
+                None => {
+                    check.known("source", "connection", wanted, connections.values().map(|c| c.doc.name.as_str()));
+                    None
+                }
+            },
+        };
+        let rule = rules.get(&doc.rule).cloned();
+        if rule.is_none() && !documents.rules.iter().any(|r| r.doc.name == doc.rule) {
+            check.known("rule", "rule", &doc.rule, documents.rules.iter().map(|r| r.doc.name.as_str()));
+        }
+        let max_tlp = check.tlp("max_tlp", doc.max_tlp.as_deref(), Tlp::Amber);
+        let target = targets.values_mut().find(|t| t.doc.name == doc.target);
+        if target.is_none() && !documents.targets.iter().any(|t| t.doc.name == doc.target) {
+            check.known("target", "target", &doc.target, documents.targets.iter().map(|t| t.doc.name.as_str()));
+        }
+        if let (Some(source), Some(rule), Some(target)) = (source, rule, target) {
+            target.sharings.push(Sharing { id: SharingId(stored.id), doc: doc.clone(), source, rule, max_tlp });
+        }
+    }
+    check_guards(documents, &targets, &mut errors);
+    if errors.is_empty() {
+        let prune_after = documents.policy.prune_days.unwrap_or(365) * DAY;
+        Ok(Config { connections, targets, rules, file: documents.to_file(), fold, prune_after, warnings })
+    } else {
+        Err(errors)
+    }
+}
+
+/// Guard lists and exceptions: every value must be one the guard can look up, or it would protect nothing.
+fn check_guards(documents: &Documents, targets: &BTreeMap<TargetId, Target>, errors: &mut Vec<ConfigError>) {
+    for stored in &documents.guards {
+        let mut check = Check { errors, section: "guard", name: &stored.doc.name };
+        if let Some(class) = stored.doc.class.as_deref().filter(|c| GuardClass::parse(c).is_none()) {
+            check.error("class", format!("\"{class}\" is none of lifeline, popular, warn"));
+        }
+        for value in &stored.doc.values {
+            if let Err(rejection) = IndicatorKey::parse(None, value) {
+                check.error("values", format!("cannot be guarded: {rejection}"));
+            }
+        }
+    }
+    for stored in &documents.guard_exceptions {
+        let doc = &stored.doc;
+        let mut check = Check { errors, section: "guard_exception", name: &doc.value };
+        if let Err(rejection) = IndicatorKey::parse(None, &doc.value) {
+            check.error("value", rejection.to_string());
+        }
+        if Timestamp::parse(&doc.until).is_none() {
+            check.error("until", "must be a date, e.g. 2027-01-31");
+        }
+        if doc.reason.trim().is_empty() || doc.approver.trim().is_empty() {
+            check.error("reason", "an exception needs a reason and an approver");
+        }
+        if !targets.values().any(|t| t.doc.name == doc.target) {
+            check.known("target", "target", &doc.target, targets.values().map(|t| t.doc.name.as_str()));
+        }
+    }
+}
+
+fn resolve_policy(doc: &PolicyDoc, errors: &mut Vec<ConfigError>) -> FoldSettings {
+    let mut check = Check { errors, section: "policy", name: "" };
+    let mut fold = FoldSettings::default();
+    if let Some(text) = &doc.reconcile {
+        match Reconcile::parse(text) {
+            Some(reconcile) => fold.reconcile = reconcile,
+            None => check.error("reconcile", format!("\"{text}\" is none of highest_reputation, latest, first")),
+        }
+    }
+    fold.default_tlp = check.tlp("default_tlp", doc.default_tlp.as_deref(), Tlp::Green);
+    fold
+}
+
+fn resolve_connection(
+    stored: &Stored<ConnectionDoc>,
+    registry: &Registry,
+    check: &mut Check<'_>,
+) -> Option<Connection> {
+    let doc = &stored.doc;
+    if !name_ok(&doc.name) {
+        check.error("name", "must be 1 to 64 letters, digits, '-', '_' or '.'");
+    }
+    if doc.name == "any" || (doc.name == "manual" && stored.id != u32::from(ConnectionId::MANUAL.0)) {
+        check.error("name", "is reserved");
+    }
+    if doc.override_reputation.is_some_and(|r| Reputation::new(r).is_none()) {
+        check.error("override_reputation", "must be 1 to 10");
+    }
+    check.tlp("tlp", doc.tlp.as_deref(), Tlp::Green);
+    for network in &doc.allow_private {
+        if network.parse::<intel::IpNet>().is_err() {
+            check.error("allow_private", format!("\"{network}\" is no network such as 10.1.0.0/16"));
+        }
+    }
+    let Some(connector) = registry.get(&doc.connector) else {
+        check.known("connector", "connector", &doc.connector, registry.names());
+        return None;
+    };
+    let manifest = connector.manifest();
+    let settings = match manifest.check(&doc.settings) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            for problem in problems {
+                check.error(&format!("settings.{}", problem.key), problem.to_string());
+            }
+            return None;
+        }
+    };
+    let hint = manifest.source.as_ref();
+    let hinted = hint.and_then(|s| s.interval).unwrap_or(Duration::from_secs(3600));
+    let interval = check.duration("interval", doc.interval.as_deref(), hinted);
+    let open = match connector.open(&settings) {
+        Ok(open) => open,
+        Err(problem) => {
+            check.error("settings", problem);
+            return None;
+        }
+    };
+    let complete = doc
+        .complete
+        .or_else(|| open.lists_everything())
+        .unwrap_or_else(|| hint.is_some_and(kit::manifest::SourceSpec::complete));
+    Some(Connection {
+        id: ConnectionId(u16::try_from(stored.id).ok()?),
+        doc: doc.clone(),
+        connector,
+        open,
+        settings,
+        interval,
+        initial_range: doc.initial_range_days.unwrap_or(14) * DAY,
+        complete,
+    })
+}
+
+fn resolve_rule(stored: &Stored<RuleDoc>, check: &mut Check<'_>, warnings: &mut Vec<String>) -> Option<Rule> {
+    let doc = &stored.doc;
+    let folder = Folder::parse(doc.folder.as_deref().unwrap_or("")).unwrap_or_else(|| {
+        check.error("folder", "must be at most three names with '/' between them");
+        Folder::default()
+    });
+    let when = match intel::expr::Expr::parse_rule(&doc.when) {
+        Ok(when) => Some(when),
+        Err(problem) => {
+            check.error("when", problem.to_string());
+            None
+        }
+    };
+    let mut exceptions = Vec::new();
+    for exception in &doc.exceptions {
+        let key = format!("exceptions.{}", exception.name);
+        if exception.when.is_none() && exception.values.is_empty() && exception.tags.is_empty() {
+            check.error(&key, "says nothing: give it `when`, `values` or `tags`");
+        }
+        let when = match exception.when.as_deref().map(intel::expr::Expr::parse_rule) {
+            None => None,
+            Some(Ok(when)) => Some(when),
+            Some(Err(problem)) => {
+                check.error(&key, problem.to_string());
+                None
+            }
+        };
+        let (values, notes) = ValueSet::new(&exception.values, exception.under);
+        warnings.extend(
+            notes.into_iter().map(|note| format!("rule \"{}\", exception \"{}\": {note}", doc.name, exception.name)),
+        );
+        exceptions.push(Exception {
+            name: exception.name.clone(),
+            when,
+            values,
+            tags: exception.tags.iter().cloned().collect(),
+        });
+    }
+    Some(Rule { id: RuleId(stored.id), name: doc.name.clone(), folder, when: when?, muted: doc.muted, exceptions })
+}
+
+fn resolve_target(
+    stored: &Stored<TargetDoc>,
+    connections: &BTreeMap<ConnectionId, Connection>,
+    check: &mut Check<'_>,
+) -> Option<Target> {
+    let doc = &stored.doc;
+    if !name_ok(&doc.name) {
+        check.error("name", "must be 1 to 64 letters, digits, '-', '_' or '.'");
+    }
+    let Some(connection) = connections.values().find(|c| c.doc.name == doc.connection) else {
+        check.known("connection", "connection", &doc.connection, connections.values().map(|c| c.doc.name.as_str()));
+        return None;
+    };
+    let actions = &connection.connector.manifest().actions;
+    let action = match &doc.action {
+        Some(name) => actions.iter().find(|a| a.name == *name),
+        None if actions.len() == 1 => actions.first(),
+        None => None,
+    };
+    let Some(action) = action else {
+        let names: Vec<&str> = actions.iter().map(|a| a.name.as_str()).collect();
+        match (&doc.action, names.is_empty()) {
+            (_, true) => {
+                check.error("connection", format!("connector \"{}\" takes nothing in", connection.doc.connector));
+            }
+            (Some(name), _) => check.known("action", "action", name, names.into_iter()),
+            (None, _) => check.error("action", format!("is needed: one of {}", names.join(", "))),
+        }
+        return None;
+    };
+    let params = match action.check(&doc.params) {
+        Ok(params) => params,
+        Err(problems) => {
+            for problem in problems {
+                check.error(&format!("params.{}", problem.key), problem.to_string());
+            }
+            return None;
+        }
+    };
+    let first_fill_approve = match doc.first_fill.as_deref() {
+        None | Some("approve") => true,
+        Some("allow") => false,
+        Some(other) => {
+            check.error("first_fill", format!("\"{other}\" is neither approve nor allow"));
+            true
+        }
+    };
+    let retract = match doc.retract.as_deref() {
+        None => RetractMode::Always,
+        Some(text) => RetractMode::parse(text).unwrap_or_else(|| {
+            check.error("retract", format!("\"{text}\" is none of always, expired_and_retracted, never"));
+            RetractMode::Always
+        }),
+    };
+    let interval = check.duration("interval", doc.interval.as_deref(), Duration::from_secs(300));
+    Some(Target {
+        id: TargetId(stored.id),
+        doc: doc.clone(),
+        connection: connection.id,
+        action: action.clone(),
+        params,
+        first_fill_approve,
+        retract,
+        interval,
+        sharings: Vec::new(),
+    })
+}
+
+/// Whether two targets name one remote object of one account. A served list is named by its target, so never.
+fn same_object(a: &Target, b: &Target, connections: &BTreeMap<ConnectionId, Connection>) -> bool {
+    let account = |t: &Target| connections.get(&t.connection).map(|c| c.account().to_owned());
+    let object = |t: &Target| -> Value {
+        t.action.object.iter().map(|key| t.params.get(key).cloned().unwrap_or(Value::Null)).collect()
+    };
+    a.action.delivery != Delivery::Hosted
+        && a.action.name == b.action.name
+        && connections.get(&a.connection).map(|c| &c.doc.connector)
+            == connections.get(&b.connection).map(|c| &c.doc.connector)
+        && (account(a) == account(b) || a.action.object_is_local)
+        && object(a) == object(b)
+}
