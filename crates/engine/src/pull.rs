@@ -105,9 +105,11 @@ struct Collector<'a> {
     name: &'a str,
     now: Timestamp,
     pending: Vec<(Row, u64)>,
+    found: Vec<Option<Slot>>,
     scratch: Vec<u8>,
     staged: Vec<Staged>,
-    by_key: HashTable<u32>,
+    /// Hash of the key, so that growing reads no row again, and place in `staged`.
+    by_key: HashTable<(u64, u32)>,
     /// Record slots whose content this run read again.
     seen: Selection,
     /// Slots read again that were not listed.
@@ -130,6 +132,7 @@ impl<'a> Collector<'a> {
             name: &connection.doc.name,
             now,
             pending: Vec::with_capacity(LOOKUP_ROWS),
+            found: Vec::with_capacity(LOOKUP_ROWS),
             scratch: Vec::new(),
             staged: Vec::new(),
             by_key: HashTable::new(),
@@ -143,8 +146,11 @@ impl<'a> Collector<'a> {
     /// Looks the buffered rows up: known content is ticked off, the rest is staged.
     fn look_up(&mut self) {
         let known = self.engine.known();
-        for (row, fingerprint) in self.pending.drain(..) {
-            if let Some(slot) = known.index.seen(fingerprint) {
+        // All probes first and nothing between them: each waits for memory, and the processor waits for many at once.
+        self.found.clear();
+        self.found.extend(self.pending.iter().map(|(_, fingerprint)| known.index.seen(*fingerprint)));
+        for ((row, fingerprint), found) in self.pending.drain(..).zip(&self.found) {
+            if let Some(slot) = *found {
                 self.report.unchanged += 1;
                 if !self.seen.insert(IndicatorId(slot.0)) {
                     continue;
@@ -156,8 +162,8 @@ impl<'a> Collector<'a> {
             }
             let hash = key_hash(&row.key);
             let staged = &mut self.staged;
-            match self.by_key.find(hash, |at| staged[*at as usize].row.key == row.key) {
-                Some(at) => {
+            match self.by_key.find(hash, |(other, at)| *other == hash && staged[*at as usize].row.key == row.key) {
+                Some((_, at)) => {
                     self.report.unchanged += 1;
                     let first = &mut staged[*at as usize];
                     if first.fingerprint != fingerprint && first.more.iter().all(|(_, f)| *f != fingerprint) {
@@ -167,7 +173,7 @@ impl<'a> Collector<'a> {
                 None => {
                     let at = staged.len() as u32;
                     staged.push(Staged { row, fingerprint, more: Vec::new() });
-                    self.by_key.insert_unique(hash, at, |at| key_hash(&staged[*at as usize].row.key));
+                    self.by_key.insert_unique(hash, (hash, at), |(hash, _)| *hash);
                 }
             }
         }

@@ -367,6 +367,7 @@ impl Fold {
         note(analyst.and_then(|a| a.verdict).and_then(|v| v.until));
         self.n_active = self.counted.len();
         let manual_stands = verdict == Some(VerdictKind::Malicious);
+        let stands_until = analyst.and_then(|a| a.verdict).filter(|_| manual_stands).and_then(|v| v.until);
         if self.counted.is_empty() {
             self.counted.extend((0..facts.len()).filter(|at| !facts[*at].echo));
         }
@@ -381,7 +382,7 @@ impl Fold {
             tlp: settings.default_tlp,
             first_seen: None,
             last_seen: None,
-            expires_at: None,
+            expires_at: stands_until,
             internal_hits: 0,
             external_hits: 0,
             leading: None,
@@ -391,7 +392,7 @@ impl Fold {
         };
         let mut reputation = None;
         let mut tlp = None;
-        let mut never = manual_stands;
+        let mut never = manual_stands && stands_until.is_none();
         for &at in &self.counted {
             let fact = &facts[at];
             let policy = policy_of(fact);
@@ -402,6 +403,8 @@ impl Fold {
             folded.first_seen = earliest(folded.first_seen, fact.first_seen);
             folded.last_seen = folded.last_seen.max(fact.last_seen);
             match fact.expires(policy) {
+                // Only the verdict keeps it active: what its old records said of their end is past.
+                _ if manual_stands && self.n_active == 0 => {}
                 Some(expires) => folded.expires_at = folded.expires_at.max(Some(expires)),
                 None => never = true,
             }

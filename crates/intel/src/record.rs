@@ -9,6 +9,7 @@ use crate::key::{IndicatorKey, IndicatorKind, Rejection};
 use crate::level::{Reputation, Severity, Tlp};
 use crate::limits;
 use crate::time::Timestamp;
+use std::cmp::Ordering;
 
 /// One row as a source gave it, before anything is judged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -128,14 +129,14 @@ impl Observation {
     }
 }
 
-/// Trims, drops control characters, cuts at a character border. None if nothing is left.
+/// Trims, makes control characters blanks, cuts at a character border. None if nothing is left.
 fn clean(text: &str, max_bytes: usize) -> Option<Box<str>> {
     let text = text.trim();
     let mut end = text.len().min(max_bytes);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let text = &text[..end];
+    let text = text[..end].trim_end();
     if text.is_empty() {
         None
     } else if text.chars().any(char::is_control) {
@@ -215,6 +216,8 @@ impl Claim {
             self.tags.extend(other.tags.iter().cloned());
             self.tags.sort_unstable();
             self.tags.dedup();
+            // The least so many of a union are the same in whatever order it is made.
+            self.tags.truncate(limits::TAGS_PER_RECORD);
         }
         self.expires_at = self.expires_at.max(other.expires_at);
         self.valid_from = earliest(self.valid_from, other.valid_from);
@@ -231,6 +234,26 @@ impl Claim {
         self.internal_hits = self.internal_hits.max(other.internal_hits);
         self.external_hits = self.external_hits.max(other.external_hits);
         self.widen(other);
+    }
+
+    /// A hash of what is said, without what moves by itself: times, counts and spelling. An ending is held against it,
+    /// or a source that only moves its dates would undo what a person ended.
+    fn words(&self) -> u64 {
+        let mut bytes = vec![
+            self.reputation.map_or(0, Reputation::get),
+            self.confidence.unwrap_or(0xff),
+            self.severity as u8,
+            self.tlp.map_or(0xff, |t| t as u8),
+        ];
+        for text in [&self.comment, &self.link] {
+            bytes.extend_from_slice(text.as_deref().unwrap_or_default().as_bytes());
+            bytes.push(0xff);
+        }
+        for tag in &self.tags {
+            bytes.extend_from_slice(tag.as_bytes());
+            bytes.push(0xff);
+        }
+        xxhash_rust::xxh3::xxh3_64(&bytes)
     }
 
     /// first_seen is always the minimum, last_seen the maximum, whatever the versions.
@@ -264,7 +287,8 @@ pub struct Row {
 }
 
 impl Row {
-    /// A 64-bit fingerprint of connection, key and content, stable across processes and releases (it is stored).
+    /// A 64-bit fingerprint of connection, key and content, stable across processes and releases (it is stored). The
+    /// object's id and the hops belong to the content: by them an echo is told from a genuine row.
     /// `scratch` is reused between calls.
     pub fn fingerprint(&self, connection: crate::ConnectionId, scratch: &mut Vec<u8>) -> u64 {
         scratch.clear();
@@ -284,12 +308,18 @@ impl Row {
         }
         scratch.extend_from_slice(&claim.internal_hits.to_le_bytes());
         scratch.extend_from_slice(&claim.external_hits.to_le_bytes());
-        for text in [&claim.comment, &claim.link, &claim.raw] {
+        for text in [&claim.comment, &claim.link, &claim.raw, &self.remote_id] {
             scratch.extend_from_slice(text.as_deref().unwrap_or_default().as_bytes());
             scratch.push(0xff);
         }
         for tag in &claim.tags {
             scratch.extend_from_slice(tag.as_bytes());
+            scratch.push(0xff);
+        }
+        // And a byte that begins no text ends the tags, so that a hop is not taken for one.
+        scratch.push(0xfe);
+        for hop in &self.hops {
+            scratch.extend_from_slice(hop.as_bytes());
             scratch.push(0xff);
         }
         xxhash_rust::xxh3::xxh3_64(scratch)
@@ -310,7 +340,7 @@ pub enum Absorbed {
 pub struct Ended {
     /// The version that was current.
     pub version: Timestamp,
-    /// The fingerprint of its content.
+    /// A hash of what was said, without times and counts.
     pub content: u64,
 }
 
@@ -323,7 +353,8 @@ pub struct SourceRecord {
     pub claim: Claim,
     /// When this connection first gave us the indicator.
     pub received: Timestamp,
-    /// Fingerprints of the rows that are joined in the claim, sorted; a row whose fingerprint is here is unchanged.
+    /// Fingerprints of the rows that are joined in the claim, sorted; a row whose fingerprint is here is unchanged. Of
+    /// a record that a person ended, also [`Ended::content`] while the claim still says that.
     pub contents: Vec<u64>,
     /// The source's last believed run had it. Always true for sources that are not complete.
     pub listed: bool,
@@ -353,37 +384,62 @@ impl SourceRecord {
     /// Takes in one more row of the same connection and key. `run` is the start of the run that read it.
     pub fn absorb(&mut self, row: &Row, fingerprint: u64, run: Timestamp) -> Absorbed {
         let relisted = !std::mem::replace(&mut self.listed, true);
-        if self.contents.binary_search(&fingerprint).is_ok() {
-            return if relisted { Absorbed::Changed } else { Absorbed::Unchanged };
+        let absorbed = |changed: bool| if changed || relisted { Absorbed::Changed } else { Absorbed::Unchanged };
+        let place = self.contents.binary_search(&fingerprint);
+        if place.is_ok() {
+            return absorbed(false);
         }
-        let before = (self.version, self.claim.clone());
         let version = row.version.unwrap_or(run);
         match version.cmp(&self.version) {
-            std::cmp::Ordering::Less => {
+            Ordering::Less => {
+                let seen = (self.claim.first_seen, self.claim.last_seen);
                 self.claim.widen(&row.claim);
-                let changed = relisted || before.1 != self.claim;
-                return if changed { Absorbed::Changed } else { Absorbed::Unchanged };
+                absorbed(seen != (self.claim.first_seen, self.claim.last_seen))
             }
-            std::cmp::Ordering::Equal => self.claim.join(&row.claim),
-            std::cmp::Ordering::Greater => {
+            Ordering::Equal => {
+                let room = self.contents.len() < limits::CONTENTS_PER_RECORD;
+                // A row there is no room to remember comes here at every run: it must not look like news.
+                let before = (!room).then(|| (self.claim.clone(), self.remote_id.clone()));
+                if let (Err(at), true) = (place, room) {
+                    self.contents.insert(at, fingerprint);
+                }
+                self.claim.join(&row.claim);
+                if self.remote_id < row.remote_id {
+                    self.remote_id.clone_from(&row.remote_id);
+                }
+                self.mark_ended();
+                absorbed(before.is_none_or(|(claim, id)| claim != self.claim || id != self.remote_id))
+            }
+            Ordering::Greater => {
                 let old = std::mem::replace(&mut self.claim, row.claim.clone());
                 self.claim.widen(&old);
                 self.version = version;
+                self.remote_id.clone_from(&row.remote_id);
                 self.contents.clear();
+                self.contents.push(fingerprint);
+                self.mark_ended();
+                Absorbed::Changed
             }
         }
-        if let Err(at) = self.contents.binary_search(&fingerprint)
-            && self.contents.len() < limits::CONTENTS_PER_RECORD
-        {
-            self.contents.insert(at, fingerprint);
-        }
-        self.remote_id = self.remote_id.take().max(row.remote_id.clone());
-        Absorbed::Changed
     }
 
     /// Ends the record by a person's word.
     pub fn end(&mut self) {
-        self.ended = Some(Ended { version: self.version, content: self.contents.first().copied().unwrap_or(0) });
+        self.ended = Some(Ended { version: self.version, content: self.claim.words() });
+        self.mark_ended();
+    }
+
+    /// Notes among the contents whether the claim says what was ended, so that readers need not work it out.
+    fn mark_ended(&mut self) {
+        let Some(ended) = self.ended else { return };
+        let same = self.claim.words() == ended.content;
+        match self.contents.binary_search(&ended.content) {
+            Ok(at) if !same => {
+                self.contents.remove(at);
+            }
+            Err(at) if same => self.contents.insert(at, ended.content),
+            _ => {}
+        }
     }
 
     /// The source or a person has taken it back: it is revived by a greater version with other content only.

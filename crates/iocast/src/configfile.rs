@@ -272,10 +272,9 @@ impl Mistake {
             let known: Vec<&str> = names.iter().map(String::as_str).collect();
             let suggestion = nearest(&key, &known).map(|near| format!("did you mean \"{near}\"?"));
             let what = if path.len() == 1 { "section" } else { "key" };
-            let problem = match (&suggestion, known.is_empty()) {
-                (_, true) => format!("unknown {what} \"{key}\""),
-                (Some(_), _) => format!("unknown {what} \"{key}\""),
-                (None, _) => format!("unknown {what} \"{key}\"; expected one of {}", known.join(", ")),
+            let problem = match &suggestion {
+                None if !known.is_empty() => format!("unknown {what} \"{key}\"; expected one of {}", known.join(", ")),
+                _ => format!("unknown {what} \"{key}\""),
             };
             return Mistake { problem, suggestion, path, at_key: true };
         }
@@ -318,7 +317,7 @@ impl Reading<'_> {
         let mut sections = table(self.root);
         let mut file = ConfigFile::default();
         if let Some(policy) = sections.remove("policy") {
-            file.policy = self.doc(vec![Step::Key("policy".to_owned())], policy, problems);
+            file.policy = self.doc(&[Step::Key("policy".to_owned())], policy, problems);
         }
         file.connection = self.docs("connection", &mut sections, problems);
         file.target = self.docs("target", &mut sections, problems);
@@ -327,7 +326,7 @@ impl Reading<'_> {
         file.guard = self.docs("guard", &mut sections, problems);
         file.guard_exception = self.docs("guard_exception", &mut sections, problems);
         // What is left is no section; the struct says which there are.
-        self.doc::<ConfigFile>(Vec::new(), Value::Object(sections), problems);
+        self.doc::<ConfigFile>(&[], Value::Object(sections), problems);
         file
     }
 
@@ -337,17 +336,21 @@ impl Reading<'_> {
         sections: &mut Map<String, Value>,
         problems: &mut Vec<Problem>,
     ) -> Vec<T> {
-        let path = || vec![Step::Key(section.to_owned())];
         match sections.remove(section) {
             None => Vec::new(),
             Some(Value::Array(items)) => items
                 .into_iter()
                 .enumerate()
-                .filter_map(|(at, item)| self.doc([path(), vec![Step::At(at)]].concat(), item, problems))
+                .filter_map(|(at, item)| self.doc(&[Step::Key(section.to_owned()), Step::At(at)], item, problems))
                 .collect(),
             Some(_) => {
                 let suggestion = Some(format!("write [[{section}]]"));
-                let mistake = Mistake { problem: "there may be many of these".to_owned(), suggestion, path: path(), at_key: true };
+                let mistake = Mistake {
+                    problem: "there may be many of these".to_owned(),
+                    suggestion,
+                    path: vec![Step::Key(section.to_owned())],
+                    at_key: true,
+                };
                 self.tell(&mistake, problems);
                 Vec::new()
             }
@@ -355,14 +358,14 @@ impl Reading<'_> {
     }
 
     /// One thing. What is wrong in it is told and taken out, so that the next mistake comes to light.
-    fn doc<T: DeserializeOwned>(&self, at: Vec<Step>, mut value: Value, problems: &mut Vec<Problem>) -> Option<T> {
+    fn doc<T: DeserializeOwned>(&self, at: &[Step], mut value: Value, problems: &mut Vec<Problem>) -> Option<T> {
         loop {
             let error = match serde_path_to_error::deserialize::<_, T>(&value) {
                 Ok(doc) => return Some(doc),
                 Err(error) => error,
             };
             let mut inside = steps(error.path());
-            let path = [at.as_slice(), &inside].concat();
+            let path = [at, &inside].concat();
             self.tell(&Mistake::of(&error.inner().to_string(), path), problems);
             while matches!(inside.last(), Some(Step::At(_))) {
                 inside.pop();

@@ -8,6 +8,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod configfile;
+pub mod demo;
 pub mod serve;
 pub mod tokens;
 pub mod world;

@@ -80,7 +80,8 @@ pub fn init_log(format: LogFormat) {
 /// # Errors
 /// A data directory in use, an address that cannot be bound, or a store that cannot be loaded.
 pub fn run(open: OpenOptions, options: &ServeOptions) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads to serve with")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads to serve with")?;
     let (app, loading) = App::begin(open)?;
     let done = runtime.block_on(serve(app.clone(), loading, options));
     let (finished, all_finished) = std::sync::mpsc::channel();
@@ -98,7 +99,8 @@ pub fn run(open: OpenOptions, options: &ServeOptions) -> anyhow::Result<()> {
 
 async fn serve(app: Arc<App>, loading: Loading, options: &ServeOptions) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
-    let listener = TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
+    let listener =
+        TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
     let address = listener.local_addr()?;
     greet(&loading, address)?;
     let (loaded, mut load_ended) = oneshot::channel();
@@ -130,8 +132,11 @@ async fn serve(app: Arc<App>, loading: Loading, options: &ServeOptions) -> anyho
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be taken");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
+                // Trying again at once would only burn what is left of the processor.
+                match tokio::time::timeout(ACCEPT_PAUSE, signals.any()).await {
+                    Ok(()) => break Ok(()),
+                    Err(_) => continue,
+                }
             }
         };
         let service = router.clone().map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
@@ -154,8 +159,7 @@ async fn serve(app: Arc<App>, loading: Loading, options: &ServeOptions) -> anyho
         tracing::info!("stopping: no new work begins");
     }
     tokio::select! {
-        () = graceful.shutdown() => {}
-        () = tokio::time::sleep(DRAIN) => {}
+        _ = tokio::time::timeout(DRAIN, graceful.shutdown()) => {}
         () = signals.any() => {}
     }
     ended
@@ -203,7 +207,7 @@ fn load(app: &Arc<App>, loading: Loading, is_running: bool) -> anyhow::Result<()
     loading.finish()?;
     tracing::info!("ready");
     if is_running {
-        app.start_runner(WORKERS, tell).map_err(|problem| anyhow::anyhow!("the loop cannot start: {}", problem.status()))?;
+        app.start_runner(WORKERS, tell).context("the loop cannot start")?;
     }
     Ok(())
 }

@@ -89,7 +89,11 @@ impl World for RealWorld {
         }
         let config = HttpConfig {
             // Inside a network that was allowed by name, products without encryption are a fact of life.
-            egress: Egress { allow_http: self.allow_http || !allow_private.is_empty(), allow_private, ports: Vec::new() },
+            egress: Egress {
+                allow_http: self.allow_http || !allow_private.is_empty(),
+                allow_private,
+                ports: Vec::new(),
+            },
             proxy: doc.proxy.clone().map(Secret::new),
             ca_pem,
             client_cert_pem: client.map(Secret::new),

@@ -131,7 +131,9 @@ impl Engine {
                     entry.line.attempts = 0;
                     match answer {
                         Presence::Ours { remote_id } => {
+                            // It is there; with the fields of which try nobody knows. An update settles that.
                             entry.line.state = LineState::Present;
+                            entry.line.fingerprint = 0;
                             entry.remote_id = remote_id.map(Into::into).or(entry.remote_id);
                         }
                         Presence::Foreign => entry.line.state = LineState::Foreign,

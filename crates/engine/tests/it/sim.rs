@@ -63,6 +63,8 @@ pub(crate) enum Mood {
 pub(crate) struct Held {
     pub(crate) remote_id: String,
     pub(crate) ours: bool,
+    /// As last sent by us; 0 for somebody else's.
+    pub(crate) reputation: u8,
 }
 
 /// How a tool answers its next calls.
@@ -423,13 +425,19 @@ impl Destination for SimConnection {
                     return ItemOutcome::Refused("I do not like it".into());
                 }
                 p.n_pushes += 1;
-                match p.held.get(&item.entry) {
+                match p.held.get_mut(&item.entry) {
                     Some(held) if !held.ours => ItemOutcome::Foreign,
-                    Some(held) => ItemOutcome::Accepted { remote_id: Some(held.remote_id.clone()) },
+                    Some(held) => {
+                        held.reputation = item.reputation.get();
+                        ItemOutcome::Accepted { remote_id: Some(held.remote_id.clone()) }
+                    }
                     None => {
                         p.next_id += 1;
                         let remote_id = format!("id-{}", p.next_id);
-                        p.held.insert(item.entry.clone(), Held { remote_id: remote_id.clone(), ours: true });
+                        p.held.insert(
+                            item.entry.clone(),
+                            Held { remote_id: remote_id.clone(), ours: true, reputation: item.reputation.get() },
+                        );
                         ItemOutcome::Accepted { remote_id: Some(remote_id) }
                     }
                 }

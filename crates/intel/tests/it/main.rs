@@ -1,4 +1,6 @@
 //! Everything `intel` promises to its callers, in one binary.
 
 mod extract;
+mod fold;
 mod keys;
+mod record;

@@ -50,8 +50,8 @@ pub(crate) fn value(n: u32, out: &mut String) -> IndicatorKind {
             let [w, x, y, z] = address.to_be_bytes();
             write!(out, "{w}.{x}.{y}.{z}")
         }
-        4..9 => write!(out, "{:x}{n:x}.host{}.{tld}", b >> 40, a >> 60),
-        9..15 => write!(out, "https://www{}.{n:x}-{:x}.{tld}/p/{:x}/index.php", a >> 60, b >> 40, a >> 24),
+        4..9 => write!(out, "{:x}{n:x}.hosting{}.{tld}", b >> 32, a >> 60),
+        9..15 => write!(out, "https://www{}.{n:x}-{:x}.{tld}/content/{:x}/index.php?id={}", a >> 60, b >> 32, a >> 24, b >> 52),
         15..18 => write!(out, "{a:016x}{b:016x}"),
         _ => write!(out, "{a:016x}{b:016x}{:016x}{:016x}", mix(a, 5), mix(b, 6)),
     };

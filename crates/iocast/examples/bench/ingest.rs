@@ -1,7 +1,7 @@
 //! A first ingest against the bare database, and the same feed once more.
 
 use crate::generate::{self, Rows as Which, Style};
-use crate::measure::{Sheet, against, mb, peak_rss, rss, timed, written};
+use crate::measure::{Sheet, Took, against, mb, peak_rss, rss, timed, written};
 use crate::parsing::{parse_rounds, spec};
 use crate::world::{self, Fault};
 use intel::{ConnectionId, IndicatorKey, Observation, SourceRecord, Timestamp};
@@ -67,13 +67,13 @@ pub(crate) fn ingest(dir: &Path, n: u32, sheet: &mut Sheet) -> Result<(), Fault>
         let mut keep = Keep::default();
         parse(&spec(style)?, &body[..], &mut keep)?;
         // The first round warms the disk; the better of two is the harder limit.
-        let mut bare = None;
+        let mut bare: Option<Took> = None;
         for round in 0..2 {
             let mut base = Bare::open(&dir.join(format!("bare-{round}")))?;
             let (done, took) = timed(|| base.insert(ConnectionId(3), &keep.0, BATCH));
             done?;
             bare =
-                Some(bare.map_or(took, |best: crate::measure::Took| if took.wall < best.wall { took } else { best }));
+                Some(bare.map_or(took, |best| if took.wall < best.wall { took } else { best }));
         }
         let bare = bare.unwrap_or_default();
         drop(keep);
@@ -105,7 +105,7 @@ pub(crate) fn again(dir: &Path, n: u32, sheet: &mut Sheet) -> Result<(), Fault> 
         let name = if style == Style::Text { "text" } else { "table" };
         let path = dir.join("feed");
         let body = fs::read(&path)?;
-        let mut best = None;
+        let mut best: Option<(f64, Took, Took, u64)> = None;
         for round in 0..3 {
             // Another comment at the end: another body with the same rows.
             writeln!(OpenOptions::new().append(true).open(&path)?, "# touched {round}")?;
@@ -125,9 +125,9 @@ pub(crate) fn again(dir: &Path, n: u32, sheet: &mut Sheet) -> Result<(), Fault> 
         let got = format!("{ratio:.2} ({:.2} of CPU)", took.cpu / parse.cpu);
         let limit = against("parse + normalise", took, parse);
         sheet.put(format!("{n} unchanged rows ({name}) / time to parse"), got, "≤ 1.3", Some(ratio <= 1.3), limit);
-        let per_row = bytes as f64 / f64::from(n);
-        let got = format!("{bytes} bytes, {per_row:.3} a row");
-        sheet.put(format!("written meanwhile ({name})"), got, "none per row", Some(per_row < 0.2), String::new());
+        // The run and the state of the connection are written, a few pages whatever the number of rows.
+        let got = format!("{bytes} bytes in all");
+        sheet.put(format!("written meanwhile ({name})"), got, "none per row", Some(bytes <= 256 << 10), String::new());
         let hash = timed(|| world::pull(&engine, "feed"));
         if hash.0?.status != "not_modified" {
             return Err("the same body was parsed again".into());

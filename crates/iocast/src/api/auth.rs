@@ -55,10 +55,7 @@ pub(crate) async fn identify(
     if extensions.get::<Local>().is_some() {
         return Ok(Some(Caller::local()));
     }
-    let secret = match credential {
-        Some(Credential::Bearer(secret) | Credential::Password(secret)) => secret,
-        None => return Ok(None),
-    };
+    let Some(Credential::Bearer(secret) | Credential::Password(secret)) = credential else { return Ok(None) };
     app.hop(move |app| app.caller(&secret)).await
 }
 

@@ -70,7 +70,8 @@ pub(super) async fn show(State(app): State<Arc<App>>, Part(name): Part<String>) 
         return Ok(Json(whole(connector.manifest())));
     }
     let names: Vec<&str> = registry.names().collect();
-    let hint = engine::config::nearest(&name, &names).map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
+    let hint =
+        engine::config::nearest(&name, &names).map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
     Err(Problem::not_found(format!("no connector is called \"{name}\"{hint}")))
 }
 

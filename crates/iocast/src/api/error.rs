@@ -126,6 +126,16 @@ impl Problem {
     }
 }
 
+impl std::fmt::Display for Problem {
+    /// For the person at the keyboard: everything.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.inside.as_ref().unwrap_or(&self.detail))?;
+        self.errors.iter().try_for_each(|error| write!(f, "\n  {error}"))
+    }
+}
+
+impl std::error::Error for Problem {}
+
 impl IntoResponse for Problem {
     /// Only carries the problem: [`super::finish`] renders it, where it is known who asks.
     fn into_response(self) -> Response {

@@ -215,7 +215,8 @@ struct AddItem {
 
 fn time_of(key: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
     let read = |text: &str| {
-        let wrong = || Problem::invalid(format!("{key}: \"{text}\" is no date, such as 2027-01-31 or 2027-01-31T10:00:00Z"));
+        let wrong =
+            || Problem::invalid(format!("{key}: \"{text}\" is no date, such as 2027-01-31 or 2027-01-31T10:00:00Z"));
         Timestamp::parse(text).ok_or_else(wrong)
     };
     text.map(read).transpose()

@@ -8,9 +8,6 @@ use axum::Json;
 use axum::extract::State;
 use std::sync::Arc;
 
-pub(super) async fn test(
-    State(app): State<Arc<App>>,
-    Body(test): Body<RuleTest>,
-) -> Result<Json<RuleReport>, Problem> {
+pub(super) async fn test(State(app): State<Arc<App>>, Body(test): Body<RuleTest>) -> Result<Json<RuleReport>, Problem> {
     app.hop(move |app| app.test_rule(&test)).await.map(Json)
 }

@@ -75,12 +75,13 @@ pub(super) async fn new_token(
         if body.name.trim().is_empty() || body.name.chars().count() > 64 || body.name.chars().any(char::is_control) {
             return Err(Problem::invalid("name: 1 to 64 characters"));
         }
-        let expires = match &body.expires_at {
-            Some(text) => Some(Timestamp::parse(text).ok_or_else(|| {
-                Problem::invalid(format!("expires_at: \"{text}\" is no date, such as 2027-01-31"))
-            })?),
-            None => (scope != Scope::List).then(|| now.after(DEFAULT_DAYS * intel::DAY)),
-        };
+        let expires =
+            match &body.expires_at {
+                Some(text) => Some(Timestamp::parse(text).ok_or_else(|| {
+                    Problem::invalid(format!("expires_at: \"{text}\" is no date, such as 2027-01-31"))
+                })?),
+                None => (scope != Scope::List).then(|| now.after(DEFAULT_DAYS * intel::DAY)),
+            };
         if expires.is_some_and(|expires| expires <= now) {
             return Err(Problem::invalid("expires_at: lies in the past"));
         }
@@ -90,7 +91,13 @@ pub(super) async fn new_token(
         let token = NewToken::generate().map_err(|error| Problem::internal(error.to_string()))?;
         let store = engine.store();
         let id = store.put_token(&body.name, &token.hash, scope.as_str(), now, expires)?;
-        store.audit(&caller.name, "token.create", &body.name, &json!({ "id": id, "scope": scope.as_str() }).to_string(), now)?;
+        store.audit(
+            &caller.name,
+            "token.create",
+            &body.name,
+            &json!({ "id": id, "scope": scope.as_str() }).to_string(),
+            now,
+        )?;
         let shown = json!({
             "id": id,
             "name": body.name,
@@ -171,7 +178,11 @@ pub(super) async fn backup(
                 std::fs::create_dir_all(&dir).map_err(|error| Problem::internal(error.to_string()))?;
                 dir.join(name)
             }
-            _ => return Err(Problem::invalid("path: a plain name; the server puts it in the backups of its data directory")),
+            _ => {
+                return Err(Problem::invalid(
+                    "path: a plain name; the server puts it in the backups of its data directory",
+                ));
+            }
         };
         store.backup(&path).map_err(|error| match error {
             store::StoreError::Io { .. } if caller.is_local => Problem::invalid(error.to_string()),

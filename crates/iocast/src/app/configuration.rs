@@ -88,9 +88,8 @@ fn hide(doc: &mut ConnectionDoc, registry: &Registry) {
 
 /// Puts secrets back where a place holder stands.
 fn restore(doc: &mut ConnectionDoc, old: Option<&ConnectionDoc>, registry: &Registry) -> Result<(), Problem> {
-    let same_place = old.is_some_and(|old| {
-        old.connector == doc.connector && addresses(old, registry) == addresses(doc, registry)
-    });
+    let same_place =
+        old.is_some_and(|old| old.connector == doc.connector && addresses(old, registry) == addresses(doc, registry));
     let name = doc.name.clone();
     let again = |key: &str| {
         let why = "the connection is new or goes elsewhere now";

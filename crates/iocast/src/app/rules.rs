@@ -17,64 +17,64 @@ const SAMPLES: usize = 10;
 /// What is to be tested.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct RuleTest {
+pub(crate) struct RuleTest {
     /// A rule by name.
-    pub rule: Option<String>,
+    pub(crate) rule: Option<String>,
     /// Or an expression.
-    pub when: Option<String>,
+    pub(crate) when: Option<String>,
     /// Exceptions of the expression; with a rule's name: beside its own.
-    pub exceptions: Vec<ExceptionDoc>,
+    pub(crate) exceptions: Vec<ExceptionDoc>,
     /// A value to explain.
-    pub value: Option<String>,
+    pub(crate) value: Option<String>,
     /// Only what was last seen so long ago at most, such as `14d`.
-    pub window: Option<String>,
+    pub(crate) window: Option<String>,
 }
 
 /// How many, and how many bytes as a list of lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Amount {
+pub(crate) struct Amount {
     /// Indicators.
-    pub count: u64,
+    pub(crate) count: u64,
     /// Bytes of their values, each with the end of its line.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// What a rule does to everything known.
 #[derive(Debug, Clone, Serialize)]
-pub struct RuleReport {
+pub(crate) struct RuleReport {
     /// Active indicators that the expression selects.
-    pub selected: u64,
+    pub(crate) selected: u64,
     /// Of those: kept out by an exception.
-    pub excepted: u64,
+    pub(crate) excepted: u64,
     /// What passes, by kind.
-    pub by_kind: BTreeMap<&'static str, Amount>,
+    pub(crate) by_kind: BTreeMap<&'static str, Amount>,
     /// Some of what passes, the worst first.
-    pub samples: Vec<Hit>,
+    pub(crate) samples: Vec<Hit>,
     /// The value that was asked about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<ValueReport>,
+    pub(crate) value: Option<ValueReport>,
     /// What was noticed that is no mistake.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// What a rule does to one value.
 #[derive(Debug, Clone, Serialize)]
-pub struct ValueReport {
+pub(crate) struct ValueReport {
     /// The canonical kind.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// The canonical value.
-    pub value: String,
+    pub(crate) value: String,
     /// Whether anybody has ever said anything about it.
-    pub known: bool,
+    pub(crate) known: bool,
     /// Whether it counts.
-    pub active: bool,
+    pub(crate) active: bool,
     /// Whether the expression selects it.
-    pub selected: bool,
+    pub(crate) selected: bool,
     /// The exception that removes it.
-    pub exception: Option<String>,
+    pub(crate) exception: Option<String>,
     /// The expression, clause by clause, those that decide marked with `*`.
-    pub clauses: Vec<String>,
+    pub(crate) clauses: Vec<String>,
 }
 
 impl App {

@@ -133,7 +133,11 @@ impl Shelf {
     pub(crate) fn verify(&self) {
         for list in self.early.values().filter_map(|shelved| shelved.list.as_ref()) {
             if let Err(why) = intact(list) {
-                tracing::error!(list = list.name, why, "a served list is damaged: it answers 503 until it is published again");
+                tracing::error!(
+                    list = list.name,
+                    why,
+                    "a served list is damaged: it answers 503 until it is published again"
+                );
                 lock(&self.damaged).insert((list.name.clone(), list.sha256.clone()));
             }
         }

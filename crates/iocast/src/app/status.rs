@@ -8,73 +8,73 @@ use serde::Serialize;
 
 /// Everything at a glance.
 #[derive(Debug, Clone, Serialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// Of the program.
-    pub version: &'static str,
+    pub(crate) version: &'static str,
     /// Known indicators.
-    pub indicators: u64,
+    pub(crate) indicators: u64,
     /// What sources say about them.
-    pub records: u64,
+    pub(crate) records: u64,
     /// Whether calls to destinations are stopped.
-    pub frozen: bool,
+    pub(crate) frozen: bool,
     /// The sources.
-    pub sources: Vec<SourceStatus>,
+    pub(crate) sources: Vec<SourceStatus>,
     /// The targets.
-    pub targets: Vec<TargetStatus>,
+    pub(crate) targets: Vec<TargetStatus>,
     /// What was noticed in the configuration that is no mistake.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// One source.
 #[derive(Debug, Clone, Serialize)]
-pub struct SourceStatus {
+pub(crate) struct SourceStatus {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its connector.
-    pub connector: String,
+    pub(crate) connector: String,
     /// Whether it is pulled.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// How its last run ended.
-    pub status: Option<String>,
+    pub(crate) status: Option<String>,
     /// When that began.
-    pub last_run: Option<String>,
+    pub(crate) last_run: Option<String>,
     /// When the last run began that did not fail.
-    pub last_success: Option<String>,
+    pub(crate) last_success: Option<String>,
     /// Failed runs in a row.
-    pub failures: u32,
+    pub(crate) failures: u32,
     /// It is not tried before this.
-    pub not_before: Option<String>,
+    pub(crate) not_before: Option<String>,
     /// It denied us: a person must act.
-    pub denied: bool,
+    pub(crate) denied: bool,
     /// The suspect run that waits for a person.
-    pub suspect_run: Option<u64>,
+    pub(crate) suspect_run: Option<u64>,
 }
 
 /// One target.
 #[derive(Debug, Clone, Serialize)]
-pub struct TargetStatus {
+pub(crate) struct TargetStatus {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its connection.
-    pub connection: String,
+    pub(crate) connection: String,
     /// Its action.
-    pub action: String,
+    pub(crate) action: String,
     /// Whether passes are run.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// How its last pass ended.
-    pub status: Option<String>,
+    pub(crate) status: Option<String>,
     /// When that began.
-    pub last_run: Option<String>,
+    pub(crate) last_run: Option<String>,
     /// Whether its first fill is done.
-    pub filled: bool,
+    pub(crate) filled: bool,
     /// Entries that are there.
-    pub present: u64,
+    pub(crate) present: u64,
     /// The held plan that waits for a person.
-    pub waiting_plan: Option<u64>,
+    pub(crate) waiting_plan: Option<u64>,
     /// Failed passes in a row.
-    pub failures: u32,
+    pub(crate) failures: u32,
     /// It denied us: a person must act.
-    pub denied: bool,
+    pub(crate) denied: bool,
 }
 
 impl App {

@@ -41,14 +41,14 @@ A small file:
 pub(crate) struct ApplyArgs {
     /// Files, or directories of *.toml files
     #[arg(value_name = "FILE", required = true)]
-    files: Vec<PathBuf>,
+    paths: Vec<PathBuf>,
     /// Show what would change; change nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(crate) fn apply(args: &ApplyArgs, ctx: &Ctx) -> Outcome {
-    let loaded = load(&args.files)?;
+    let loaded = load(&args.paths)?;
     let client = match args.dry_run && !ctx.has_data() {
         true => ctx.client_without_data()?,
         false => ctx.client_or_new()?,
@@ -63,7 +63,11 @@ pub(crate) fn load(files: &[PathBuf]) -> Result<Loaded, CliError> {
     configfile::load(files).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
         let n = lines.len();
-        CliError::Failed(format!("{n} mistake{} in the configuration\n{}", if n == 1 { "" } else { "s" }, lines.join("\n")))
+        CliError::Failed(format!(
+            "{n} mistake{} in the configuration\n{}",
+            if n == 1 { "" } else { "s" },
+            lines.join("\n")
+        ))
     })
 }
 

@@ -61,6 +61,6 @@ pub(crate) fn restore(args: &RestoreArgs, ctx: &Ctx) -> Outcome {
         _ => CliError::failed(error),
     })?;
     ctx.out.line(&format!("{} is restored to {}", args.file.display(), dir.display()))?;
-    ctx.out.note("nothing is taken back from any target before a person confirms: see `iocast status`");
+    ctx.out.note("its ledger is older than reality: look at `iocast share --all --dry-run` before anything is shared");
     Ok(Exit::Done)
 }

@@ -22,7 +22,7 @@ Exit code 0; 1 if a file is wrong or a connection does not work.")]
 pub(crate) struct CheckArgs {
     /// Files, or directories of *.toml files
     #[arg(value_name = "FILE")]
-    files: Vec<PathBuf>,
+    paths: Vec<PathBuf>,
     /// Do not try connections
     #[arg(long)]
     offline: bool,
@@ -32,11 +32,11 @@ const COLUMNS: &[Column] =
     &[text("connection", "connection"), column("ok", "works", How::YesNo), text("error", "what it says")];
 
 pub(crate) fn check(args: &CheckArgs, ctx: &Ctx) -> Outcome {
-    if args.files.is_empty() {
+    if args.paths.is_empty() {
         let client = ctx.client()?;
         return if args.offline { configuration(&client, ctx) } else { connections(&client, None, ctx) };
     }
-    let loaded = apply::load(&args.files)?;
+    let loaded = apply::load(&args.paths)?;
     let has_data = ctx.has_data();
     let client = if has_data { ctx.client_or_new()? } else { ctx.client_without_data()? };
     let answer = apply::send(&client, &loaded, true)?;

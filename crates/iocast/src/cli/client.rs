@@ -150,18 +150,23 @@ impl Client {
 
     /// The body of a GET.
     pub(crate) fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<String, AskError> {
-        self.whole(Ask { method: Method::GET, path: address(path, query), accept: "application/json", body: None })
+        self.whole(&Ask { method: Method::GET, path: address(path, query), accept: "application/json", body: None })
     }
 
     /// The body of a POST. An error if the router refused.
     pub(crate) fn post(&self, path: &str, query: &[(&str, &str)], body: &impl Serialize) -> Result<String, AskError> {
         let body = serde_json::to_string(body).map_err(CliError::failed)?;
-        self.whole(Ask { method: Method::POST, path: address(path, query), accept: "application/json", body: Some(body) })
+        self.whole(&Ask {
+            method: Method::POST,
+            path: address(path, query),
+            accept: "application/json",
+            body: Some(body),
+        })
     }
 
     /// The body of a DELETE.
     pub(crate) fn delete(&self, path: &str) -> Result<String, AskError> {
-        self.whole(Ask { method: Method::DELETE, path: path.to_owned(), accept: "application/json", body: None })
+        self.whole(&Ask { method: Method::DELETE, path: path.to_owned(), accept: "application/json", body: None })
     }
 
     /// The body of a GET as it comes.
@@ -175,9 +180,9 @@ impl Client {
         self.send(&Ask { method: Method::GET, path: address(path, query), accept, body: None }, sink)
     }
 
-    fn whole(&self, ask: Ask<'_>) -> Result<String, AskError> {
+    fn whole(&self, ask: &Ask<'_>) -> Result<String, AskError> {
         let mut body = Vec::new();
-        self.send(&ask, &mut |piece| {
+        self.send(ask, &mut |piece| {
             body.extend_from_slice(piece);
             Ok(())
         })?;
@@ -324,7 +329,9 @@ impl There {
         let status = answer.status().as_u16();
         let mut body = answer.into_body().into_reader();
         if (300..400).contains(&status) {
-            return Err(CliError::failed(format!("{} answers with a redirect: name the address itself", self.root)).into());
+            return Err(
+                CliError::failed(format!("{} answers with a redirect: name the address itself", self.root)).into()
+            );
         }
         if status >= 400 {
             let mut words = Vec::new();
@@ -358,7 +365,11 @@ pub(crate) struct Lines(Vec<u8>);
 
 impl Lines {
     /// Takes a piece and gives every line that is whole.
-    pub(crate) fn feed(&mut self, piece: &[u8], line: &mut dyn FnMut(&str) -> Result<(), CliError>) -> Result<(), CliError> {
+    pub(crate) fn feed(
+        &mut self,
+        piece: &[u8],
+        line: &mut dyn FnMut(&str) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
         let mut rest = piece;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             self.0.extend_from_slice(&rest[..end]);

@@ -1,7 +1,7 @@
 //! `connector`: what there is to connect to, and the tools of those who write connectors.
 
 use super::client::part;
-use super::output::{Column, How, column, parse, printable, text, thousands};
+use super::output::{Column, How, column, hidden, parse, printable, text, thousands};
 use super::{CliError, Ctx, Exit, Outcome};
 use clap::{Args, Subcommand};
 use intel::Observation;
@@ -50,10 +50,9 @@ enum ConnectorCommand {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  iocast connector record urlhaus --out exchanges/                        a connection that is configured
-  iocast connector record feed --settings settings.json --out exchanges/  a connector with these settings
-
-Then: IOCAST_UPDATE=1 iocast connector test feed exchanges/  writes what it must yield.")]
+  iocast connector record urlhaus --out exchanges/            a connection that is configured
+  iocast connector record feed --settings settings.json       a connector with these settings
+  IOCAST_UPDATE=1 iocast connector test feed exchanges/       then write what it must yield")]
 struct RecordArgs {
     /// A configured connection, or with --settings a connector
     #[arg(value_name = "NAME")]
@@ -94,8 +93,8 @@ const COLUMNS: &[Column] = &[
     text("category", "category"),
     column("source", "source", How::YesNo),
     column("destination", "destination", How::YesNo),
-    text("title", "for"),
     text("summary", "what it does"),
+    hidden("title"),
 ];
 
 pub(crate) fn connector(args: &ConnectorArgs, ctx: &Ctx) -> Outcome {
@@ -156,7 +155,10 @@ fn known(name: &str) -> Result<Arc<dyn Connector>, CliError> {
     let found = all.iter().find(|connector| connector.manifest().name == name).cloned();
     found.ok_or_else(|| {
         let near = engine::config::nearest(name, &names);
-        let hint = near.map_or_else(|| "`iocast connector list` shows those there are".into(), |near| format!("did you mean \"{near}\"?"));
+        let hint = near.map_or_else(
+            || "`iocast connector list` shows those there are".into(),
+            |near| format!("did you mean \"{near}\"?"),
+        );
         CliError::Failed(format!("no connector is called \"{name}\"; {hint}"))
     })
 }
@@ -207,7 +209,10 @@ const MAX_PAGES: usize = 20;
 fn record(args: &RecordArgs, ctx: &Ctx) -> Outcome {
     let path = |extension: &str| args.out.join(format!("{}.{extension}", args.case));
     if args.case.is_empty() || !args.case.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
-        return Err(CliError::Usage(format!("--case {:?}: letters, digits and '-', such as pull-second-page", args.case)));
+        return Err(CliError::Usage(format!(
+            "--case {:?}: letters, digits and '-', such as pull-second-page",
+            args.case
+        )));
     }
     let is_check = args.case.starts_with("check");
     if !is_check && !args.case.starts_with("pull") {
@@ -233,7 +238,10 @@ fn record(args: &RecordArgs, ctx: &Ctx) -> Outcome {
         true => connection.check(&cx),
         false => {
             let Some(source) = connection.source() else {
-                return Err(CliError::Failed(format!("{} is no source: record a check instead (--case check)", args.name)));
+                return Err(CliError::Failed(format!(
+                    "{} is no source: record a check instead (--case check)",
+                    args.name
+                )));
             };
             let mut after = None;
             let mut pages = 0;
@@ -288,9 +296,10 @@ fn subject(args: &RecordArgs, ctx: &Ctx) -> Result<Subject, CliError> {
         let wrong = |why: String| CliError::Failed(format!("{}: {why}", file.display()));
         let text = fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
         let given: Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        let mut settings = connector.manifest().check(&given).map_err(|problems| {
-            wrong(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-        })?;
+        let mut settings = connector
+            .manifest()
+            .check(&given)
+            .map_err(|problems| wrong(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))?;
         reveal(connector.manifest(), &mut settings).map_err(wrong)?;
         let doc = json!({ "name": args.name, "connector": args.name, "settings": {} });
         let doc = serde_json::from_value(doc).map_err(|error| wrong(error.to_string()))?;
@@ -331,7 +340,7 @@ fn http_config(what: &Subject, files: &Files, ctx: &Ctx) -> Result<HttpConfig, C
     let settings = what.connector.manifest().settings.iter();
     let secrets = settings.filter(|setting| setting.value_type == SettingType::Secret).map(|setting| &setting.key);
     let proxy = doc.proxy.as_ref().map(|proxy| ("proxy".to_owned(), Secret::new(proxy.clone())));
-    let allow_private: Vec<kit::IpNet> = doc.allow_private.iter().filter_map(|net| net.parse().ok()).collect();
+    let allow_private: Vec<ipnet::IpNet> = doc.allow_private.iter().filter_map(|net| net.parse().ok()).collect();
     let allow_http = ctx.global.allow_http || !allow_private.is_empty();
     Ok(HttpConfig {
         egress: Egress { allow_http, allow_private, ports: Vec::new() },

@@ -169,7 +169,9 @@ struct VerdictArgs {
 
 /// Mute a value: nothing new is shared of it, and nothing is taken back
 #[derive(Args)]
-#[command(after_help = "Examples:\n  iocast indicator mute noisy.example\n  iocast indicator mute noisy.example --undo")]
+#[command(
+    after_help = "Examples:\n  iocast indicator mute noisy.example\n  iocast indicator mute noisy.example --undo"
+)]
 struct MuteArgs {
     /// The value, however it is spelled
     #[arg(value_name = "VALUE")]
@@ -274,8 +276,15 @@ fn find(args: &FindArgs, ctx: &Ctx) -> Outcome {
     client.stream("/api/v1/indicators", &query, "application/x-ndjson", &mut |piece| lines.feed(piece, &mut take))?;
     lines.end(&mut take)?;
     let n_shown = printer.end()?;
+    if !ctx.out.is_table() {
+        return Ok(Exit::Done);
+    }
     if n_rows == 0 {
-        ctx.out.note(if args.all { "nothing is found" } else { "nothing active is found; --all also looks at the rest" });
+        ctx.out.note(if args.all {
+            "nothing is found"
+        } else {
+            "nothing active is found; --all also looks at the rest"
+        });
     } else if n_rows > n_shown && args.limit.is_none() {
         ctx.out.note(&format!("the first {n_shown}; there are more: --limit N, or `iocast indicator count`"));
     }

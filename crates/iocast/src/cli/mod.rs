@@ -132,7 +132,14 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "IOCAST_URL", value_name = "URL", hide_short_help = true)]
     url: Option<String>,
     /// Token for the server; better in the environment than on the command line
-    #[arg(long, global = true, env = "IOCAST_TOKEN", value_name = "TOKEN", hide_env_values = true, hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "IOCAST_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
     token: Option<String>,
     /// Directory below which connections may read and write local files; may be repeated
     ///
@@ -312,7 +319,9 @@ fn context(mut global: Global, matches: &ArgMatches) -> Result<Ctx, CliError> {
     let source = |id: &str| matches.value_source(id);
     let by_flag = |id: &str| source(id) == Some(ValueSource::CommandLine);
     if by_flag("data") && by_flag("url") {
-        return Err(CliError::Usage("--data and --url cannot be used together: is a server to be asked, or not?".into()));
+        return Err(CliError::Usage(
+            "--data and --url cannot be used together: is a server to be asked, or not?".into(),
+        ));
     }
     if global.files.is_empty()
         && let Some(paths) = std::env::var_os("IOCAST_FILES")
@@ -320,7 +329,9 @@ fn context(mut global: Global, matches: &ArgMatches) -> Result<Ctx, CliError> {
         global.files = std::env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect();
     }
     let place = match &global.url {
-        Some(url) if !by_flag("data") => Place::Server { url: url.clone(), token: global.token.clone() },
+        Some(url) if !url.is_empty() && !by_flag("data") => {
+            Place::Server { url: url.clone(), token: global.token.clone().filter(|token| !token.is_empty()) }
+        }
         _ => Place::Data(global.data.clone()),
     };
     let data_is_default = source("data") == Some(ValueSource::DefaultValue);
@@ -364,7 +375,9 @@ fn help(args: &HelpArgs, ctx: &Ctx) -> Outcome {
     for word in &args.words {
         let path = found.get_bin_name().unwrap_or("iocast").to_owned();
         let Some(next) = found.find_subcommand_mut(word) else {
-            return Err(CliError::Usage(format!("`{path}` has no command `{word}`: `{path} --help` shows those there are")));
+            return Err(CliError::Usage(format!(
+                "`{path}` has no command `{word}`: `{path} --help` shows those there are"
+            )));
         };
         found = next;
     }
@@ -376,9 +389,129 @@ fn help(args: &HelpArgs, ctx: &Ctx) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use expect_test::expect_file;
+
+    fn each(command: &clap::Command, path: &str, visit: &mut dyn FnMut(&clap::Command, &str)) {
+        visit(command, path);
+        for next in command.get_subcommands() {
+            each(next, &format!("{path} {}", next.get_name()), visit);
+        }
+    }
+
+    fn built() -> clap::Command {
+        let mut root = Cli::command().term_width(100);
+        root.build();
+        root
+    }
+
+    /// The words of an example, up to a remark, a pipe or a redirection.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quote = None;
+        let mut chars = line.chars().peekable();
+        let mut n_blanks = 0;
+        while let Some(c) = chars.next() {
+            match (quote, c) {
+                (Some(q), c) if q == c => quote = None,
+                (Some('"'), '\\') => words.last_mut().unwrap().extend(chars.next()),
+                (Some(_), c) => words.last_mut().unwrap().push(c),
+                (None, '\'' | '"') => quote = Some(c),
+                (None, '|' | '>' | '<') => break,
+                (None, ' ') => {
+                    n_blanks += 1;
+                    if n_blanks == 3 {
+                        break;
+                    }
+                    // An empty text in quotes is a word too.
+                    if n_blanks == 1 {
+                        words.push(String::new());
+                    }
+                    continue;
+                }
+                (None, c) => words.last_mut().unwrap().push(c),
+            }
+            n_blanks = 0;
+        }
+        if !line.ends_with("''") && words.last().is_some_and(String::is_empty) {
+            words.pop();
+        }
+        words
+    }
 
     #[test]
     fn definitions_hold() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_takes_the_name_of_a_global_option() {
+        let root = built();
+        let global: Vec<&str> =
+            root.get_arguments().filter(|arg| arg.is_global_set()).map(|arg| arg.get_id().as_str()).collect();
+        each(&root, "iocast", &mut |command, path| {
+            for name in &global {
+                let n = command.get_arguments().filter(|arg| arg.get_id() == name).count();
+                assert!(n <= 1, "{path}: {name} stands for two things");
+                let own = command.get_arguments().find(|arg| arg.get_id() == name);
+                assert!(own.is_none_or(clap::Arg::is_global_set), "{path}: {name} is a global option");
+            }
+        });
+    }
+
+    #[test]
+    fn every_command_teaches_by_examples_that_work() {
+        let root = built();
+        let mut wrong = Vec::new();
+        each(&root, "iocast", &mut |command, path| {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| line.contains("iocast ")).collect();
+            let examples: Vec<&&str> = lines
+                .iter()
+                .filter(|line| line.starts_with("iocast ") || line.starts_with("IOCAST_UPDATE=1 "))
+                .collect();
+            if examples.len() < 2 {
+                wrong.push(format!("{path}: {} examples", examples.len()));
+            }
+            for example in examples {
+                let words = words(example.trim_start_matches("IOCAST_UPDATE=1 "));
+                match Cli::command().try_get_matches_from(&words) {
+                    Err(error) if error.kind() != ErrorKind::DisplayHelp => {
+                        wrong.push(format!("{path}: `{example}` as {words:?}: {error}"));
+                    }
+                    _ => {}
+                }
+            }
+        });
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn help_is_what_was_reviewed() {
+        let root = built();
+        let mut all = String::new();
+        each(&root, "iocast", &mut |command, path| {
+            let mut command = command.clone();
+            // The options of every command are shown once.
+            if path != "iocast" {
+                command = command.mut_args(|arg| if arg.is_global_set() { arg.hide(true) } else { arg });
+            }
+            all.push_str(&format!("$ {path} --help\n{}\n", command.render_long_help()));
+        });
+        expect_file!["help.expect"].assert_eq(&all);
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment() {
+        let matches = |words: &[&str]| {
+            let matches = Cli::command().try_get_matches_from(words).unwrap();
+            let cli = Cli::from_arg_matches(&matches).unwrap();
+            context(cli.global, &matches).map(|ctx| ctx.place)
+        };
+        let server = Place::Server { url: "http://127.0.0.1:1".into(), token: None };
+        assert_eq!(matches(&["iocast", "status", "--url", "http://127.0.0.1:1"]).unwrap(), server);
+        assert_eq!(matches(&["iocast", "--url", "http://127.0.0.1:1", "status"]).unwrap(), server);
+        assert_eq!(matches(&["iocast", "--data", "d", "status"]).unwrap(), Place::Data("d".into()));
+        assert_eq!(matches(&["iocast", "status", "--data", "d"]).unwrap(), Place::Data("d".into()));
+        assert!(matches(&["iocast", "--data", "d", "status", "--url", "http://x"]).is_err());
     }
 }

@@ -96,7 +96,7 @@ pub(crate) const fn hidden(key: &'static str) -> Column {
 impl Out {
     /// To this process's standard output and error.
     pub(crate) fn new(format: Format, quiet: bool) -> Out {
-        let width = terminal_size::terminal_size().map_or(WIDTH, |(width, _)| width.0);
+        let width = terminal_size::terminal_size_of(io::stdout()).map_or(WIDTH, |(width, _)| width.0);
         Out { format, quiet, width: width.clamp(WIDTHS.0, WIDTHS.1), is_terminal: io::stdout().is_terminal() }
     }
 
@@ -171,8 +171,9 @@ impl Out {
 
 /// Reads JSON that the router gave.
 pub(crate) fn parse<'j, T: serde::Deserialize<'j>>(json: &'j str) -> Result<T, CliError> {
-    serde_json::from_str(json)
-        .map_err(|error| CliError::failed(format!("the answer cannot be read ({error}): is the server another version?")))
+    serde_json::from_str(json).map_err(|error| {
+        CliError::failed(format!("the answer cannot be read ({error}): is the server another version?"))
+    })
 }
 
 /// JSON on many lines, keys in the order they have. The text must be JSON.
@@ -291,7 +292,7 @@ impl Printer {
 pub(crate) fn table(width: u16, columns: &[Column], rows: &[Value]) -> String {
     let columns: Vec<&Column> = columns.iter().filter(|column| !column.head.is_empty()).collect();
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     table.set_header(columns.iter().map(|column| column.head.to_uppercase()));
     for row in rows {
         table.add_row(columns.iter().map(|column| cell(column, row)));

@@ -38,7 +38,9 @@ enum PlanCommand {
         id: u64,
     },
     /// Allow exactly these steps; the next pass takes them
-    #[command(after_help = "Examples:\n  iocast plan approve 3\n  iocast plan approve 3 --note \"first fill, counted\"")]
+    #[command(
+        after_help = "Examples:\n  iocast plan approve 3\n  iocast plan approve 3 --note \"first fill, counted\""
+    )]
     Approve {
         /// Its number
         id: u64,
@@ -47,7 +49,9 @@ enum PlanCommand {
         note: Option<String>,
     },
     /// Say no; nothing is sent
-    #[command(after_help = "Examples:\n  iocast plan reject 3 --note \"the feed is broken\"\n  iocast plan list --status rejected")]
+    #[command(
+        after_help = "Examples:\n  iocast plan reject 3 --note \"the feed is broken\"\n  iocast plan list --status rejected"
+    )]
     Reject {
         /// Its number
         id: u64,
@@ -87,7 +91,11 @@ pub(crate) fn plan(args: &PlanArgs, ctx: &Ctx) -> Outcome {
             let answer = decide(*id, "approve", note)?;
             let target: Value = parse(&answer)?;
             let target = target["target"].as_str().unwrap_or("NAME").to_owned();
-            done(&answer, &format!("plan {id} is approved for 24 hours; `iocast share {target}` takes its steps now"), ctx)?;
+            done(
+                &answer,
+                &format!("plan {id} is approved for 24 hours; `iocast share {target}` takes its steps now"),
+                ctx,
+            )?;
         }
         PlanCommand::Reject { id, note } => {
             let answer = decide(*id, "reject", note)?;

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 /// Business rules: try them before they are used
 #[derive(Args)]
-#[command(after_help = "Examples:\n  iocast rule test addresses\n  iocast rule test --when 'kind = url and reputation >= 8'")]
+#[command(
+    after_help = "Examples:\n  iocast rule test addresses\n  iocast rule test --when 'kind = url and reputation >= 8'"
+)]
 pub(crate) struct RuleArgs {
     #[command(subcommand)]
     command: RuleCommand,
@@ -104,7 +106,9 @@ fn show(tested: &Value, ctx: &Ctx) -> Result<(), CliError> {
             (Some(true), None) => "the rule selects it".to_owned(),
             (_, Some(exception)) => format!("an exception removes it: {exception}"),
             _ if value["known"].as_bool() == Some(false) => "nobody has said anything about it".to_owned(),
-            _ if value["active"].as_bool() == Some(false) => "it is not active, and rules select only what is".to_owned(),
+            _ if value["active"].as_bool() == Some(false) => {
+                "it is not active, and rules select only what is".to_owned()
+            }
             _ => "the rule does not select it".to_owned(),
         };
         ctx.out.line(&format!("\nThe value: {}", printable(&said)))?;

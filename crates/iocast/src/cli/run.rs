@@ -104,7 +104,17 @@ pub(crate) fn done(answer: &str, words: &str, ctx: &Ctx) -> Result<(), CliError>
 /// The counts of a report that are not zero, the first of them.
 fn summary(report: &Value) -> String {
     const SAID: [&str; 11] = [
-        "read", "new", "changed", "rejected", "withdrawn", "push", "update", "retract", "accepted", "refused", "deferred",
+        "read",
+        "new",
+        "changed",
+        "rejected",
+        "withdrawn",
+        "push",
+        "update",
+        "retract",
+        "accepted",
+        "refused",
+        "deferred",
     ];
     let said = SAID.iter().filter_map(|key| {
         let n = report[*key].as_u64().filter(|n| *n > 0)?;

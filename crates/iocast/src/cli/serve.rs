@@ -45,7 +45,9 @@ enum Log {
 /// Makes an exchange in the data directory, pulls, selects and shares, says what it does, and goes on with a short
 /// interval until it is stopped.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  iocast demo\n  iocast demo --once\n  iocast --data /tmp/demo demo --listen 127.0.0.1:8471")]
+#[command(
+    after_help = "Examples:\n  iocast demo\n  iocast demo --once\n  iocast --data /tmp/demo demo --listen 127.0.0.1:8471"
+)]
 pub(crate) struct DemoArgs {
     /// End after the final table
     #[arg(long)]

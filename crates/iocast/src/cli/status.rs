@@ -112,7 +112,10 @@ mod tests {
     #[test]
     fn what_waits_for_a_person_is_said() {
         let cases = [
-            (json!({"name": "a", "denied": true, "failures": 3}), Some("it denies us: `iocast check`, then apply or `pull a`")),
+            (
+                json!({"name": "a", "denied": true, "failures": 3}),
+                Some("it denies us: `iocast check`, then apply or `pull a`"),
+            ),
             (json!({"name": "a", "suspect_run": 7}), Some("`iocast run show 7`: approve or discard")),
             (json!({"name": "a", "waiting_plan": 2, "failures": 1}), Some("`iocast plan show 2`: approve or reject")),
             (json!({"name": "a", "failures": 2, "not_before": "T"}), Some("failed 2 times; tried again after T")),

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 /// Tokens for the API and for served lists
 #[derive(Args)]
-#[command(after_help = "Examples:\n  iocast token create firewall --scope list\n  iocast token list\n  iocast token revoke 3")]
+#[command(
+    after_help = "Examples:\n  iocast token create firewall --scope list\n  iocast token list\n  iocast token revoke 3"
+)]
 pub(crate) struct TokenArgs {
     #[command(subcommand)]
     command: TokenCommand,

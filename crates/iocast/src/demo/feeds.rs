@@ -67,9 +67,9 @@ pub(super) const POPULAR: &str = include_str!("../../../../testdata/demo/misp-wa
 
 /// Whose work the feeds are. Shown, because some licences ask for it and all deserve it.
 pub(super) const CREDITS: &str = "\
-Feeds by Association Echap (stalkerware-indicators, CC BY 4.0), Microsoft (mstic, CC BY 4.0), Daniel López
-(TweetFeed), ESET, MISP, the Block List Project, Maltrail and ipsum by Miroslav Stampar, Netskope Threat Labs
-and Palo Alto Networks Unit 42; unchanged. Their licences lie beside them.
+Feeds, unchanged: Association Echap (stalkerware-indicators, CC BY 4.0), Microsoft (mstic, CC BY
+4.0), Daniel López (TweetFeed), ESET, MISP, the Block List Project, Maltrail and ipsum (Miroslav
+Stampar), Netskope Threat Labs, Palo Alto Networks Unit 42. Their licences lie beside them.
 ";
 
 /// Writes the feeds out. A file that is there is left as it is: people are invited to change them.

@@ -36,7 +36,8 @@ impl Life {
     /// the exchange makes of it at the tools.
     pub(super) fn go_on(&self, stopped: &Receiver<()>) {
         let tools = [("EDR", &self.edr), ("gateway", &self.gateway)];
-        let look = || tools.map(|(_, tool)| tool.read(self.world.files()).map(|console| ours(&console)).unwrap_or_default());
+        let look =
+            || tools.map(|(_, tool)| tool.read(self.world.files()).map(|console| ours(&console)).unwrap_or_default());
         let mut before = look();
         for glance in 1_u64.. {
             match stopped.recv_timeout(GLANCE) {
@@ -146,12 +147,12 @@ fn some_of(values: &BTreeSet<String>) -> String {
 
 /// What the EDR finds in a round.
 fn case(round: u64) -> IndicatorKey {
-    key(IndicatorKind::Domain, &format!("case-{}.example", 1200 + round))
+    key(IndicatorKind::Domain, &format!("case-{}.example.net", 1200 + round))
 }
 
 /// What the gateway blocks in a round.
 fn report(round: u64) -> IndicatorKey {
-    key(IndicatorKind::Domain, &format!("reported-{}.example", 300 + round))
+    key(IndicatorKind::Domain, &format!("reported-{}.example.net", 300 + round))
 }
 
 #[cfg(test)]
@@ -177,7 +178,7 @@ mod tests {
             assert!(after.0 <= before.0 + most && after.1 <= before.1 + most, "tick {tick} piles up");
         }
         assert!(size(&life.edr) > before.0 && size(&life.gateway) > before.1);
-        assert!(told[0].contains("case-1200.example") && told[15].contains("case-1200.example"), "{told:?}");
+        assert!(told[0].contains("case-1200.example.net") && told[15].contains("case-1200.example.net"), "{told:?}");
         let revision = life.edr.read(life.world.files()).unwrap().revision();
         life.happens(396, now).unwrap();
         assert_eq!(life.edr.read(life.world.files()).unwrap().revision(), revision, "twice the same changes nothing");

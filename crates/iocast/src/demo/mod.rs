@@ -76,21 +76,27 @@ pub fn once(data: &Path, clock: Clock, out: &mut dyn Write) -> anyhow::Result<()
     stage.look_without_server(out)
 }
 
-/// Whether a data directory was made by the demo: its connections then need [`connectors`] and [`folder`].
-pub fn is_demo(data: &Path) -> bool {
-    folder(data).join(CONFIG).is_file()
+/// Lets an ordinary command or server open what the demo made: gives it the simulated tools and the demo's folder. Any
+/// other data directory is left as it is.
+pub fn prepare(options: &mut OpenOptions) {
+    let Some(folder) = options.data.as_deref().map(folder).filter(|folder| folder.join(CONFIG).is_file()) else {
+        return;
+    };
+    options.outside.files.push(folder);
+    for product in [Product::Edr, Product::Gateway] {
+        if let Ok(made) = ToolConnector::new(product) {
+            let is_there = options.extra_connectors.iter().any(|there| there.manifest().name == made.manifest().name);
+            if !is_there {
+                options.extra_connectors.push(Arc::new(made));
+            }
+        }
+    }
 }
 
 /// The folder of a data directory that the demo's feeds, tools and files lie in.
-pub fn folder(data: &Path) -> PathBuf {
+fn folder(data: &Path) -> PathBuf {
     let path = data.join(FOLDER);
     std::path::absolute(&path).unwrap_or(path)
-}
-
-/// The connectors that only the demo has.
-pub fn connectors() -> Vec<Arc<dyn Connector>> {
-    let made = [Product::Edr, Product::Gateway].map(ToolConnector::new);
-    made.into_iter().flatten().map(|connector| Arc::new(connector) as Arc<dyn Connector>).collect()
 }
 
 /// An open demo.
@@ -115,7 +121,8 @@ impl Stage {
         feeds::write_out(&folder.join("feeds"))?;
         let config = folder.join(CONFIG);
         if !config.exists() {
-            fs::write(&config, configuration(&folder)?).with_context(|| format!("{} cannot be written", config.display()))?;
+            fs::write(&config, configuration(&folder)?)
+                .with_context(|| format!("{} cannot be written", config.display()))?;
         }
         let tool = |product| ToolConnector::new(product).map(Arc::new).map_err(|why| anyhow!(why));
         let (edr, gateway) = (tool(Product::Edr)?, tool(Product::Gateway)?);
@@ -180,7 +187,7 @@ impl Stage {
         report::share_head(out)?;
         let passes = self.pass(out)?;
 
-        report::heading(out, "WHERE EVERYTHING STANDS", "")?;
+        report::heading(out, "TABLE", "where everything stands: a second run prints the same")?;
         report::table(out, &self.engine, &passes)?;
 
         report::heading(out, "WHY", "is a value where it is, and why is another one not")?;
@@ -235,7 +242,7 @@ impl Stage {
             "iocast status".to_owned(),
             "iocast indicator why dropbox.com".to_owned(),
             "iocast indicator find 'source = \"edr\"'".to_owned(),
-            "iocast indicator verdict invoice-portal.example safe    # and see it taken back".to_owned(),
+            "iocast indicator verdict invoice-portal.example.net safe    # and see it taken back".to_owned(),
             format!("iocast apply {config}    # after a change in it: the lists follow"),
         ];
         commands.iter().try_for_each(|command| writeln!(out, "  {command}"))?;
@@ -246,10 +253,8 @@ impl Stage {
 }
 
 /// Values worth asking about, and the targets where the answer is interesting.
-const EXAMPLES: &[(&str, &[&str])] = &[
-    ("invoice-portal.example", &["gateway-block", "edr-block"]),
-    ("dropbox.com", &["edr-block"]),
-];
+const EXAMPLES: &[(&str, &[&str])] =
+    &[("invoice-portal.example.net", &["gateway-block", "edr-block"]), ("dropbox.com", &["edr-block"])];
 
 /// The demo's configuration, for this folder.
 fn configuration(folder: &Path) -> anyhow::Result<String> {
@@ -263,7 +268,8 @@ fn configuration(folder: &Path) -> anyhow::Result<String> {
 /// The demo, and then the exchange it made, served until somebody stops it.
 fn keep_running(data: &Path, listen: SocketAddr, clock: Clock, out: &mut dyn Write) -> anyhow::Result<()> {
     // Before anything else: who cannot be served should not wait to hear it. Port 0 becomes a port here.
-    let reserved = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}; --listen says where"))?;
+    let reserved =
+        TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}; --listen says where"))?;
     let listen = reserved.local_addr()?;
     let stage = Stage::open(data, clock)?;
     stage.play(out)?;
@@ -279,8 +285,7 @@ fn keep_running(data: &Path, listen: SocketAddr, clock: Clock, out: &mut dyn Wri
     let life = Life::new(edr.tool(path("edr.json")), gateway.tool(path("gateway.json")), world.clone());
     let (stop, stopped) = channel();
     let living = std::thread::spawn(move || life.go_on(&stopped));
-    let open =
-        OpenOptions { world: Some(world), extra_connectors: vec![edr, gateway], ..OpenOptions::at(data) };
+    let open = OpenOptions { world: Some(world), extra_connectors: vec![edr, gateway], ..OpenOptions::at(data) };
     let served = serve::run(open, &ServeOptions { listen, is_running: true });
     drop(stop);
     // A panic there was told when it happened.

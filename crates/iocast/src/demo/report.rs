@@ -96,8 +96,7 @@ pub(super) fn pull_head(out: &mut dyn Write) -> io::Result<()> {
 
 /// One pull, with the reasons for what did not become a record.
 pub(super) fn pulled(out: &mut dyn Write, report: &PullReport) -> io::Result<()> {
-    let numbers =
-        [report.read, report.new, report.changed, report.unchanged, report.rejected, report.filtered];
+    let numbers = [report.read, report.new, report.changed, report.unchanged, report.rejected, report.filtered];
     writeln!(out, "{}", line(&report.connection, &numbers, &report.status))?;
     if report.rejected > 0 {
         let sample = report.samples.first().map(|sample| format!("; {sample}")).unwrap_or_default();
@@ -128,7 +127,7 @@ pub(super) fn shared(out: &mut dyn Write, report: &ShareReport, engine: &Engine)
         let foreign = lines_in(engine, &report.target, LineState::Foreign);
         let mut said = format!("{} not taken", grouped(report.refused));
         if foreign > 0 {
-            let _ = write!(said, "; {} are there already and not ours, so they are left alone", grouped(foreign));
+            let _ = write!(said, "; {} there already and not ours: left alone", grouped(foreign));
         }
         note(out, &said)?;
     }
@@ -155,19 +154,17 @@ pub(super) fn table(out: &mut dyn Write, engine: &Engine, passes: &[ShareReport]
         }
         let active = known.index.active_from(connection.id);
         let records = known.index.slots_of(connection.id).count() as u64;
-        let mut elsewhere = intel_selection(&known, &config, connection.id);
-        let alone = {
-            let mut alone = active.clone();
-            alone.and_not(&elsewhere);
-            alone.count() as u64
-        };
-        elsewhere.and(&active);
-        let numbers = [records, active.count() as u64, alone];
+        let mut alone = active.clone();
+        for other in config.connections.keys().filter(|id| **id != connection.id) {
+            alone.and_not(&known.index.active_from(*other));
+        }
+        let numbers = [records, active.count() as u64, alone.count() as u64];
         writeln!(out, "{}", line(&connection.doc.name, &numbers, &connection.doc.connector))?;
     }
     let totals = [known.index.n_records() as u64, known.index.active().count() as u64];
     writeln!(out, "{}", line("together", &totals, ""))?;
     drop(known);
+    note(out, "not active: entries the tools read back that we put there (echo)")?;
     writeln!(out)?;
     writeln!(out, "{}", head("target", &["there", "skipped", "refused", "not ours", "waiting"], "connection"))?;
     for report in passes {
@@ -181,15 +178,6 @@ pub(super) fn table(out: &mut dyn Write, engine: &Engine, passes: &[ShareReport]
         writeln!(out, "{}", line(&report.target, &numbers, connection))?;
     }
     Ok(())
-}
-
-/// What any other connection stands by.
-fn intel_selection(known: &engine::Known, config: &engine::Config, but: intel::ConnectionId) -> index::Selection {
-    let mut all = index::Selection::new();
-    for id in config.connections.keys().filter(|id| **id != but) {
-        all.or(&known.index.active_from(*id));
-    }
-    all
 }
 
 /// The chain of one value: who says it, and what became of it at the targets named.

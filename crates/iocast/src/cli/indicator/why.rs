@@ -52,8 +52,8 @@ fn indicator(out: &mut String, hit: &Value) {
     if !tags.is_empty() {
         let _ = writeln!(out, "  tags: {}", printable(&tags.join(", ")));
     }
-    let seen = |key: &str| hit[key].as_str().unwrap_or("never stated").to_owned();
-    let expires = hit["expires_at"].as_str().unwrap_or("never");
+    let seen = |key: &str| hit[key].as_str().map_or("never stated".to_owned(), second);
+    let expires = hit["expires_at"].as_str().map_or("never".to_owned(), second);
     let _ = writeln!(out, "  first seen {}, last seen {}, expires {expires}", seen("first_seen"), seen("last_seen"));
 }
 
@@ -74,10 +74,10 @@ fn record(out: &mut String, record: &Value) {
         _ => {}
     }
     if let Some(seen) = record["last_seen"].as_str() {
-        let _ = write!(out, "; last seen {seen}");
+        let _ = write!(out, "; last seen {}", second(seen));
     }
     if let Some(expires) = record["expires_at"].as_str() {
-        let _ = write!(out, "; expires {expires}");
+        let _ = write!(out, "; expires {}", second(expires));
     }
     out.push('\n');
     let tags: Vec<&str> = texts(&record["tags"]).collect();
@@ -95,7 +95,8 @@ fn target(out: &mut String, target: &Value) {
         "leave" | "skip" | "" => String::new(),
         step => format!("; the next pass would {step}"),
     };
-    let _ = writeln!(out, "  {}: {is_there}, {}{step}", printable(word(target, "target")), printable(word(target, "why")));
+    let _ =
+        writeln!(out, "  {}: {is_there}, {}{step}", printable(word(target, "target")), printable(word(target, "why")));
     if let Some(words) = target["words"].as_str() {
         let _ = writeln!(out, "    the destination says: {}", printable(words));
     }
@@ -119,6 +120,14 @@ fn target(out: &mut String, target: &Value) {
         for clause in texts(&sharing["clauses"]) {
             let _ = writeln!(out, "      {}", printable(clause));
         }
+    }
+}
+
+/// A moment to the second.
+fn second(time: &str) -> String {
+    match time.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => time.to_owned(),
     }
 }
 
@@ -184,7 +193,8 @@ Where it is
 
     #[test]
     fn a_value_nobody_knows_is_said_to_be_so() {
-        let shown = explain(&json!({"kind": "ipv4", "value": "192.0.2.9", "known": false, "records": [], "targets": []}));
+        let shown =
+            explain(&json!({"kind": "ipv4", "value": "192.0.2.9", "known": false, "records": [], "targets": []}));
         assert_eq!(shown, "192.0.2[.]9  ipv4\n  nobody has said anything about it\n\nNo target is configured.\n");
     }
 }

@@ -1,7 +1,8 @@
 //! What a simulated tool holds, and what its people did with it before we came.
 
 use super::Product;
-use intel::{IndicatorKey, IndicatorKind};
+use intel::IndicatorKey;
+use intel::IndicatorKind::{self, Domain, Ipv4, Sha256, Url};
 use kit::{ItemOutcome, Outgoing};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -159,8 +160,8 @@ impl Console {
             }
             return ItemOutcome::Accepted { remote_id };
         }
-        if self.items.len() >= capacity {
-            return ItemOutcome::Refused(format!("LIMIT_REACHED: the list holds {capacity} entries"));
+        if self.items.values().filter(|item| item.by.is_some()).count() >= capacity {
+            return ItemOutcome::Refused(format!("LIMIT_REACHED: at most {capacity} entries from outside"));
         }
         ItemOutcome::Accepted { remote_id: self.add(product, rendered) }
     }
@@ -201,15 +202,29 @@ const fn own(
     Own { kind, value, severity, tlp, seen, hits, note }
 }
 
-use IndicatorKind::{Domain, Ipv4, Sha256, Url};
-
-/// What the EDR's analysts found themselves. Names end in `.example`, so nobody's are meant; two addresses are on
-/// public lists too.
+/// What the EDR's analysts found themselves. Names end in `example.net`, so nobody's are meant; the address is
+/// on public lists too.
 const EDR: &[Own] = &[
-    own(Domain, "invoice-portal.example", "critical", "green", "2026-05-04T09:12:00Z", 7, "macro dropper, case 1187"),
-    own(Domain, "cdn-telemetry.example", "high", "green", "2026-05-04T09:40:00Z", 3, "beacon, case 1187"),
-    own(Domain, "sso-renewal.example", "high", "amber", "2026-05-06T14:02:00Z", 1, "credential theft, case 1191"),
-    own(Domain, "board-mail.example", "critical", "red", "2026-05-07T07:55:00Z", 2, "case 1192, under investigation"),
+    own(
+        Domain,
+        "invoice-portal.example.net",
+        "critical",
+        "green",
+        "2026-05-04T09:12:00Z",
+        7,
+        "macro dropper, case 1187",
+    ),
+    own(Domain, "cdn-telemetry.example.net", "high", "green", "2026-05-04T09:40:00Z", 3, "beacon, case 1187"),
+    own(Domain, "sso-renewal.example.net", "high", "amber", "2026-05-06T14:02:00Z", 1, "credential theft, case 1191"),
+    own(
+        Domain,
+        "board-mail.example.net",
+        "critical",
+        "red",
+        "2026-05-07T07:55:00Z",
+        2,
+        "case 1192, under investigation",
+    ),
     own(Ipv4, "77.90.185.20", "high", "green", "2026-05-04T09:41:00Z", 12, "beacon target, case 1187"),
     own(
         Sha256,
@@ -234,11 +249,27 @@ const EDR: &[Own] = &[
 /// What the gateway's administrators blocked themselves. The last three are what people do block: an address inside
 /// the house, a service everybody uses, a name that is on public lists too.
 const GATEWAY: &[Own] = &[
-    own(Url, "https://login.parcel-fee.example/pay", "high", "green", "2026-05-05T11:20:00Z", 9, "reported by staff"),
-    own(Url, "https://login.parcel-fee.example/track", "high", "green", "2026-05-05T11:21:00Z", 4, "reported by staff"),
-    own(Domain, "parcel-fee.example", "high", "green", "2026-05-05T11:30:00Z", 13, "reported by staff"),
-    own(Domain, "tax-refund-2026.example", "high", "green", "2026-05-08T08:00:00Z", 2, "reported by staff"),
-    own(Domain, "free-vpn-client.example", "medium", "green", "2026-05-08T08:05:00Z", 0, "against the rules"),
+    own(
+        Url,
+        "https://login.parcel-fee.example.net/pay",
+        "high",
+        "green",
+        "2026-05-05T11:20:00Z",
+        9,
+        "reported by staff",
+    ),
+    own(
+        Url,
+        "https://login.parcel-fee.example.net/track",
+        "high",
+        "green",
+        "2026-05-05T11:21:00Z",
+        4,
+        "reported by staff",
+    ),
+    own(Domain, "parcel-fee.example.net", "high", "green", "2026-05-05T11:30:00Z", 13, "reported by staff"),
+    own(Domain, "tax-refund-2026.example.net", "high", "green", "2026-05-08T08:00:00Z", 2, "reported by staff"),
+    own(Domain, "free-vpn-client.example.net", "medium", "green", "2026-05-08T08:05:00Z", 0, "against the rules"),
     own(Ipv4, "10.20.30.40", "high", "green", "2026-05-09T16:45:00Z", 1, "blocked by mistake: a printer"),
     own(Domain, "dropbox.com", "high", "green", "2026-05-09T17:10:00Z", 260, "blocked while an incident was open"),
     own(Domain, "brianjamesandtherevival.com", "high", "green", "2026-05-10T10:00:00Z", 1, "reported by staff"),

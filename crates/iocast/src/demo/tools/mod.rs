@@ -99,11 +99,7 @@ impl Tool {
     }
 
     /// Changes what the tool holds, and writes it down before anybody is told.
-    pub(super) fn change<T>(
-        &self,
-        files: &Files,
-        work: impl FnOnce(&mut Console) -> T,
-    ) -> Result<T, ConnectorError> {
+    pub(super) fn change<T>(&self, files: &Files, work: impl FnOnce(&mut Console) -> T) -> Result<T, ConnectorError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut console = self.load(files)?;
         let before = console.revision();
@@ -120,12 +116,14 @@ impl Tool {
         }
         let mut text = String::new();
         let file = files.open(&self.state)?;
-        file.take(STATE_BYTES).read_to_string(&mut text).map_err(|error| ConnectorError::Later {
-            wait: None,
-            why: format!("{}: {error}", self.state),
-        })?;
+        file.take(STATE_BYTES)
+            .read_to_string(&mut text)
+            .map_err(|error| ConnectorError::Later { wait: None, why: format!("{}: {error}", self.state) })?;
         serde_json::from_str(&text).map_err(|error| {
-            ConnectorError::Unexpected(format!("{} is not what this tool wrote: {error}; delete it to begin anew", self.state))
+            ConnectorError::Unexpected(format!(
+                "{} is not what this tool wrote: {error}; delete it to begin anew",
+                self.state
+            ))
         })
     }
 }
@@ -203,12 +201,7 @@ impl Destination for Tool {
         self.change(cx.files, |console| batch.iter().map(|entry| console.take(&entry.key, target.mark)).collect())
     }
 
-    fn look(
-        &self,
-        target: TargetSpec<'_>,
-        entries: &[Outgoing],
-        cx: &Cx<'_>,
-    ) -> Result<Vec<Presence>, ConnectorError> {
+    fn look(&self, target: TargetSpec<'_>, entries: &[Outgoing], cx: &Cx<'_>) -> Result<Vec<Presence>, ConnectorError> {
         let console = self.read(cx.files)?;
         let look = |entry: &Outgoing| match console.get(&entry.key) {
             None => Presence::Absent,
@@ -220,7 +213,7 @@ impl Destination for Tool {
 }
 
 impl Tool {
-    /// Most entries the product holds, its own included. As the manifests say.
+    /// Most entries the product takes from outside. As the manifests say.
     fn capacity(&self) -> u64 {
         match self.product {
             Product::Edr => 2_500,

@@ -1,0 +1,523 @@
+//! The binary as people and scripts meet it: transcripts of commands on small files, exit codes, shapes of JSON.
+
+use expect_test::{Expect, expect};
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+const LEVELS: &str = "# address, level\n198.51.100.7\n203.0.113.5\n192.0.3.1\n5.6.7.0/24\nevil-site.com\n\
+                      http://bad.evil-site.com/a?b=c\n192.0.3.1\n";
+
+const SITE: &str = r#"
+[[connection]]
+name = "levels"
+connector = "feed"
+override_reputation = 8
+tags = ["test"]
+settings = { url = "file://{{dir}}/levels.txt", format = "text", kind = "auto" }
+
+[[connection]]
+name = "edge"
+connector = "list"
+
+[[target]]
+name = "block-ip"
+connection = "edge"
+action = "publish"
+first_fill = "approve"
+retract = "always"
+params = { format = "edl" }
+
+[[rule]]
+name = "addresses"
+when = 'kind in (ipv4, ipv4_net) and reputation >= 5'
+exceptions = [{ name = "office", values = ["203.0.113.0/24"] }]
+
+[[sharing]]
+source = "levels"
+rule = "addresses"
+target = "block-ip"
+"#;
+
+/// A folder with a feed, a configuration, and whatever commands make of them.
+struct Desk(TempDir);
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {} {}", self.out, self.err))
+    }
+}
+
+impl Desk {
+    fn new() -> Desk {
+        let desk = Desk(TempDir::new().unwrap());
+        desk.put("levels.txt", LEVELS);
+        desk.put("site.toml", &SITE.replace("{{dir}}", &desk.dir()));
+        desk
+    }
+
+    /// With the configuration applied.
+    fn applied() -> Desk {
+        let desk = Desk::new();
+        desk.ok("apply site.toml");
+        desk
+    }
+
+    /// With everything pulled and shared.
+    fn shared() -> Desk {
+        let desk = Desk::applied();
+        desk.ok("pull --all");
+        desk.ok("share --all --approve");
+        desk
+    }
+
+    fn dir(&self) -> String {
+        self.0.path().canonicalize().unwrap().display().to_string()
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        fs::write(self.0.path().join(name), text).unwrap();
+    }
+
+    fn command(&self, words: &[String]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_iocast"));
+        command.args(words).current_dir(self.0.path()).env_clear().stdin(Stdio::null());
+        command
+    }
+
+    fn run_in(&self, line: &str, env: &[(&str, &str)]) -> Ran {
+        let done = self.command(&words(line)).envs(env.iter().copied()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Ran { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
+    }
+
+    fn bare(&self, line: &str) -> Ran {
+        self.run_in(line, &[])
+    }
+
+    fn run(&self, line: &str) -> Ran {
+        self.run_in(line, &[("IOCAST_DATA", "data"), ("IOCAST_FILES", &self.dir())])
+    }
+
+    fn ok(&self, line: &str) -> Ran {
+        let ran = self.run(line);
+        assert_eq!(ran.code, 0, "{line}: {}{}", ran.out, ran.err);
+        ran
+    }
+
+    /// Runs the lines one after the other and compares what is seen, times and directories left out.
+    #[track_caller]
+    fn transcript(&self, lines: &[&str], expected: &Expect) {
+        let mut seen = String::new();
+        for line in lines {
+            let ran = self.run(line);
+            seen.push_str(&format!("$ iocast {line}\n{}", ran.out));
+            for line in ran.err.lines() {
+                seen.push_str(&format!("! {line}\n"));
+            }
+            if ran.code != 0 {
+                seen.push_str(&format!("exit {}\n", ran.code));
+            }
+            seen.push('\n');
+        }
+        expected.assert_eq(&timeless(&seen.replace(&self.dir(), "DIR")));
+    }
+}
+
+/// Words of a line; quotes hold what belongs together.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut is_quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => {
+                is_quoted = !is_quoted;
+                word.get_or_insert_default();
+            }
+            ' ' if !is_quoted => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// Digits of dates and hashes replaced, so that no transcript depends on the day.
+fn timeless(text: &str) -> String {
+    let is_time = |word: &str| {
+        let bytes = word.as_bytes();
+        bytes.len() >= 10 && bytes[4] == b'-' && bytes[7] == b'-' && bytes[..4].iter().all(u8::is_ascii_digit)
+    };
+    let is_clock = |word: &str| word.len() == 5 && word.as_bytes()[2] == b':';
+    let mut out = String::new();
+    for piece in text.split_inclusive([' ', '\n']) {
+        let word = piece.trim_end();
+        let end = &piece[word.len()..];
+        let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        if bare.len() == 64 && bare.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            out.push_str(&word.replace(bare, "HASH"));
+        } else if is_time(bare) && bare.len() > 10 {
+            out.push_str(&word.replace(bare, "TIME"));
+        } else if is_time(bare) || is_clock(bare) {
+            out.extend(word.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }));
+        } else {
+            out.push_str(word);
+        }
+        out.push_str(end);
+    }
+    out
+}
+
+#[test]
+fn from_a_file_to_a_list() {
+    Desk::new().transcript(
+        &[
+            "apply site.toml --dry-run",
+            "apply site.toml",
+            "apply site.toml",
+            "pull --all",
+            "pull levels",
+            "share --all --dry-run",
+            "share --all",
+            "plan list",
+            "plan show 1",
+            "share --all --approve",
+            "share --all",
+            "list ls",
+            "list show block-ip",
+            "indicator count",
+            "indicator find 'kind in (url, domain)'",
+            "indicator why 203.0.113.5",
+            "indicator why 'hxxp://bad[.]evil-site.com/a?b=c'",
+            "run list --kind share",
+            "status",
+        ],
+        &expect![[]],
+    );
+}
+
+#[test]
+fn a_suspect_run_waits_for_a_person() {
+    let desk = Desk::shared();
+    desk.put("levels.txt", "# empty today\n");
+    desk.transcript(
+        &["pull --all", "status", "run show 3", "indicator count", "run discard 3", "pull --all", "run approve 4"],
+        &expect![[]],
+    );
+}
+
+#[test]
+fn people_add_and_judge() {
+    let desk = Desk::shared();
+    desk.transcript(
+        &[
+            "indicator add 'hxxp://evil[.]example.com/a' 'no such thing' --reputation 9 --tag case-42",
+            "indicator add 'no such thing'",
+            "indicator verdict 198.51.100.7 false_positive",
+            "indicator verdict 198.51.100.7 false_positive --days 30",
+            "share --all",
+            "indicator verdict 198.51.100.7 none",
+            "indicator verdict 198.51.100.7 safe --days 3",
+            "indicator mute evil-site.com",
+            "indicator tag evil-site.com --add seen --remove test",
+            "indicator find 'muted' --format csv",
+            "rule test addresses --value 203.0.113.9",
+            "rule test --when 'kind = url' --except 'tag = \"case-42\"'",
+        ],
+        &expect![[]],
+    );
+}
+
+#[test]
+fn mistakes_are_told_with_what_to_do() {
+    let desk = Desk::applied();
+    desk.put("typo.toml", "[[connection]]\nname = \"x\"\nconnector = \"feed\"\nintervall = \"5m\"\n");
+    desk.put(
+        "wrong.toml",
+        "[[connection]]\nname = \"x\"\nconnector = \"fed\"\n\n[[rule]]\nname = \"r\"\nwhen = 'reputaton > 4'\n",
+    );
+    desk.transcript(
+        &[
+            "apply typo.toml",
+            "apply wrong.toml",
+            "check wrong.toml --offline",
+            "apply nowhere.toml",
+            "pull level",
+            "share blok-ip",
+            "indicator find 'reputaton > 3'",
+            "indicator why 'not a thing'",
+            "list show nothing",
+            "list show block-ip",
+            "run show 99",
+            "plan approve 99",
+            "connector show fed",
+            "help indicator fnd",
+        ],
+        &expect![[]],
+    );
+}
+
+#[test]
+fn checks_say_what_works() {
+    let desk = Desk::new();
+    desk.transcript(&["check site.toml", "check site.toml --offline"], &expect![[]]);
+    assert!(!desk.0.path().join("data").exists(), "a check makes no data");
+    desk.ok("apply site.toml");
+    let without_files = desk.run_in("check", &[("IOCAST_DATA", "data")]);
+    assert_eq!(without_files.code, 1);
+    assert!(without_files.out.contains("--files DIR"), "{}", without_files.out);
+}
+
+#[test]
+fn exit_codes_are_stable() {
+    let desk = Desk::applied();
+    for (line, code) in [
+        ("--help", 0),
+        ("--version", 0),
+        ("help expressions", 0),
+        ("help plan approve", 0),
+        ("", 2),
+        ("nonsense", 2),
+        ("pull", 2),
+        ("pull levels --all", 2),
+        ("share --all --dry-run --approve", 2),
+        ("--format xml status", 2),
+        ("--data data --url http://127.0.0.1:1 status", 2),
+        ("--url nowhere status", 2),
+        ("--url http://127.0.0.1:1 status", 1),
+        ("--url http://127.0.0.1:1 restore x", 2),
+        ("indicator add x --reputation 11", 2),
+        ("pull nothing", 1),
+        ("pull --all", 0),
+        ("share --all --dry-run", 0),
+        ("share --all", 3),
+        ("share --all --approve", 0),
+        ("restore nothing.db", 1),
+    ] {
+        let ran = desk.run(line);
+        assert_eq!(ran.code, code, "{line}: {}{}", ran.out, ran.err);
+        assert_eq!(ran.err.is_empty(), code == 0 || ran.err.is_empty(), "{line}: {}", ran.err);
+        assert!(!ran.err.contains("panicked"), "{line}: {}", ran.err);
+    }
+    desk.put("levels.txt", &format!("{LEVELS}this is no indicator\n"));
+    assert_eq!(desk.run("pull --all").code, 3, "a partial run");
+    fs::remove_file(desk.0.path().join("levels.txt")).unwrap();
+    let failed = desk.run("pull --all");
+    assert_eq!(failed.code, 1, "{}{}", failed.out, failed.err);
+    assert!(failed.err.contains("levels failed: "), "{}", failed.err);
+}
+
+#[test]
+fn programs_get_what_was_promised() {
+    let desk = Desk::applied();
+    let has = |value: &Value, keys: &[&str]| {
+        for key in keys {
+            assert!(value.get(key).is_some(), "{key} in {value}");
+        }
+    };
+    let pulled = desk.ok("pull --all --format json").json();
+    has(&pulled[0], &["connection", "status", "read", "new", "changed", "unchanged", "rejected", "filtered"]);
+    let n = |value: &Value, key: &str| value[key].as_u64().unwrap();
+    let report = &pulled[0];
+    assert_eq!(
+        n(report, "read"),
+        n(report, "new") + n(report, "changed") + n(report, "unchanged") + n(report, "rejected")
+    );
+
+    let dry = desk.ok("share --all --dry-run --format json").json();
+    let counts = ["push", "update", "retract", "leave", "skip", "accepted", "refused", "unknown", "deferred"];
+    has(&dry[0], &["target", "status"]);
+    has(&dry[0], &counts);
+    assert_eq!(dry[0]["status"], "dry_run");
+    assert_eq!(n(&dry[0], "deferred"), n(&dry[0], "push"));
+    let held = desk.run("share --all --format json");
+    assert_eq!((held.code, &held.json()[0]["status"]), (3, &Value::from("held")));
+    let done = desk.ok("share --all --approve --format json").json();
+    assert_eq!((&done[0]["status"], n(&done[0], "accepted")), (&Value::from("success"), 3));
+
+    assert_eq!(desk.ok("indicator count ''").out, "6\n");
+    assert_eq!(desk.ok("indicator count 'kind = ipv4' --format json").out, "3\n");
+    let found = desk.ok("indicator find 'kind = url' --limit 5 --format ndjson").out;
+    assert_eq!(found.lines().count(), 1, "{found}");
+    let hit: Value = serde_json::from_str(&found).unwrap();
+    has(
+        &hit,
+        &[
+            "kind",
+            "value",
+            "reputation",
+            "severity",
+            "sources",
+            "tags",
+            "first_seen",
+            "last_seen",
+            "expires_at",
+            "active",
+        ],
+    );
+    assert_eq!(hit["value"], "http://bad.evil-site.com/a?b=c", "programs get values as they are");
+    assert_eq!(desk.ok("indicator find '' --limit 2 --format ndjson").out.lines().count(), 2);
+    assert_eq!(desk.ok("indicator find '' --format json").json().as_array().unwrap().len(), 6);
+    assert_eq!(desk.ok("indicator find 'kind = md5' --format json").out, "[]\n");
+    assert_eq!(desk.ok("indicator find '' --format csv").out.lines().count(), 7);
+    let why = desk.ok("indicator why 198.51.100.7 --format json").json();
+    has(&why, &["kind", "value", "records", "targets"]);
+    assert_eq!(
+        (&why["targets"][0]["present"], &why["targets"][0]["target"]),
+        (&Value::from(true), &Value::from("block-ip"))
+    );
+    assert_eq!(desk.ok("list show block-ip").out, "198.51.100.7\n192.0.3.1\n5.6.7.0/24\n");
+    for line in [
+        "status",
+        "run list",
+        "plan list",
+        "list ls",
+        "connector list",
+        "connector show feed",
+        "token list",
+        "rule test addresses",
+    ] {
+        desk.ok(&format!("{line} --format json")).json();
+    }
+}
+
+#[test]
+fn global_options_stand_before_or_after() {
+    let desk = Desk::new();
+    let dir = desk.dir();
+    for line in [
+        format!("--data d1 --files {dir} apply site.toml"),
+        format!("apply --data d1 --files {dir} site.toml"),
+        format!("apply site.toml --data d1 --files {dir}"),
+        format!("--data d1 --files {dir} pull --all --format json"),
+        format!("pull --all --data d1 --files {dir} --format json"),
+        "indicator --data d1 count ''".to_owned(),
+    ] {
+        let ran = desk.bare(&line);
+        assert_eq!(ran.code, 0, "{line}: {}{}", ran.out, ran.err);
+    }
+    let nowhere = desk.bare("status");
+    assert_eq!(nowhere.code, 1);
+    assert!(nowhere.err.contains("there is no data in ./iocast-data"), "{}", nowhere.err);
+    assert!(!desk.0.path().join("iocast-data").exists(), "looking makes no directory");
+}
+
+#[test]
+fn a_backup_comes_back() {
+    let desk = Desk::shared();
+    desk.ok("backup copy.db");
+    assert_eq!(desk.run("backup copy.db").code, 1, "no backup is written over");
+    assert_eq!(desk.run("restore copy.db").code, 1, "no data is written over");
+    desk.ok("--data other restore copy.db");
+    assert_eq!(desk.ok("--data other indicator count ''").out, "6\n");
+    desk.ok("restore copy.db --force");
+    assert!(desk.0.path().join("data/iocast.db.before-restore").exists());
+}
+
+/// A server that is stopped with the test.
+struct Server {
+    child: Child,
+    url: String,
+    token: String,
+}
+
+impl Server {
+    fn start(desk: &Desk) -> Server {
+        let line = format!("--data data --files {} serve --listen 127.0.0.1:0 --no-schedule", desk.dir());
+        let mut child = desk.command(&words(&line)).stderr(Stdio::piped()).spawn().unwrap();
+        let (mut url, mut token) = (String::new(), String::new());
+        let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+        // "ready" is logged once everything is loaded.
+        for line in told.by_ref().map_while(Result::ok) {
+            if let Some(at) = line.find("http://") {
+                url = line[at..].trim().to_owned();
+            }
+            if let Some(at) = line.find("ioc_") {
+                token = line[at..].trim().to_owned();
+            }
+            if line.contains("ready") {
+                break;
+            }
+        }
+        // Read on, or the server would wait for room to write.
+        std::thread::spawn(move || told.for_each(drop));
+        Server { child, url, token }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_server_gives_the_same_answers() {
+    let desk = Desk::shared();
+    let lines = [
+        "indicator find '' --format ndjson",
+        "indicator count 'kind = ipv4'",
+        "indicator why 203.0.113.5",
+        "list show block-ip",
+        "plan list",
+        "rule test addresses",
+        "connector show list",
+        "indicator find 'reputaton = 1'",
+        "pull nothing",
+    ];
+    let here: Vec<Ran> = lines.iter().map(|line| desk.run(line)).collect();
+    let server = Server::start(&desk);
+    let env = [("IOCAST_URL", server.url.as_str()), ("IOCAST_TOKEN", server.token.as_str())];
+    for (line, here) in lines.iter().zip(here) {
+        let there = desk.run_in(line, &env);
+        assert_eq!((there.code, &there.out, &there.err), (here.code, &here.out, &here.err), "{line}");
+    }
+    let pulled = desk.run_in("pull --all --format json", &env).json();
+    assert_eq!(pulled[0]["status"], "not_modified");
+
+    let stranger = desk.run_in("status", &[("IOCAST_URL", server.url.as_str())]);
+    assert_eq!(stranger.code, 1);
+    assert!(stranger.err.contains("--token"), "{}", stranger.err);
+    let second = desk.run("status");
+    assert_eq!(second.code, 1);
+    assert!(second.err.contains("is in use by process"), "{}", second.err);
+}
+
+#[test]
+fn whoever_stops_reading_is_no_failure() {
+    let desk = Desk::shared();
+    let mut child = desk
+        .command(&words("--data data help expressions"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let done = child.wait_with_output().unwrap();
+    assert_eq!((done.status.code(), String::from_utf8_lossy(&done.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+fn values_come_from_standard_input_too() {
+    let desk = Desk::applied();
+    let mut child = desk
+        .command(&words("--data data indicator add - --quiet --format csv"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"one.example.com\n\ntwo.example.com\n").unwrap();
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&done.stdout).lines().count(), 3);
+}

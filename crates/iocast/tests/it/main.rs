@@ -1,0 +1,9 @@
+//! The doors, tried from outside: the router, served lists, configuration files, the binary.
+
+mod api;
+mod cli;
+mod config;
+mod demo;
+mod lists;
+mod server;
+mod support;
