@@ -278,8 +278,7 @@ impl Mistake {
             };
             return Mistake { problem, suggestion, path, at_key: true };
         }
-        if message.starts_with("missing field") {
-            let key = quoted(message).into_iter().next().unwrap_or_default();
+        if let Some(key) = missing(message) {
             let problem = format!("the key \"{key}\" is missing");
             return Mistake { problem, suggestion: None, path, at_key: false };
         }
@@ -290,6 +289,11 @@ impl Mistake {
         };
         Mistake { problem, suggestion: None, path, at_key: false }
     }
+}
+
+/// The key that serde misses.
+fn missing(message: &str) -> Option<String> {
+    message.strip_prefix("missing field `")?.split('`').next().map(str::to_owned)
 }
 
 /// Names of Rust types, for people.
@@ -359,20 +363,29 @@ impl Reading<'_> {
 
     /// One thing. What is wrong in it is told and taken out, so that the next mistake comes to light.
     fn doc<T: DeserializeOwned>(&self, at: &[Step], mut value: Value, problems: &mut Vec<Problem>) -> Option<T> {
+        let mut taken: Vec<Vec<Step>> = Vec::new();
         loop {
             let error = match serde_path_to_error::deserialize::<_, T>(&value) {
                 Ok(doc) => return Some(doc),
                 Err(error) => error,
             };
             let mut inside = steps(error.path());
-            let path = [at, &inside].concat();
-            self.tell(&Mistake::of(&error.inner().to_string(), path), problems);
+            let message = error.inner().to_string();
+            if let Some(key) = missing(&message) {
+                let whole = [inside.as_slice(), &[Step::Key(key)]].concat();
+                if taken.contains(&whole) {
+                    // It was there, and what is wrong with it has been told.
+                    return None;
+                }
+            }
+            self.tell(&Mistake::of(&message, [at, &inside].concat()), problems);
             while matches!(inside.last(), Some(Step::At(_))) {
                 inside.pop();
             }
             if problems.len() >= MAX_PROBLEMS || !remove(&mut value, &inside) {
                 return None;
             }
+            taken.push(inside);
         }
     }
 

@@ -76,7 +76,7 @@ struct RecordArgs {
 #[command(after_help = "\
 Examples:
   iocast connector test feed exchanges/
-  IOCAST_UPDATE=1 iocast connector test feed exchanges/     write what it yields as what it must yield
+  IOCAST_UPDATE=1 iocast connector test feed exchanges/     accept what it yields
 
 No call leaves this machine. Exit code 0 if it conforms, 1 if not.")]
 struct TestArgs {

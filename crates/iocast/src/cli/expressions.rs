@@ -31,5 +31,6 @@ Notes
   Of tag and source, = means any of them and != means none of them.
   A comparison with something that is not known is false.
   Times are RFC 3339, a date, or now - 14d (s, m, h, d).
-  Searches look at active indicators only, unless --all. An empty search finds everything.
+  Searches look at active indicators only, unless --all. An empty search finds everything,
+  and in a rule `all` selects everything.
 "#;

@@ -1,6 +1,6 @@
 //! `list`: the lists we serve.
 
-use super::client::part;
+use super::client::{AskError, part};
 use super::output::{Column, How, column, hidden, number, text};
 use super::{Ctx, Exit, Outcome};
 use clap::{Args, Subcommand};
@@ -46,7 +46,18 @@ pub(crate) fn list(args: &ListArgs, ctx: &Ctx) -> Outcome {
             }
         }
         ListCommand::Show { name } => {
-            client.stream(&format!("/lists/{}", part(name)), &[], "*/*", &mut |piece| ctx.out.bytes(piece))?;
+            let body = client.stream(&format!("/lists/{}", part(name)), &[], "*/*", &mut |piece| ctx.out.bytes(piece));
+            body.map_err(|error| match error {
+                AskError::Problem(mut problem) => {
+                    match problem.status {
+                        404 => problem.detail.push_str("; `iocast list ls` shows those there are"),
+                        503 => problem.detail.push_str(&format!("; `iocast share {name}` publishes it")),
+                        _ => {}
+                    }
+                    AskError::Problem(problem)
+                }
+                other => other,
+            })?;
         }
     }
     Ok(Exit::Done)

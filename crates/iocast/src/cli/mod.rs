@@ -125,11 +125,18 @@ pub(crate) struct Global {
     /// Directory of the exchange's data, opened by this process alone
     ///
     /// The directory is locked while a command runs: talk to a server that has it open with --url.
-    #[arg(long, global = true, env = "IOCAST_DATA", value_name = "DIR", default_value = "./iocast-data")]
+    #[arg(
+        long,
+        global = true,
+        env = "IOCAST_DATA",
+        hide_env_values = true,
+        value_name = "DIR",
+        default_value = "./iocast-data"
+    )]
     #[arg(hide_short_help = true)]
     data: PathBuf,
     /// Address of a running server to ask instead, e.g. http://127.0.0.1:8470
-    #[arg(long, global = true, env = "IOCAST_URL", value_name = "URL", hide_short_help = true)]
+    #[arg(long, global = true, env = "IOCAST_URL", hide_env_values = true, value_name = "URL", hide_short_help = true)]
     url: Option<String>,
     /// Token for the server; better in the environment than on the command line
     #[arg(
@@ -143,11 +150,12 @@ pub(crate) struct Global {
     token: Option<String>,
     /// Directory below which connections may read and write local files; may be repeated
     ///
-    /// In the environment: directories separated as in PATH.
+    /// In the environment: IOCAST_FILES, directories separated as in PATH.
     #[arg(long, global = true, value_name = "DIR", hide_short_help = true)]
     files: Vec<PathBuf>,
     /// Let connections call hosts without encryption (http://)
-    #[arg(long, global = true, env = "IOCAST_ALLOW_HTTP", hide_short_help = true)]
+    #[arg(long, global = true, env = "IOCAST_ALLOW_HTTP", hide_env_values = true, hide_short_help = true)]
+    #[arg(value_parser = clap::builder::FalseyValueParser::new())]
     allow_http: bool,
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT", hide_short_help = true)]

@@ -31,6 +31,8 @@ const WIDTH: u16 = 110;
 const WIDTHS: (u16, u16) = (72, 160);
 /// Rows of a table that are laid out together.
 const TABLE_ROWS: usize = 2_000;
+/// Text that is written at once, in bytes.
+const BUFFER_BYTES: usize = 64 << 10;
 /// Longest text of one cell, in characters.
 const CELL_CHARS: usize = 160;
 
@@ -165,7 +167,7 @@ impl Out {
 
     /// For rows that come one after the other.
     pub(crate) fn printer(&self, columns: &'static [Column]) -> Printer {
-        Printer { out: *self, columns, n_rows: 0, waiting: Vec::new() }
+        Printer { out: *self, columns, n_rows: 0, waiting: Vec::new(), buffer: String::new() }
     }
 }
 
@@ -235,6 +237,8 @@ pub(crate) struct Printer {
     n_rows: usize,
     /// Rows of a table that are not laid out yet.
     waiting: Vec<Value>,
+    /// Text that is not written yet: a call of the system for every row would cost more than the row.
+    buffer: String,
 }
 
 impl Printer {
@@ -243,8 +247,8 @@ impl Printer {
         let first = self.n_rows == 0;
         self.n_rows += 1;
         match self.out.format {
-            Format::Json => self.out.text(&format!("{}{json}", if first { "[\n  " } else { ",\n  " })),
-            Format::Ndjson => self.out.text(&format!("{json}\n")),
+            Format::Json => self.push(&[if first { "[\n  " } else { ",\n  " }, json]),
+            Format::Ndjson => self.push(&[json, "\n"]),
             Format::Csv => {
                 if first {
                     self.csv(self.columns.iter().map(|column| Cow::Borrowed(column.key)))?;
@@ -265,20 +269,30 @@ impl Printer {
     /// Nothing comes any more. Gives how many rows there were.
     pub(crate) fn end(mut self) -> Result<usize, CliError> {
         match self.out.format {
-            Format::Json => self.out.text(if self.n_rows == 0 { "[]\n" } else { "\n]\n" })?,
+            Format::Json => self.push(&[if self.n_rows == 0 { "[]\n" } else { "\n]\n" }])?,
             Format::Csv if self.n_rows == 0 => self.csv(self.columns.iter().map(|column| Cow::Borrowed(column.key)))?,
             Format::Table if !self.waiting.is_empty() => self.lay_out()?,
             _ => {}
         }
+        self.out.text(&self.buffer)?;
         Ok(self.n_rows)
     }
 
-    fn csv<'v>(&self, fields: impl Iterator<Item = Cow<'v, str>>) -> Result<(), CliError> {
+    fn push(&mut self, pieces: &[&str]) -> Result<(), CliError> {
+        pieces.iter().for_each(|piece| self.buffer.push_str(piece));
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.out.text(&self.buffer)?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    fn csv<'v>(&mut self, fields: impl Iterator<Item = Cow<'v, str>>) -> Result<(), CliError> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let written = writer.write_record(fields.map(|field| field.into_owned().into_bytes()));
         written.map_err(CliError::failed)?;
         let line = writer.into_inner().map_err(CliError::failed)?;
-        self.out.text(&String::from_utf8_lossy(&line))
+        self.push(&[&String::from_utf8_lossy(&line)])
     }
 
     fn lay_out(&mut self) -> Result<(), CliError> {

@@ -26,7 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   iocast rule test addresses
   iocast rule test --when 'kind = url and reputation >= 8' --except 'tag = \"benign\"'
-  iocast rule test addresses --value 192.0.2.1          which clause selects it, which exception removes it
+  iocast rule test addresses --value 192.0.2.1          why is it selected, why not?
 
 `iocast help expressions` teaches the language.";
 

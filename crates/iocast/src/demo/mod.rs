@@ -236,7 +236,7 @@ impl Stage {
             }
         }
         writeln!(out, "  {}\n", self.shown("out/siem.csv"))?;
-        writeln!(out, "  export IOCAST_URL=http://{listen} IOCAST_TOKEN={token}")?;
+        writeln!(out, "  export IOCAST_URL=http://{listen}\n  export IOCAST_TOKEN={token}")?;
         let config = self.shown(CONFIG);
         let commands = [
             "iocast status".to_owned(),

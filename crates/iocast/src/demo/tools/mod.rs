@@ -76,6 +76,10 @@ impl Connector for ToolConnector {
     }
 
     fn open(&self, settings: &Value) -> Result<Box<dyn Connection>, String> {
+        let unknown = settings.as_object().and_then(|given| given.keys().find(|key| key.as_str() != "state"));
+        if let Some(key) = unknown {
+            return Err(format!("{key}: this tool has no such setting; it has state"));
+        }
         match settings.get("state").and_then(Value::as_str) {
             Some(state) if !state.is_empty() => Ok(Box::new(self.tool(state))),
             _ => Err("state: expected the path of the file that stands for the tool".into()),

@@ -1,0 +1,3 @@
+//! What the connectors promise to people, in one binary.
+
+mod reference;
