@@ -8,13 +8,13 @@ mod docs;
 mod resolve;
 
 pub use docs::*;
-pub use resolve::{nearest, resolve};
+pub use resolve::{Strict, nearest, resolve};
 
 use intel::rule::Rule;
 use intel::sharing::RetractMode;
 use intel::{ConnectionId, DAY, FoldSettings, Policies, Policy, Reputation, SharingId, TargetId, Tlp};
-use kit::Connector;
 use kit::manifest::Action;
+use kit::{Connector, Secret};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,8 +58,10 @@ pub struct Connection {
     pub connector: Arc<dyn Connector>,
     /// The opened connection.
     pub open: Box<dyn kit::Connection>,
-    /// Settings with defaults filled in.
+    /// Settings with defaults filled in and references to secrets resolved. Never shown.
     pub settings: Value,
+    /// Its secrets by name, to be hidden from every message.
+    pub secrets: Vec<(String, Secret)>,
     /// How often to pull.
     pub interval: Duration,
     /// How far back a first pull by time reads.

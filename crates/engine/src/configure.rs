@@ -5,7 +5,7 @@
 
 use crate::config::{
     self, Config, ConfigFile, ConnectionDoc, Documents, GuardDoc, GuardExceptionDoc, PolicyDoc, RuleDoc, SharingDoc,
-    Stored, TargetDoc, manual_doc,
+    Stored, Strict, TargetDoc, manual_doc,
 };
 use crate::error::EngineError;
 use crate::state::ConnectionState;
@@ -185,10 +185,27 @@ fn difference<T: Serialize>(old: &T, new: &T) -> Vec<String> {
     keys.sort();
     keys.dedup();
     let show = |v: Option<&serde_json::Value>| v.map_or_else(|| "not set".to_owned(), ToString::to_string);
+    // Settings and proxies may hold secrets: what is written to the audit log and shown says only that they changed.
+    let hidden = |key: &str| matches!(key, "settings" | "proxy");
     keys.into_iter()
         .filter(|k| old.get(*k) != new.get(*k))
-        .map(|k| format!("{k}: {} → {}", show(old.get(k)), show(new.get(k))))
+        .map(|k| match hidden(k) {
+            true => format!("{k}: changed{}", changed_keys(old.get(k), new.get(k))),
+            false => format!("{k}: {} → {}", show(old.get(k)), show(new.get(k))),
+        })
         .collect()
+}
+
+/// Which keys of two tables differ, as ` (a, b)`.
+fn changed_keys(old: Option<&serde_json::Value>, new: Option<&serde_json::Value>) -> String {
+    let (Some(serde_json::Value::Object(old)), Some(serde_json::Value::Object(new))) = (old, new) else {
+        return String::new();
+    };
+    let mut keys: Vec<&str> =
+        old.keys().chain(new.keys()).filter(|k| old.get(*k) != new.get(*k)).map(String::as_str).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    format!(" ({})", keys.join(", "))
 }
 
 impl Engine {
@@ -230,7 +247,8 @@ impl Engine {
             "{} → {}",
             d.value, d.target
         ));
-        let resolved = config::resolve(&documents, &self.registry).map_err(EngineError::Config)?;
+        let resolved = config::resolve(&documents, &self.registry, self.world.secrets(), Strict::Yes)
+            .map_err(EngineError::Config)?;
         let Overlay { changes, unchanged, writes, .. } = out;
         let applied = Applied { changes, unchanged, warnings: resolved.warnings };
         if dry_run || writes.is_empty() {
@@ -267,7 +285,10 @@ impl Engine {
     /// Reads the documents again and lets index, guard and ledgers follow.
     fn reload(&self) -> Result<(), EngineError> {
         let documents = load_documents(&self.store)?;
-        let config = Arc::new(config::resolve(&documents, &self.registry).map_err(EngineError::Config)?);
+        let config = Arc::new(
+            config::resolve(&documents, &self.registry, self.world.secrets(), Strict::No)
+                .map_err(EngineError::Config)?,
+        );
         let mut policies = config.policies();
         for id in config.connections.keys() {
             let state = ConnectionState::parse(self.store.connection_state(*id)?.as_deref());

@@ -1,16 +1,15 @@
 //! What people do: add values, judge them, search. Every act is in the audit log.
 
 use crate::error::EngineError;
+use crate::pull::{PullReport, Staged};
 use crate::{Engine, Known};
 use index::{NotShared, Page, PageCursor, Scope, Selection, SharedWith, Sort};
 use intel::expr::Expr;
 use intel::{
-    Analyst, ConnectionId, IndicatorId, IndicatorKey, IndicatorKind, Observation, SourceRecord, Timestamp, Tlp,
-    Verdict, VerdictKind,
+    Analyst, ConnectionId, IndicatorId, IndicatorKey, IndicatorKind, Observation, Timestamp, Tlp, Verdict, VerdictKind,
 };
 use serde::Serialize;
-use std::collections::BTreeMap;
-use store::{Append, Change};
+use std::collections::{BTreeMap, HashMap};
 
 /// A value somebody adds by hand.
 #[derive(Debug, Clone, Default)]
@@ -163,11 +162,17 @@ impl Engine {
     /// # Errors
     /// A failing store.
     pub fn add(&self, values: &[NewIndicator], who: &str) -> Result<Vec<Result<Hit, String>>, EngineError> {
-        let _one_writer = self.ingest_lock();
+        let config = self.config();
+        let manual = config.connections.get(&ConnectionId::MANUAL).ok_or_else(|| self.no_connection("manual"))?;
+        let one_pull = self.pull_lock(ConnectionId::MANUAL);
+        let _one_pull = crate::unpoison(one_pull.lock());
         let now = self.world.now();
         let run = self.store.run_start("add", "manual", now)?;
-        let mut out = Vec::with_capacity(values.len());
+        let mut report = PullReport::new("manual", run);
         let mut scratch = Vec::new();
+        let mut staged: Vec<Staged> = Vec::new();
+        let mut places: HashMap<IndicatorKey, usize> = HashMap::new();
+        let mut keys = Vec::with_capacity(values.len());
         for new in values {
             let mut observation = Observation::new(new.value.clone());
             observation.kind = new.kind;
@@ -177,56 +182,40 @@ impl Engine {
             observation.comment.clone_from(&new.comment);
             observation.expires_at = new.expires_at;
             observation.modified = Some(now);
+            report.read += 1;
             let row = match observation.normalise(now) {
                 Ok(row) => row,
                 Err(rejection) => {
-                    out.push(Err(rejection.to_string()));
+                    report.rejected += 1;
+                    keys.push(Err(rejection.to_string()));
                     continue;
                 }
             };
             let fingerprint = row.fingerprint(ConnectionId::MANUAL, &mut scratch);
-            let (id, record, after, revise) = {
-                let known = self.known();
-                let id = known.index.id(&row.key);
-                let old = match id {
-                    Some(id) => self.store.record(id, ConnectionId::MANUAL)?,
-                    None => None,
-                };
-                let record = match old {
-                    None => SourceRecord::first(&row, fingerprint, now, now),
-                    Some(mut record) => {
-                        record.absorb(&row, fingerprint, now);
-                        record.ended = None;
-                        record
-                    }
-                };
-                let after = known.index.summary_hash_after(id, &row.key, ConnectionId::MANUAL, &record, now);
-                let revise = id.is_none_or(|id| known.index.summary_hash(id) != after);
-                (id, record, after, revise)
-            };
-            let change = Change { id, key: &row.key, record: &record, summary_hash: after, revise };
-            let appended = self.store.append(&Append {
-                connection: ConnectionId::MANUAL,
-                run,
-                changes: &[change],
-                listed: &[],
-                state: None,
-            })?;
-            self.store.audit(who, "indicator.add", row.key.value(), "{}", now)?;
-            let mut known = self.known_mut();
-            if let Some(id) = appended.ids.first() {
-                let revision = appended.revisions.first().copied().flatten();
-                known.index.put(*id, &row.key, ConnectionId::MANUAL, &record, revision, now);
-                out.push(Ok(hit(&known, *id, now)));
+            keys.push(Ok(row.key.clone()));
+            match places.get(&row.key) {
+                Some(at) => {
+                    report.unchanged += 1;
+                    staged[*at].more.push((row, fingerprint));
+                }
+                None => {
+                    places.insert(row.key.clone(), staged.len());
+                    staged.push(Staged { row, fingerprint, more: Vec::new() });
+                }
             }
         }
-        let counts = serde_json::json!({
-            "read": values.len(),
-            "new": out.iter().filter(|r| r.is_ok()).count(),
-            "rejected": out.iter().filter(|r| r.is_err()).count(),
-        });
-        self.store.run_end(run, "success", &counts.to_string(), now)?;
-        Ok(out)
+        self.fold_in(manual, run, now, &staged, None, None, &mut report)?;
+        report.status = "success".to_owned();
+        let added: Vec<&str> = staged.iter().take(100).map(|s| s.row.key.value()).collect();
+        let detail = serde_json::json!({ "run": run.0, "n": staged.len(), "values": added }).to_string();
+        self.store.audit(who, "indicator.add", "manual", &detail, now)?;
+        self.finish_run(run, "success", &report)?;
+        let known = self.known();
+        let answer = |key: IndicatorKey| match known.index.id(&key) {
+            Some(id) => Ok(hit(&known, id, now)),
+            None => Err(format!("{} was not stored", key.value())),
+        };
+        Ok(keys.into_iter().map(|key| key.and_then(answer)).collect())
     }
 
     /// Sets or (None) clears the verdict on a value. A value nobody knows yet is known from then on.

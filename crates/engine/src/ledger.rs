@@ -189,9 +189,10 @@ impl Ledger {
         self.by_text.get(text).map(|id| IndicatorId(*id))
     }
 
-    /// Lines whose expiry at the destination must be looked at: those that have one.
-    pub fn expiring(&self) -> impl Iterator<Item = IndicatorId> {
-        self.rare.iter().filter(|(_, r)| r.remote_expires.is_some()).map(|(id, _)| IndicatorId(*id))
+    /// Lines with a date to look at: when they expire at the destination, when they may be tried again.
+    pub fn dated(&self) -> impl Iterator<Item = IndicatorId> {
+        let dated = |rare: &Rare| rare.remote_expires.is_some() || rare.next_try.is_some();
+        self.rare.iter().filter(move |(_, rare)| dated(rare)).map(|(id, _)| IndicatorId(*id))
     }
 
     /// How many lines are in a state.

@@ -59,6 +59,8 @@ pub struct Engine {
     config: RwLock<Arc<Config>>,
     /// One writer of knowledge at a time.
     ingest: Mutex<()>,
+    /// One run of a source at a time; a slow one keeps nobody else waiting.
+    pulls: Mutex<BTreeMap<ConnectionId, Arc<Mutex<()>>>>,
     /// One change of the configuration at a time.
     configuring: Mutex<()>,
     /// One pass of a target at a time; passes of one pool never overlap.
@@ -89,7 +91,9 @@ impl Engine {
         let now = world.now();
         configure::ensure_manual(&store, now)?;
         let documents = configure::load_documents(&store)?;
-        let config = Arc::new(config::resolve(&documents, &registry).map_err(EngineError::Config)?);
+        let config = Arc::new(
+            config::resolve(&documents, &registry, world.secrets(), config::Strict::No).map_err(EngineError::Config)?,
+        );
         let exchange: Arc<str> = configure::exchange_id(&store, || world.random())?.into();
         let bodies = Bodies::open(lists, &store)?;
         let mut policies = config.policies();
@@ -114,6 +118,7 @@ impl Engine {
             known: RwLock::new(Known { index, ledgers, guard }),
             config: RwLock::new(config),
             ingest: Mutex::new(()),
+            pulls: Mutex::new(BTreeMap::new()),
             configuring: Mutex::new(()),
             passes: Mutex::new(BTreeMap::new()),
             bodies,
@@ -160,6 +165,10 @@ impl Engine {
 
     fn ingest_lock(&self) -> MutexGuard<'_, ()> {
         unpoison(self.ingest.lock())
+    }
+
+    fn pull_lock(&self, connection: ConnectionId) -> Arc<Mutex<()>> {
+        unpoison(self.pulls.lock()).entry(connection).or_default().clone()
     }
 
     /// This exchange's own id: the mark on entries, the hop in what we hand on.

@@ -65,7 +65,7 @@ pub struct PullReport {
 }
 
 impl PullReport {
-    fn new(connection: &str, run: RunId) -> PullReport {
+    pub(crate) fn new(connection: &str, run: RunId) -> PullReport {
         PullReport {
             connection: connection.to_owned(),
             run: run.0,
@@ -92,10 +92,10 @@ impl PullReport {
 }
 
 /// A key that is not known with this content, and what else the run said about it.
-struct Staged {
-    row: Row,
-    fingerprint: u64,
-    more: Vec<(Row, u64)>,
+pub(crate) struct Staged {
+    pub(crate) row: Row,
+    pub(crate) fingerprint: u64,
+    pub(crate) more: Vec<(Row, u64)>,
 }
 
 /// Takes the rows of one pull.
@@ -261,7 +261,8 @@ impl Engine {
                 connection.doc.connector
             )));
         };
-        let _one_writer = self.ingest_lock();
+        let one_pull = self.pull_lock(connection.id);
+        let _one_pull = crate::unpoison(one_pull.lock());
         let started = self.world.now();
         let mut state = ConnectionState::parse(self.store.connection_state(connection.id)?.as_deref());
         let run = self.store.run_start("pull", name, started)?;
@@ -475,7 +476,7 @@ impl Engine {
     /// Folds staged rows in, in batches: what they change is written with revisions first and published to the index
     /// after. `state` goes with the last batch, in its transaction. `seen` gets the slots of all these rows.
     #[expect(clippy::too_many_arguments, reason = "one run's working set")]
-    fn fold_in(
+    pub(crate) fn fold_in(
         &self,
         connection: &Connection,
         run: RunId,
@@ -485,6 +486,7 @@ impl Engine {
         mut seen: Option<&mut Selection>,
         report: &mut PullReport,
     ) -> Result<(), EngineError> {
+        let _one_writer = self.ingest_lock();
         let last = staged.len().div_ceil(BATCH_ROWS).saturating_sub(1);
         let state = state.map(ConnectionState::to_text);
         if staged.is_empty() {
@@ -596,12 +598,15 @@ impl Engine {
         state: Option<&ConnectionState>,
         report: &mut PullReport,
     ) -> Result<(), EngineError> {
+        let _one_writer = self.ingest_lock();
         let now = self.world.now();
         let state = state.map(ConnectionState::to_text);
         if relisted.is_empty() && missing.is_empty() && state.is_none() {
             return Ok(());
         }
         let marks = relisted.iter().map(|slot| (*slot, true)).chain(missing.iter().map(|(slot, _)| (*slot, false)));
+        // Between reading and writing a record may have been pruned, and its slot given to another connection's.
+        let marks = marks.filter(|(slot, _)| self.known().index.slot_owner(*slot).1 == connection);
         let (slots, listed): (Vec<Slot>, Vec<Listed>) = {
             let known = self.known();
             let mark = |(slot, listed)| {
@@ -631,8 +636,10 @@ impl Engine {
     /// [`EngineError::NotFound`] where no such run waits.
     pub fn approve_run(&self, run: RunId, who: &str) -> Result<PullReport, EngineError> {
         let config = self.config();
+        let (connection, _, _) = self.suspect(&config, run)?;
+        let one_pull = self.pull_lock(connection.id);
+        let _one_pull = crate::unpoison(one_pull.lock());
         let (connection, mut state, suspect) = self.suspect(&config, run)?;
-        let _one_writer = self.ingest_lock();
         let now = self.world.now();
         let started = Timestamp::from_micros(suspect.at);
         let mut report = PullReport::new(&connection.doc.name, run);
@@ -684,8 +691,10 @@ impl Engine {
     /// [`EngineError::NotFound`] where no such run waits.
     pub fn discard_run(&self, run: RunId, who: &str) -> Result<(), EngineError> {
         let config = self.config();
+        let (connection, _, _) = self.suspect(&config, run)?;
+        let one_pull = self.pull_lock(connection.id);
+        let _one_pull = crate::unpoison(one_pull.lock());
         let (connection, mut state, _) = self.suspect(&config, run)?;
-        let _one_writer = self.ingest_lock();
         state.suspect = None;
         self.store.set_connection_state(connection.id, &state.to_text())?;
         self.store.drop_staged(run)?;

@@ -5,6 +5,7 @@ use intel::Timestamp;
 use kit::ConnectorError;
 use kit::files::Files;
 use kit::http::Http;
+use kit::secret::{NoSecrets, SecretResolver};
 
 /// The outside as the engine sees it.
 pub trait World: Send + Sync {
@@ -19,6 +20,11 @@ pub trait World: Send + Sync {
     fn http(&self, connection: &Connection) -> Result<Http, ConnectorError>;
     /// Local files below the directories the operator allowed.
     fn files(&self) -> &Files;
+    /// Where references to secrets (`env:NAME`, `file:PATH`) are looked up.
+    /// By default nowhere.
+    fn secrets(&self) -> &dyn SecretResolver {
+        &NoSecrets
+    }
     /// A named point between two steps of a job. A simulation may stop the process here; the real world never does.
     ///
     /// # Errors

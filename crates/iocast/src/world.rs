@@ -8,6 +8,7 @@ use engine::config::Connection;
 use intel::Timestamp;
 use kit::files::Files;
 use kit::http::{Egress, Http, HttpConfig, SystemWait, Wait};
+use kit::secret::SecretResolver;
 use kit::{ConnectorError, Secret};
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -61,6 +62,17 @@ pub fn now() -> Timestamp {
     Timestamp::EPOCH.after(since)
 }
 
+impl SecretResolver for RealWorld {
+    fn env(&self, name: &str) -> Result<String, String> {
+        std::env::var(name).map_err(|_| "the variable is not set".to_owned())
+    }
+
+    /// Only below the directories the operator allowed, like any other file.
+    fn file(&self, path: &str) -> Result<String, String> {
+        self.pem(path, "secret").map_err(|error| error.to_string())
+    }
+}
+
 impl World for RealWorld {
     fn now(&self) -> Timestamp {
         now()
@@ -71,12 +83,16 @@ impl World for RealWorld {
         getrandom::u64().unwrap_or_else(|_| now().micros().cast_unsigned())
     }
 
+    fn secrets(&self) -> &dyn SecretResolver {
+        self
+    }
+
     fn http(&self, connection: &Connection) -> Result<Http, ConnectorError> {
         let doc = &connection.doc;
         let allow_private: Vec<ipnet::IpNet> = doc.allow_private.iter().filter_map(|net| net.parse().ok()).collect();
         let ca_pem = doc.ca_file.as_deref().map(|path| self.pem(path, "ca_file")).transpose()?;
         let client = doc.client_cert_file.as_deref().map(|path| self.pem(path, "client_cert_file")).transpose()?;
-        let mut secrets = Vec::new();
+        let mut secrets = connection.secrets.clone();
         if let Some(proxy) = &doc.proxy {
             secrets.push(("proxy".to_owned(), Secret::new(proxy.clone())));
         }

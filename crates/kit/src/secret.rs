@@ -73,6 +73,20 @@ pub trait SecretResolver {
     fn file(&self, path: &str) -> Result<String, String>;
 }
 
+/// Knows no reference: for worlds without secrets.
+#[derive(Debug, Clone, Copy)]
+pub struct NoSecrets;
+
+impl SecretResolver for NoSecrets {
+    fn env(&self, _: &str) -> Result<String, String> {
+        Err("no environment is read here".to_owned())
+    }
+
+    fn file(&self, _: &str) -> Result<String, String> {
+        Err("no secret files are read here".to_owned())
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")

@@ -56,7 +56,12 @@ fn page() -> String {
         let yes = |is: bool| if is { "yes" } else { "" };
         line(
             &mut out,
-            &format!("| [{name}](#{name}) | {} | {} | {} |", yes(source.is_some()), yes(!actions.is_empty()), cell(summary)),
+            &format!(
+                "| [{name}](#{name}) | {} | {} | {} |",
+                yes(source.is_some()),
+                yes(!actions.is_empty()),
+                cell(summary)
+            ),
         );
     }
     for manifest in manifests {
@@ -66,7 +71,10 @@ fn page() -> String {
 }
 
 fn connector(out: &mut String, manifest: &Manifest) {
-    line(out, &format!("\n## {}\n\n**{}** ({}). {}", manifest.name, manifest.title, manifest.category, manifest.summary));
+    line(
+        out,
+        &format!("\n## {}\n\n**{}** ({}). {}", manifest.name, manifest.title, manifest.category, manifest.summary),
+    );
     if let Some(docs) = &manifest.docs {
         line(out, &format!("See <{docs}>."));
     }

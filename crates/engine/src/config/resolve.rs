@@ -10,7 +10,9 @@ use intel::sharing::RetractMode;
 use intel::{
     ConnectionId, DAY, FoldSettings, IndicatorKey, Reconcile, Reputation, RuleId, SharingId, TargetId, Timestamp, Tlp,
 };
-use kit::manifest::Delivery;
+use kit::Secret;
+use kit::manifest::{Delivery, Manifest, SettingType};
+use kit::secret::SecretResolver;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -102,11 +104,25 @@ fn name_ok(name: &str) -> bool {
         && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
+/// Whether a reference to a secret that cannot be read is a mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strict {
+    /// It is: somebody is configuring.
+    Yes,
+    /// It is not: the process starts, and that connection fails by itself.
+    No,
+}
+
 /// Resolves documents to a configuration, or lists every mistake.
 ///
 /// # Errors
 /// All mistakes found, in the order of the sections.
-pub fn resolve(documents: &Documents, registry: &Registry) -> Result<Config, Vec<ConfigError>> {
+pub fn resolve(
+    documents: &Documents,
+    registry: &Registry,
+    secrets: &dyn SecretResolver,
+    strict: Strict,
+) -> Result<Config, Vec<ConfigError>> {
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
     let fold = resolve_policy(&documents.policy, &mut errors);
@@ -117,7 +133,7 @@ pub fn resolve(documents: &Documents, registry: &Registry) -> Result<Config, Vec
         if !seen.insert(&stored.doc.name) {
             check.error("name", "is used twice");
         }
-        if let Some(connection) = resolve_connection(stored, registry, &mut check) {
+        if let Some(connection) = resolve_connection(stored, registry, secrets, strict, &mut check) {
             connections.insert(connection.id, connection);
         }
     }
@@ -241,6 +257,8 @@ fn resolve_policy(doc: &PolicyDoc, errors: &mut Vec<ConfigError>) -> FoldSetting
 fn resolve_connection(
     stored: &Stored<ConnectionDoc>,
     registry: &Registry,
+    resolver: &dyn SecretResolver,
+    strict: Strict,
     check: &mut Check<'_>,
 ) -> Option<Connection> {
     let doc = &stored.doc;
@@ -273,6 +291,7 @@ fn resolve_connection(
             return None;
         }
     };
+    let (settings, secrets) = reveal(settings, manifest, resolver, strict, check)?;
     let hint = manifest.source.as_ref();
     let hinted = hint.and_then(|s| s.interval).unwrap_or(Duration::from_secs(3600));
     let interval = check.duration("interval", doc.interval.as_deref(), hinted);
@@ -293,10 +312,38 @@ fn resolve_connection(
         connector,
         open,
         settings,
+        secrets,
         interval,
         initial_range: doc.initial_range_days.unwrap_or(14) * DAY,
         complete,
     })
+}
+
+/// Replaces references to secrets by what they refer to; and lists the secrets, so that no message shows one.
+fn reveal(
+    mut settings: Value,
+    manifest: &Manifest,
+    resolver: &dyn SecretResolver,
+    strict: Strict,
+    check: &mut Check<'_>,
+) -> Option<(Value, Vec<(String, Secret)>)> {
+    let mut secrets = Vec::new();
+    for setting in manifest.settings.iter().filter(|s| s.value_type == SettingType::Secret) {
+        let Some(text) = settings.get(&setting.key).and_then(Value::as_str).map(str::to_owned) else { continue };
+        match Secret::resolve(&text, resolver) {
+            Ok(secret) => {
+                settings[&setting.key] = Value::String(secret.reveal().to_owned());
+                secrets.push((setting.key.clone(), secret));
+            }
+            Err(problem) if strict == Strict::Yes => {
+                check.error(&format!("settings.{}", setting.key), problem);
+                return None;
+            }
+            // The process starts all the same; calls of this connection will be denied by the other side.
+            Err(_) => secrets.push((setting.key.clone(), Secret::new(text))),
+        }
+    }
+    Some((settings, secrets))
 }
 
 fn resolve_rule(stored: &Stored<RuleDoc>, check: &mut Check<'_>, warnings: &mut Vec<String>) -> Option<Rule> {

@@ -429,7 +429,7 @@ impl Engine {
             Err(EngineError::Connector { error, .. }) => {
                 if matches!(error, ConnectorError::Denied(_) | ConnectorError::Unsupported) {
                     // Nothing was done: the lines go back to what they were.
-                    self.restore(pass, batch, before)?;
+                    self.restore(pass, batch, &before)?;
                     counts.deferred += batch.len() as u64;
                     return Ok(Some(error));
                 }
@@ -438,14 +438,23 @@ impl Engine {
             Err(error) => return Err(error),
         };
         let mut settled = Vec::with_capacity(batch.len());
-        for (((step, entry), outcome), item) in batch.iter().zip(entries).zip(&outcomes).zip(&items) {
+        for ((((step, entry), outcome), item), old) in batch.iter().zip(entries).zip(&outcomes).zip(&items).zip(before)
+        {
             match outcome {
                 ItemOutcome::Accepted { .. } => counts.accepted += 1,
                 ItemOutcome::Refused(_) | ItemOutcome::Foreign => counts.refused += 1,
                 ItemOutcome::Unknown(_) => counts.unknown += 1,
             }
             let expiry = if pass.target.action.holds_expiry { item.expires_at } else { None };
-            settled.push(self.settled(pass, step, entry, outcome, expiry));
+            settled.push(match (step.step, outcome, old) {
+                // A change it would not take leaves the entry there as it was; it is offered again after a while.
+                (Verb::Update, ItemOutcome::Refused(text), Some(mut old)) => {
+                    old.words = Some(text.chars().take(500).collect::<String>().into());
+                    old.line.next_try = Some(pass.now.after(REFUSED_RETRY));
+                    old
+                }
+                _ => self.settled(pass, step, entry, outcome, expiry),
+            });
         }
         self.settle(pass.target, pass.run, pass.now, settled, None)?;
         self.world.step("share.settled")?;
@@ -453,14 +462,14 @@ impl Engine {
     }
 
     /// Puts lines back to what they were before an intent that came to nothing.
-    fn restore(&self, pass: &Pass<'_>, batch: &[&Planned], before: Vec<Option<Entry>>) -> Result<(), EngineError> {
+    fn restore(&self, pass: &Pass<'_>, batch: &[&Planned], before: &[Option<Entry>]) -> Result<(), EngineError> {
         let none: Vec<IndicatorId> = batch
             .iter()
-            .zip(&before)
+            .zip(before)
             .filter(|(_, old)| old.is_none())
             .map(|(step, _)| IndicatorId(step.entry))
             .collect();
-        let old: Vec<Entry> = before.into_iter().flatten().collect();
+        let old: Vec<Entry> = before.iter().flatten().cloned().collect();
         let rows: Vec<LineRow> = old.iter().map(|e| row_of(e, pass.run, pass.now)).collect();
         self.store.settle(&Settle {
             target: pass.target.id,
@@ -574,7 +583,7 @@ impl Engine {
             Ok(()) => (ItemOutcome::Accepted { remote_id: None }, None),
             Err(EngineError::Connector { error, .. }) => {
                 if matches!(error, ConnectorError::Denied(_) | ConnectorError::Unsupported) {
-                    self.restore(pass, effects, before)?;
+                    self.restore(pass, effects, &before)?;
                     counts.deferred += effects.len() as u64;
                     return Ok(Some(error));
                 }

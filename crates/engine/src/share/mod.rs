@@ -250,12 +250,14 @@ impl Engine {
         unpoison(self.passes.lock()).entry(pool).or_default().clone()
     }
 
-    /// Whether effects are stopped.
+    /// Whether effects are stopped: by a person, or because this data directory was restored from a backup and nobody
+    /// has yet said that what it remembers may be acted on.
     ///
     /// # Errors
     /// A failing store.
     pub fn is_frozen(&self) -> Result<bool, EngineError> {
-        Ok(self.store.setting("frozen")?.is_some_and(|v| v == "true"))
+        let on = |key: &str| Ok::<bool, EngineError>(self.store.setting(key)?.is_some_and(|v| v == "true"));
+        Ok(on("frozen")? || on("reconcile_first")?)
     }
 
     /// Computes a pass without doing anything.
@@ -294,7 +296,7 @@ impl Engine {
                     ask.insert(id);
                 }
             }
-            for id in ledger.expiring() {
+            for id in ledger.dated() {
                 ask.insert(id);
             }
             ask
@@ -313,6 +315,11 @@ impl Engine {
             let wanted = entries.wanted(&known, &collected, target, id, now);
             let line = ledger.get(id).map(|entry| entry.line);
             let (fingerprint, bytes, desired_expiry) = match &wanted {
+                // A change that was refused is not offered again before its time.
+                Wanted::Yes(_) if line.is_some_and(|l| l.state == LineState::Present && l.next_try > Some(now)) => {
+                    let (_, bytes, desired) = entries.rendered(&known, id, now);
+                    (line.map_or(0, |l| l.fingerprint), bytes, desired)
+                }
                 Wanted::Yes(_) => entries.rendered(&known, id, now),
                 _ => (0, entries.text(&known, id).len() as u32 + 1, None),
             };

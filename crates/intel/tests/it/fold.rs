@@ -419,6 +419,11 @@ fn reads() -> impl Strategy<Value = Vec<Read>> {
     })
 }
 
+/// Aging in days, is the source's expiry respected, is it complete, and the day of its last believed run.
+fn policy() -> impl Strategy<Value = (Option<u32>, bool, bool, Option<i64>)> {
+    (prop::option::of(1u32..40), any::<bool>(), any::<bool>(), prop::option::of(-4i64..1))
+}
+
 /// All of them absorbed in this order. Between runs a complete source may list less, and a later run lists it again.
 fn absorbed<'a>(reads: impl Iterator<Item = (&'a Read, bool)>) -> World {
     let mut world = World::new();
@@ -443,7 +448,6 @@ fn absorbed<'a>(reads: impl Iterator<Item = (&'a Read, bool)>) -> World {
     world
 }
 
-/// What contents are remembered depends on what came when; what is said does not.
 fn said_by(world: &World) -> Vec<(ConnectionId, SourceRecord)> {
     world.indicator.records.iter().map(|(id, record)| (*id, record.clone())).collect()
 }
@@ -462,9 +466,11 @@ proptest! {
         let plain = absorbed(reads.iter().map(|read| (read, false)));
         let (records, summary) = (said_by(&plain), plain.now());
         for n in 0..100u64 {
-            let mut order: Vec<usize> = (0..reads.len()).chain((0..reads.len()).filter(|at| (at + n as usize) % 3 == 0)).collect();
+            let repeats = (0..reads.len()).filter(|at| (at + n as usize).is_multiple_of(3));
+            let mut order: Vec<usize> = (0..reads.len()).chain(repeats).collect();
             shuffled(&mut order, seed ^ n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            let other = absorbed(order.iter().enumerate().map(|(place, at)| (&reads[*at], (place + n as usize) % 4 == 0)));
+            let run_ends = |place: usize| (place + n as usize).is_multiple_of(4);
+            let other = absorbed(order.iter().enumerate().map(|(place, at)| (&reads[*at], run_ends(place))));
             prop_assert_eq!(&said_by(&other), &records);
             prop_assert_eq!(&other.now(), &summary);
         }
@@ -509,7 +515,7 @@ proptest! {
     fn next_change_is_never_too_late(
         reads in reads(),
         verdict in prop::option::of((0usize..3, prop::option::of(-9i64..30))),
-        policies in prop::collection::vec((prop::option::of(1u32..40), any::<bool>(), any::<bool>(), prop::option::of(-4i64..1)), 3),
+        policies in prop::collection::vec(policy(), 3),
         from in -9i64..20,
         steps in prop::collection::vec(0.0f64..1.0, 12),
     ) {

@@ -198,7 +198,10 @@ fn the_fingerprint_tells_every_field_apart() {
         seen.push((name, print));
     }
     let plain = row(base());
-    assert_ne!(plain.fingerprint(ConnectionId(7), &mut Vec::new()), plain.fingerprint(ConnectionId(8), &mut Vec::new()));
+    assert_ne!(
+        plain.fingerprint(ConnectionId(7), &mut Vec::new()),
+        plain.fingerprint(ConnectionId(8), &mut Vec::new())
+    );
     let mut used = b"left over".to_vec();
     assert_eq!(plain.fingerprint(SOURCE, &mut used), print_of(&plain), "scratch takes no part");
 }

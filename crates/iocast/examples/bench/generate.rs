@@ -51,7 +51,14 @@ pub(crate) fn value(n: u32, out: &mut String) -> IndicatorKind {
             write!(out, "{w}.{x}.{y}.{z}")
         }
         4..9 => write!(out, "{:x}{n:x}.hosting{}.{tld}", b >> 32, a >> 60),
-        9..15 => write!(out, "https://www{}.{n:x}-{:x}.{tld}/content/{:x}/index.php?id={}", a >> 60, b >> 32, a >> 24, b >> 52),
+        9..15 => write!(
+            out,
+            "https://www{}.{n:x}-{:x}.{tld}/content/{:x}/index.php?id={}",
+            a >> 60,
+            b >> 32,
+            a >> 24,
+            b >> 52
+        ),
         15..18 => write!(out, "{a:016x}{b:016x}"),
         _ => write!(out, "{a:016x}{b:016x}{:016x}{:016x}", mix(a, 5), mix(b, 6)),
     };

@@ -72,8 +72,7 @@ pub(crate) fn ingest(dir: &Path, n: u32, sheet: &mut Sheet) -> Result<(), Fault>
             let mut base = Bare::open(&dir.join(format!("bare-{round}")))?;
             let (done, took) = timed(|| base.insert(ConnectionId(3), &keep.0, BATCH));
             done?;
-            bare =
-                Some(bare.map_or(took, |best| if took.wall < best.wall { took } else { best }));
+            bare = Some(bare.map_or(took, |best| if took.wall < best.wall { took } else { best }));
         }
         let bare = bare.unwrap_or_default();
         drop(keep);
@@ -116,13 +115,14 @@ pub(crate) fn again(dir: &Path, n: u32, sheet: &mut Sheet) -> Result<(), Fault> 
                 return Err(format!("expected {n} unchanged rows: {report:?}").into());
             }
             let parse = parse_rounds(&body, style, 3)?.1;
-            let ratio = took.wall / parse.wall;
+            // Both are one thread at work: by the processor, neighbours on the machine do not count.
+            let ratio = took.cpu / parse.cpu;
             if best.is_none_or(|(other, ..)| ratio < other) {
                 best = Some((ratio, took, parse, bytes));
             }
         }
         let Some((ratio, took, parse, bytes)) = best else { continue };
-        let got = format!("{ratio:.2} ({:.2} of CPU)", took.cpu / parse.cpu);
+        let got = format!("{ratio:.2} of CPU ({:.2} by the clock)", took.wall / parse.wall);
         let limit = against("parse + normalise", took, parse);
         sheet.put(format!("{n} unchanged rows ({name}) / time to parse"), got, "≤ 1.3", Some(ratio <= 1.3), limit);
         // The run and the state of the connection are written, a few pages whatever the number of rows.

@@ -44,7 +44,8 @@ pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for route in routes::TABLE {
         let gate = Gate { app: app.clone(), needs: route.needs, patience: route.patience };
-        router = router.route(route.path, (route.handler)().route_layer(middleware::from_fn_with_state(gate, auth::gate)));
+        router =
+            router.route(route.path, (route.handler)().route_layer(middleware::from_fn_with_state(gate, auth::gate)));
     }
     router
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
@@ -81,7 +82,10 @@ async fn finish(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        ),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ] {

@@ -88,7 +88,8 @@ impl App {
     ///
     /// # Errors
     /// As [`App::open`].
-    pub fn begin(options: OpenOptions) -> anyhow::Result<(Arc<App>, Loading)> {
+    pub fn begin(mut options: OpenOptions) -> anyhow::Result<(Arc<App>, Loading)> {
+        crate::demo::prepare(&mut options);
         let store = match &options.data {
             Some(dir) => Store::open(dir)?,
             None => Store::in_memory()?,

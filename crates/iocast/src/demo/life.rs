@@ -172,7 +172,7 @@ mod tests {
         let before = (size(&life.edr), size(&life.gateway));
         let most = usize::try_from(ROUND).unwrap() + 1;
         let mut told = Vec::new();
-        for tick in 0..400 {
+        for tick in 0..40 {
             told.push(life.happens(tick, now).unwrap());
             let after = (size(&life.edr), size(&life.gateway));
             assert!(after.0 <= before.0 + most && after.1 <= before.1 + most, "tick {tick} piles up");
@@ -180,7 +180,7 @@ mod tests {
         assert!(size(&life.edr) > before.0 && size(&life.gateway) > before.1);
         assert!(told[0].contains("case-1200.example.net") && told[15].contains("case-1200.example.net"), "{told:?}");
         let revision = life.edr.read(life.world.files()).unwrap().revision();
-        life.happens(396, now).unwrap();
+        life.happens(36, now).unwrap();
         assert_eq!(life.edr.read(life.world.files()).unwrap().revision(), revision, "twice the same changes nothing");
     }
 

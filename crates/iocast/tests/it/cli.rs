@@ -1,4 +1,5 @@
-//! The binary as people and scripts meet it: transcripts of commands on small files, exit codes, shapes of JSON.
+//! Long because it holds transcripts: the binary as people and scripts meet it, on small files, with exit codes and
+//! shapes of JSON.
 
 use expect_test::{Expect, expect};
 use serde_json::Value;
@@ -330,7 +331,7 @@ fn from_a_file_to_a_list() {
               3  share  block-ip  held     0000-00-00 00:00  0000-00-00 00:00  push 3, deferred 3
 
             $ iocast status
-            iocast 0.1.0: 6 indicators, 6 records
+            iocast VERSION: 6 indicators, 6 records
 
             SOURCE  CONNECTOR  ENABLED  STATUS        LAST RUN          LAST SUCCESS      WHAT TO DO
             levels  feed       yes      not_modified  0000-00-00 00:00  0000-00-00 00:00  -
@@ -356,7 +357,7 @@ fn a_suspect_run_waits_for_a_person() {
             exit 3
 
             $ iocast status
-            iocast 0.1.0: 6 indicators, 6 records
+            iocast VERSION: 6 indicators, 6 records
 
             SOURCE  CONNECTOR  ENABLED  STATUS   LAST RUN          LAST SUCCESS      WHAT TO DO
             levels  feed       yes      suspect  0000-00-00 00:00  0000-00-00 00:00  `iocast run show 3`: approve or
@@ -453,7 +454,7 @@ fn people_add_and_judge() {
 
             $ iocast indicator find 'muted' --format csv
             kind,value,reputation,severity,confidence,tlp,sources,tags,first_seen,last_seen,expires_at,active,verdict,muted,comment,internal_hits,external_hits
-            domain,evil-site.com,8,unknown,,green,levels,seen,,,2027-02-20T02:48:51.365614Z,true,,true,,0,0
+            domain,evil-site.com,8,unknown,,green,levels,seen,,,TIME,true,,true,,0,0
 
             $ iocast rule test addresses --value 203.0.113.9
             selects 4, exceptions remove 1
@@ -558,11 +559,11 @@ fn mistakes_are_told_with_what_to_do() {
             exit 1
 
             $ iocast list show nothing
-            ! error: there is no list of this name
+            ! error: there is no list of this name; `iocast list ls` shows those there are
             exit 1
 
             $ iocast list show block-ip
-            ! error: this list has not been published yet
+            ! error: this list has not been published yet; `iocast share block-ip` publishes it
             exit 1
 
             $ iocast run show 99
@@ -858,4 +859,43 @@ fn values_come_from_standard_input_too() {
     let done = child.wait_with_output().unwrap();
     assert_eq!(done.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&done.stdout).lines().count(), 3);
+}
+
+#[test]
+fn a_recording_holds_no_secret_and_replays() {
+    let desk = Desk::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let asked: Vec<String> = BufReader::new(stream.try_clone().unwrap())
+            .lines()
+            .map_while(Result::ok)
+            .take_while(|l| !l.is_empty())
+            .collect();
+        let body = "192.0.3.1\n192.0.3.2\n";
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n", body.len());
+        stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes()).unwrap();
+        asked
+    });
+    let connection = format!(
+        "[[connection]]\nname = \"web\"\nconnector = \"feed\"\nallow_private = [\"127.0.0.0/8\"]\n\
+         settings = {{ url = \"http://{address}/list\", format = \"text\", kind = \"auto\", token = \"canary-7f3a\" }}\n"
+    );
+    desk.put("web.toml", &connection);
+    desk.ok("apply web.toml");
+    desk.ok("connector record web --out exchanges");
+    let asked = server.join().unwrap();
+    assert!(asked.iter().any(|line| line.contains("canary-7f3a")), "the real service got the real secret: {asked:?}");
+    let read = |name: &str| fs::read_to_string(desk.0.path().join("exchanges").join(name)).unwrap();
+    for name in ["pull.http", "pull.json", "settings.json"] {
+        assert!(!read(name).contains("canary"), "{name}: {}", read(name));
+    }
+    assert!(read("pull.http").contains("{{token}}"), "{}", read("pull.http"));
+    assert_eq!(desk.run("connector record web --out exchanges").code, 1, "no recording is written over");
+    assert_eq!(desk.run("connector test feed exchanges").code, 1, "nothing is expected yet");
+    let accepted = desk.run_in("connector test feed exchanges", &[("IOCAST_UPDATE", "1")]);
+    assert_eq!(accepted.code, 0, "{}", accepted.out);
+    assert_eq!(desk.ok("connector test feed exchanges").out, "feed conforms\n");
+    assert_eq!(read("pull.expect").matches("192.0.3.").count(), 2);
 }
