@@ -215,6 +215,10 @@ async fn set_frozen(app: &Arc<App>, caller: Caller, frozen: bool) -> Result<Json
         let engine = app.engine()?;
         let store = engine.store();
         store.set_setting("frozen", if frozen { "true" } else { "false" })?;
+        if !frozen {
+            // A restored exchange is frozen until a person has looked at what it would do.
+            store.set_setting("reconcile_first", "false")?;
+        }
         let action = if frozen { "freeze" } else { "thaw" };
         store.audit(&caller.name, action, "exchange", "{}", engine.world().now())?;
         if !frozen {

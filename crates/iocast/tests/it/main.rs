@@ -4,6 +4,8 @@ mod api;
 mod cli;
 mod config;
 mod demo;
+mod hostile;
+mod kill;
 mod lists;
 mod server;
 mod support;
