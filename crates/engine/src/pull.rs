@@ -524,6 +524,13 @@ impl Engine {
             .collect();
         let mut stored = self.store.records(&wanted)?.into_iter();
         let echoes = self.echoes(connection.id);
+        // A row without a date that stands beside one we know, in one run, says no more recent thing than that one: they
+        // are joined. Otherwise two rows of one value would take turns at every run.
+        let stands_beside = |at: usize| {
+            let slot = ids[at].and_then(|id| known.index.slot(id, connection.id));
+            slot.is_some_and(|slot| seen.as_deref().is_some_and(|seen| seen.contains(IndicatorId(slot.0))))
+        };
+        let version_of = |at: usize, record: &SourceRecord| if stands_beside(at) { record.version } else { started };
         let mut written: Vec<(usize, SourceRecord)> = Vec::with_capacity(batch.len());
         for (at, staged) in batch.iter().enumerate() {
             let old = if has_record[at] { stored.next().flatten() } else { None };
@@ -531,12 +538,13 @@ impl Engine {
             let (mut record, mut absorbed) = match old {
                 None => (SourceRecord::first(&staged.row, staged.fingerprint, started, started), Absorbed::Changed),
                 Some(mut record) => {
-                    let absorbed = record.absorb(&staged.row, staged.fingerprint, started);
+                    let absorbed = record.absorb(&staged.row, staged.fingerprint, version_of(at, &record));
                     (record, absorbed)
                 }
             };
             for (row, fingerprint) in &staged.more {
-                if record.absorb(row, *fingerprint, started) == Absorbed::Changed {
+                let version = version_of(at, &record);
+                if record.absorb(row, *fingerprint, version) == Absorbed::Changed {
                     absorbed = Absorbed::Changed;
                 }
             }

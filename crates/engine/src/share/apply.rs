@@ -218,7 +218,10 @@ impl Engine {
             counts.deferred += effects.len() as u64;
             return Ok((counts, None));
         };
-        let error = if effects.is_empty() {
+        let lost_body = target.action.delivery == Delivery::Hosted
+            && self.bodies.get(&target.doc.name).is_none()
+            && self.known().ledgers.get(&target.id).is_some_and(|ledger| !ledger.present().is_empty());
+        let error = if effects.is_empty() && !lost_body {
             None
         } else {
             match target.action.delivery {

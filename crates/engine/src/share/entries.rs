@@ -12,6 +12,10 @@ use kit::manifest::{Delivery, Render};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+/// Parameters that do not shape an entry.
+const POLICY_PARAMS: &[&str] =
+    &["access", "allow_from", "allow_empty", "capacity", "max_bytes", "max_prefix_v4", "max_prefix_v6"];
+
 /// Which fields of a summary reach the destination, and so the fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fields {
@@ -60,7 +64,12 @@ impl Entries {
             (true, Some(_)) => Fields::Columns,
             (false, _) => Fields::Item,
         };
-        let shape = format!("{}\u{0}{}\u{0}{:?}\u{0}{fields:?}", action.name, target.params, action.render);
+        // What only says who may fetch and how much may go does not change an entry.
+        let mut params = target.params.clone();
+        if let Some(params) = params.as_object_mut() {
+            params.retain(|key, _| !POLICY_PARAMS.contains(&key.as_str()));
+        }
+        let shape = format!("{}\u{0}{params}\u{0}{:?}\u{0}{fields:?}", action.name, action.render);
         let mut entries = Entries {
             shape: xxh3_64_with_seed(shape.as_bytes(), 1).max(1),
             fields,

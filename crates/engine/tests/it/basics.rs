@@ -298,3 +298,35 @@ fn what_we_put_there_is_no_news() {
     let held: Vec<String> = bench.sim.product("tool", |p| p.held.keys().cloned().collect());
     assert_eq!(held, ["9.9.9.50"]);
 }
+
+#[test]
+fn two_rows_of_one_value_do_not_take_turns() {
+    let bench = Bench::new();
+    bench.feed(&[("9.9.9.1", 3)]);
+    bench.pull();
+    // The simulated feed lists a value once; the tool's list brings the second row of the same connection.
+    bench.sim.product("feed", |p| {
+        p.reports_held = true;
+        p.held.insert("9.9.9.1".into(), crate::sim::Held { remote_id: "x".into(), ours: false, reputation: 0 });
+    });
+    let changed: Vec<u64> = (0..4).map(|_| bench.pull().changed).collect();
+    assert_eq!(changed, [1, 0, 0, 0]);
+}
+
+#[test]
+fn a_lost_body_is_made_again() {
+    let bench = Bench::new();
+    bench.feed(GOOD);
+    bench.pull();
+    bench.share("block");
+    let body = bench.body();
+    let Bench { sim, engine, dir } = bench;
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let engine = sim.open(engine.into_store(), dir.path()).unwrap();
+    let bench = Bench { sim, engine, dir };
+    assert!(bench.engine.list("block").is_none());
+    assert_eq!(bench.share("block").leave, 2);
+    assert_eq!(bench.body(), body);
+}
