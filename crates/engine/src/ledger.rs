@@ -52,7 +52,10 @@ pub struct Entry {
 /// All lines of one target, tombstones included.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    lines: HashTable<Slim>,
+    /// In no order.
+    lines: Vec<Slim>,
+    /// Indicator to place in `lines`: a table of whole lines would keep as much room free again.
+    places: HashTable<u32>,
     rare: BTreeMap<u32, Rare>,
     /// Lines that exist at the destination or may: everything but gone.
     live: Selection,
@@ -69,9 +72,13 @@ fn hash(id: u32) -> u64 {
 }
 
 impl Ledger {
+    fn place(&self, id: u32) -> Option<usize> {
+        self.places.find(hash(id), |at| self.lines[*at as usize].id == id).map(|at| *at as usize)
+    }
+
     /// The line of an indicator.
     pub fn get(&self, id: IndicatorId) -> Option<Entry> {
-        let slim = self.lines.find(hash(id.0), |l| l.id == id.0)?;
+        let slim = &self.lines[self.place(id.0)?];
         let rare = self.rare.get(&id.0).cloned().unwrap_or_default();
         Some(Entry {
             id,
@@ -111,10 +118,16 @@ impl Ledger {
             fingerprint: [entry.line.fingerprint as u32, (entry.line.fingerprint >> 32) as u32],
             state: entry.line.state,
         };
-        match self.lines.entry(hash(id), |l| l.id == id, |l| hash(l.id)) {
-            hashbrown::hash_table::Entry::Occupied(mut old) => *old.get_mut() = slim,
-            hashbrown::hash_table::Entry::Vacant(free) => {
-                free.insert(slim);
+        match self.place(id) {
+            Some(at) => self.lines[at] = slim,
+            None => {
+                if self.lines.len() == self.lines.capacity() {
+                    // An eighth at a time: doubling would leave half of the room unused.
+                    self.lines.reserve_exact((self.lines.len() / 8).max(64));
+                }
+                let (lines, at) = (&mut self.lines, self.places.len() as u32);
+                lines.push(slim);
+                self.places.insert_unique(hash(id), at, |at| hash(lines[*at as usize].id));
             }
         }
         let live = !matches!(entry.line.state, LineState::Gone);
@@ -156,8 +169,17 @@ impl Ledger {
 
     /// Forgets a line altogether: dropped, or a tombstone pruned.
     pub fn forget(&mut self, id: IndicatorId) {
-        if let Ok(found) = self.lines.find_entry(hash(id.0), |l| l.id == id.0) {
-            found.remove();
+        let lines = &self.lines;
+        if let Ok(found) = self.places.find_entry(hash(id.0), |at| lines[*at as usize].id == id.0) {
+            let (at, _) = found.remove();
+            let last = self.lines.len() as u32 - 1;
+            // The last line takes the free place.
+            if at != last
+                && let Some(moved) = self.places.find_mut(hash(self.lines[last as usize].id), |place| *place == last)
+            {
+                *moved = at;
+            }
+            self.lines.swap_remove(at as usize);
         }
         set(&mut self.live, id, false);
         set(&mut self.present, id, false);
@@ -206,7 +228,8 @@ impl Ledger {
 
     /// Bytes used, by capacity.
     pub fn bytes(&self) -> usize {
-        self.lines.capacity() * (size_of::<Slim>() + 1) + self.rare.len() * (size_of::<Rare>() + 16)
+        let places = self.places.capacity() * 8 / 7 * (size_of::<u32>() + 1);
+        self.lines.capacity() * size_of::<Slim>() + places + self.rare.len() * (size_of::<Rare>() + 16)
     }
 
     /// Lines, tombstones included.

@@ -277,6 +277,7 @@ impl Engine {
         let ledger = known.ledgers.get(&target.id).unwrap_or(&empty);
         let entries = Entries::of(&known, target, ledger, &collected, now);
         let revision = known.index.max_revision();
+        let basis = basis_of(target, &entries);
         let brakes = Brakes { approved: self.approved(target, &entries, &known, now)?, ..brakes };
 
         // What must be asked about: everything that is not simply present and wanted, and of that what has changed
@@ -286,7 +287,7 @@ impl Engine {
         let mut live = ledger.live().clone();
         let binding =
             brakes.capacity.is_some_and(|room| wanted.count() + live.count() > room) || brakes.bytes.is_some();
-        let mut ask = if binding || entries.shape != state.shape || entries.merged() {
+        let mut ask = if binding || basis != state.shape || entries.merged() {
             wanted.clone()
         } else {
             let mut ask = wanted.clone();
@@ -331,8 +332,7 @@ impl Engine {
             approve_all(&mut restrained);
         }
         let skipped = skipped_by(&collected, &entries, ledger, &restrained);
-        let shape = entries.shape;
-        Ok(Plan { restrained, entries, left, skipped, revision, shape, approved })
+        Ok(Plan { restrained, entries, left, skipped, revision, shape: basis, approved })
     }
 
     fn brakes(
@@ -392,6 +392,19 @@ impl Engine {
             })
             .sum()
     }
+}
+
+/// What lines were compared under: while it stays, only what changed need be compared again. A muted rule leaves lines
+/// as they are, so an edit of the sharings or their rules compares everything once.
+fn basis_of(target: &Target, entries: &Entries) -> u64 {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for sharing in &target.sharings {
+        let rule = &sharing.rule;
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{:?}\u{0}{}\u{0}{}\u{0}", sharing.doc, rule.when, rule.muted);
+    }
+    xxhash_rust::xxh3::xxh3_64_with_seed(text.as_bytes(), entries.shape).max(1)
 }
 
 /// What `decide` needs of a target.

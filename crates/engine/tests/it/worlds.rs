@@ -16,7 +16,7 @@ use store::Store;
 use tempfile::TempDir;
 
 /// Seeds that found a bug once.
-const KEPT: &[u64] = &[208, 300, 436];
+const KEPT: &[u64] = &[208, 300, 433, 436];
 
 const TAGS: &[&str] = &["c2", "phishing", "benign", "test"];
 

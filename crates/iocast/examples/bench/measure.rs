@@ -38,7 +38,13 @@ impl Took {
 
 /// The processor's time of this process: exact for a single thread, in ticks of 10 ms where there are more.
 fn cpu_ms() -> f64 {
-    let tasks = fs::read_dir("/proc/self/task").map(|tasks| tasks.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    cpu_ms_of("self")
+}
+
+/// The same of another process, by its number.
+pub(crate) fn cpu_ms_of(pid: &str) -> f64 {
+    let tasks =
+        fs::read_dir(format!("/proc/{pid}/task")).map(|tasks| tasks.flatten().collect::<Vec<_>>()).unwrap_or_default();
     let of = |path: std::path::PathBuf| {
         let stat = fs::read_to_string(path.join("schedstat")).ok()?;
         stat.split(' ').next()?.parse::<f64>().ok()
@@ -149,7 +155,8 @@ impl Sheet {
 
     /// A time with the most it may be, in milliseconds.
     pub(crate) fn time(&mut self, what: impl Into<String>, took: Took, most: Option<f64>, limit: Option<(&str, Took)>) {
-        let got = format!("{} ({} CPU)", ms(took.wall), ms(took.cpu));
+        let cpu = if took.cpu > 0.0 { format!(" ({} CPU)", ms(took.cpu)) } else { String::new() };
+        let got = format!("{}{cpu}", ms(took.wall));
         let bar =
             most.map(|most| format!("≤ {}", ms(most).replace(".00", "").replace(".0 s", " s"))).unwrap_or_default();
         let limit = limit.map(|(name, limit)| against(name, took, limit)).unwrap_or_default();
