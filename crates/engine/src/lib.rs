@@ -52,7 +52,7 @@ pub struct Known {
 
 /// The engine. One per process and store; every method may be called from any thread.
 pub struct Engine {
-    store: Store,
+    store: Arc<Store>,
     world: Arc<dyn World>,
     registry: Registry,
     known: RwLock<Known>,
@@ -82,7 +82,7 @@ impl Engine {
     /// # Errors
     /// A store that cannot be read, or a stored configuration that no longer resolves.
     pub fn open(
-        store: Store,
+        store: Arc<Store>,
         registry: Registry,
         world: Arc<dyn World>,
         lists: Option<&Path>,
@@ -140,7 +140,7 @@ impl Engine {
     }
 
     /// Ends the engine and gives the store back, as when a process ends and another begins.
-    pub fn into_store(self) -> Store {
+    pub fn into_store(self) -> Arc<Store> {
         self.store
     }
 

@@ -747,6 +747,9 @@ fn connector_error(connection: &Connection, error: ConnectorError) -> EngineErro
 fn drop_page(collector: &mut Collector<'_>) {
     collector.look_up();
     let dropped = collector.take();
+    if dropped.is_empty() {
+        return;
+    }
     let report = &mut *collector.report;
     count(&mut report.filtered_by, "page failed", dropped.len() as u64);
     report.filtered += dropped.len() as u64;

@@ -3,14 +3,18 @@
 use crate::config::Target;
 use crate::desk::{Hit, find_key, hit};
 use crate::error::EngineError;
-use crate::share::{collect, view_of, wanted_of};
-use crate::state::ConnectionState;
+use crate::share::{Mode, collect, view_of, wanted_of};
+use crate::state::{ConnectionState, TargetState};
 use crate::{Config, Engine, Known};
 use index::RecordRow;
 use intel::expr::{Explanation, Subject};
-use intel::sharing::{LineState, Step, Wanted, decide};
-use intel::{Indicator, IndicatorId, IndicatorKind, Timestamp};
+use intel::sharing::{LineState, Step, Wanted, Why, decide};
+use intel::{Indicator, IndicatorId, IndicatorKind, TargetId, Timestamp};
 use serde::Serialize;
+use std::collections::HashMap;
+
+/// Per target: entries there is no room for, and why.
+type Cuts = HashMap<TargetId, HashMap<u32, Why>>;
 
 /// Everything there is to say about one value.
 #[derive(Debug, Clone, Serialize)]
@@ -73,7 +77,7 @@ pub struct WhyTarget {
     pub state: Option<String>,
     /// Whether it should be there.
     pub wanted: bool,
-    /// What the next pass would do, before capacity and budget.
+    /// What the next pass would do, before the budget.
     pub step: String,
     /// Why, in one sentence.
     pub why: String,
@@ -117,6 +121,8 @@ impl Engine {
         self.advance()?;
         let now = self.world.now();
         let config = self.config();
+        // Planned before the index is held for reading: planning reads it too, and a writer may wait in between.
+        let cuts = self.cuts(&config, now)?;
         let known = self.known();
         let (key, id) = find_key(&known, value, kind)?;
         let mut report = WhyReport {
@@ -144,9 +150,33 @@ impl Engine {
             known.index.records(id, now).into_iter().map(|row| self.record(&config, &known, row, now)).collect();
         let indicator = self.store.indicator(id)?.unwrap_or_else(|| Indicator::new(key));
         for target in config.targets.values() {
-            report.targets.push(self.at_target(&config, &known, target, id, &indicator, now));
+            let mut answer = self.at_target(&config, &known, target, id, &indicator, now);
+            if let Some(why) = cuts.get(&target.id).and_then(|cuts| cuts.get(&id.0)) {
+                answer.step = if answer.present { Step::Retract } else { Step::Skip(why.clone()) }.as_str().to_owned();
+                answer.why = why.to_string();
+                why.as_str().clone_into(&mut answer.code);
+                answer.wanted = false;
+            }
+            report.targets.push(answer);
         }
         Ok(report)
+    }
+
+    /// What each target with a limit has no room for: only a whole plan knows who else competes.
+    fn cuts(&self, config: &Config, now: Timestamp) -> Result<Cuts, EngineError> {
+        let mut cuts = Cuts::new();
+        for target in config.targets.values() {
+            if target.int_param("capacity").or(target.action.capacity).is_none() {
+                continue;
+            }
+            let state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
+            let plan = self.plan(config, target, &state, Mode::default(), now)?.restrained;
+            let skipped = plan.skipped.into_iter();
+            let displaced = plan.now.into_iter().chain(plan.held).filter_map(|step| Some((step.entry, step.reason?)));
+            let over = skipped.chain(displaced).filter(|(_, why)| why.as_str() == "over_capacity");
+            cuts.insert(target.id, over.collect());
+        }
+        Ok(cuts)
     }
 
     fn suspect_notes(&self, config: &Config) -> Result<Vec<String>, EngineError> {

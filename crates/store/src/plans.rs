@@ -161,7 +161,8 @@ impl Store {
     }
 
     /// Decides about a waiting plan, with its audit entry. Fails with [`StoreError::Conflict`] where it no longer
-    /// waits: a newer one took its place, or somebody else was first.
+    /// waits: a newer one took its place, or somebody else was first. A rejected plan that is the target's latest can
+    /// still be approved: it is not asked for again, so minds must be able to change.
     pub fn decide_plan(
         &self,
         id: PlanId,
@@ -177,7 +178,9 @@ impl Store {
             };
             let hash: Option<String> = tx
                 .prepare_cached(
-                    "UPDATE plan SET status = ?2, who = ?3, note = ?4, decided = ?5 WHERE id = ?1 AND status = 'waiting' \
+                    "UPDATE plan SET status = ?2, who = ?3, note = ?4, decided = ?5 WHERE id = ?1 AND (status = 'waiting' \
+                     OR (?2 = 'approved' AND status = 'rejected' \
+                         AND NOT EXISTS (SELECT 1 FROM plan newer WHERE newer.target = plan.target AND newer.id > ?1))) \
                      RETURNING hash",
                 )?
                 .query_row(params![id.0.cast_signed(), status.as_str(), who, note, now.micros()], |row| row.get(0))

@@ -12,9 +12,9 @@ use intel::{IndicatorId, RunId, TargetId, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{Decision, PlanFilter, PlanId, PlanRow, PlanStatus};
 
-/// A step as stored: indicator, verb, fingerprint, why it waits.
+/// A step as stored: indicator, verb, fingerprint, why it waits, why it is not wanted.
 #[derive(Serialize, Deserialize)]
-struct Kept(u32, String, u64, Option<String>);
+struct Kept(u32, String, u64, Option<String>, #[serde(default)] Option<String>);
 
 /// A held plan as shown.
 #[derive(Debug, Clone, Serialize)]
@@ -86,7 +86,8 @@ impl Engine {
             .iter()
             .map(|s| {
                 let why = s.why_held.as_ref().map(ToString::to_string);
-                Kept(s.entry, s.step.as_str().to_owned(), s.fingerprint, why)
+                let reason = s.reason.as_ref().map(ToString::to_string);
+                Kept(s.entry, s.step.as_str().to_owned(), s.fingerprint, why, reason)
             })
             .collect();
         drop(known);
@@ -154,7 +155,7 @@ impl Engine {
                 verb: Verb::parse(&s.1).map_or("", Verb::as_str),
                 kind: kind.as_str(),
                 entry: value.to_owned(),
-                reason: None,
+                reason: s.4.clone(),
                 waits: s.3.clone(),
             }
         });

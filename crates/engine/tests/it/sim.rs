@@ -131,8 +131,8 @@ impl Sim {
         f(self.lock().products.entry(name.to_owned()).or_default())
     }
 
-    pub(crate) fn open(&self, store: Store, lists: &Path) -> Result<Engine, EngineError> {
-        Engine::open(store, self.registry(), Arc::new(self.clone()), Some(lists), &Silent)
+    pub(crate) fn open(&self, store: impl Into<Arc<Store>>, lists: &Path) -> Result<Engine, EngineError> {
+        Engine::open(store.into(), self.registry(), Arc::new(self.clone()), Some(lists), &Silent)
     }
 
     fn registry(&self) -> Registry {

@@ -92,7 +92,7 @@ impl Said {
         let tag = |bits: u64| (((bits as u8).trailing_zeros() as u8 * 25) + (bits >> 8) as u8 % 25) % TAGS;
         let last_seen = TODAY - (still % (60 * DAY as u64)) as i64;
         Said {
-            reputation: (dice % 4 != 0).then_some((dice >> 8) as u8 % 10 + 1),
+            reputation: (!dice.is_multiple_of(4)).then_some((dice >> 8) as u8 % 10 + 1),
             severity: Severity::ALL[(still >> 20) as usize % 5],
             tags: [(still >> 24 & 1 == 0).then(|| tag(still >> 32)), (still >> 25 & 3 == 0).then(|| tag(still >> 48))],
             first_seen: last_seen - (still >> 16) as i64 % (100 * DAY),

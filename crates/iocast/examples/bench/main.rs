@@ -71,6 +71,7 @@ fn main() -> ExitCode {
     let done = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--prepare", n, dir] => scale(n).and_then(|n| serving::prepare(Path::new(dir), n)),
         ["--child", name, n, dir, out] => scale(n).and_then(|n| child(name, n, Path::new(dir), Path::new(out))),
+        ["--ledger", n, order] => scale(n).map(|n| memory::ledger(n, order == "mixed")),
         ["--list"] => {
             ALL.iter().for_each(|bench| println!("{:<8} {}", bench.name, bench.about));
             Ok(())
@@ -129,15 +130,8 @@ fn child(name: &str, n: u32, dir: &Path, out: &Path) -> Result<(), Fault> {
 }
 
 fn parent(options: &Options) -> Result<(), Fault> {
-    let root = match &options.keep {
-        Some(dir) => {
-            fs::create_dir_all(dir)?;
-            None.or(Some(dir.clone()))
-        }
-        None => None,
-    };
     let temporary = tempfile::tempdir()?;
-    let root = root.unwrap_or_else(|| temporary.path().to_path_buf());
+    let root = options.keep.as_deref().unwrap_or(temporary.path());
     if cfg!(debug_assertions) {
         println!("This is no release build: the figures mean nothing.\n");
     }

@@ -36,20 +36,21 @@ impl Took {
     }
 }
 
-/// The processor's time of this process: exact for a single thread, in ticks of 10 ms where there are more.
+/// The processor's time of this process, in milliseconds: of the threads it has now, and not in ticks.
 fn cpu_ms() -> f64 {
-    cpu_ms_of("self")
-}
-
-/// The same of another process, by its number.
-pub(crate) fn cpu_ms_of(pid: &str) -> f64 {
-    let tasks =
-        fs::read_dir(format!("/proc/{pid}/task")).map(|tasks| tasks.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    let tasks = fs::read_dir("/proc/self/task").map(|tasks| tasks.flatten().collect::<Vec<_>>()).unwrap_or_default();
     let of = |path: std::path::PathBuf| {
         let stat = fs::read_to_string(path.join("schedstat")).ok()?;
         stat.split(' ').next()?.parse::<f64>().ok()
     };
     tasks.into_iter().filter_map(|task| of(task.path())).sum::<f64>() / 1e6
+}
+
+/// The processor's time of another process, in milliseconds: threads that ended included, in ticks of 10 ms.
+pub(crate) fn cpu_ms_of(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit(") ").next().unwrap_or_default();
+    after_name.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() * 10.0
 }
 
 /// Runs something and says how long it took. Threads that ended meanwhile are not counted in its processor time.

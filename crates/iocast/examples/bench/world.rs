@@ -42,7 +42,7 @@ pub(crate) fn open(dir: &Path) -> Result<Engine, Fault> {
     let data = dir.join("data");
     let store = Store::open(&data)?;
     let world = Arc::new(Local { files: Files::below(vec![dir.to_path_buf()]) });
-    Ok(Engine::open(store, Registry::new(connectors::all()), world, Some(&data.join("lists")), &Silent)?)
+    Ok(Engine::open(store.into(), Registry::new(connectors::all()), world, Some(&data.join("lists")), &Silent)?)
 }
 
 /// The feed of a source in a directory.

@@ -58,6 +58,7 @@ impl OpenOptions {
 
 /// An open exchange.
 pub struct App {
+    store: Arc<Store>,
     engine: OnceLock<Arc<Engine>>,
     world: Arc<dyn World>,
     progress: Watcher,
@@ -68,7 +69,7 @@ pub struct App {
 /// What is left to do before the exchange can answer everything.
 pub struct Loading {
     app: Arc<App>,
-    store: Store,
+    store: Arc<Store>,
     registry: Registry,
     lists: Option<PathBuf>,
 }
@@ -99,7 +100,9 @@ impl App {
         let shelf = Shelf::open(&store, lists.as_deref(), packed)?;
         let registry = Registry::new(connectors::all().into_iter().chain(options.extra_connectors));
         let world = options.world.unwrap_or_else(|| Arc::new(RealWorld::new(options.outside)));
+        let store = Arc::new(store);
         let app = Arc::new(App {
+            store: store.clone(),
             engine: OnceLock::new(),
             world,
             progress: options.progress,
@@ -151,7 +154,8 @@ impl App {
             tracing::error!(%error, "tokens cannot be looked up");
             Problem::later("tokens cannot be checked at the moment", 5)
         };
-        tokens::look_up(self.engine()?.store(), secret, self.world.now()).map_err(trouble)
+        // The store, not the engine: lists are served before everything is loaded.
+        tokens::look_up(&self.store, secret, self.world.now()).map_err(trouble)
     }
 
     /// Starts the loop that pulls and shares by itself. `told` hears of every job that ended.

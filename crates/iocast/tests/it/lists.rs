@@ -3,6 +3,7 @@
 use crate::api::base64;
 use crate::support::{StillWorld, TestApp};
 use axum::http::{Method, StatusCode};
+use intel::Timestamp;
 use iocast::app::{App, OpenOptions};
 use serde_json::json;
 use std::io::Read as _;
@@ -169,6 +170,12 @@ fn the_last_good_list_answers_before_anything_is_loaded() {
     let reply = app.ask(Method::GET, LIST, "127.0.0.1", &[]);
     assert_eq!((reply.status, reply.text() == body), (StatusCode::OK, true));
     assert_eq!(app.ask(Method::GET, LIST, "192.0.2.1", &[]).status, StatusCode::UNAUTHORIZED, "still not open to all");
+    let token = iocast::tokens::NewToken::generate().unwrap();
+    let now = Timestamp::from_secs(1_700_000_000);
+    loading.store().put_token("firewall", &token.hash, "list", now, None).unwrap();
+    let bearer = format!("Bearer {}", token.secret.reveal());
+    let reply = app.ask(Method::GET, LIST, "192.0.2.1", &[("authorization", &bearer)]);
+    assert_eq!((reply.status, reply.text() == body), (StatusCode::OK, true), "tokens are known before the rest is");
     let status = app.get("/api/v1/status");
     assert_eq!((status.status, status.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, Some("2")));
     assert!(status.text().contains("starting"));

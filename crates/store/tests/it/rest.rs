@@ -111,6 +111,23 @@ fn runs_are_listed_and_interrupted_at_open() {
 }
 
 #[test]
+fn a_rejected_plan_can_still_be_approved_until_a_newer_one_comes() {
+    let store = Store::in_memory().unwrap();
+    let target = TargetId(1);
+    let first = store.put_plan(target, "h1", "[1]", at(0), RunId(1)).unwrap();
+    store.decide_plan(first, Decision::Reject, "ann", None, at(1)).unwrap();
+    let twice = store.decide_plan(first, Decision::Reject, "ann", None, at(2));
+    assert!(matches!(twice, Err(StoreError::Conflict(_))), "rejected once");
+    let second = store.put_plan(target, "h2", "[2]", at(3), RunId(2)).unwrap();
+    let old = store.decide_plan(first, Decision::Approve, "ann", None, at(4));
+    assert!(matches!(old, Err(StoreError::Conflict(_))), "a newer plan waits");
+    store.decide_plan(second, Decision::Reject, "ann", None, at(5)).unwrap();
+    store.decide_plan(second, Decision::Approve, "ann", None, at(6)).unwrap();
+    let plan = store.plan(second).unwrap().unwrap();
+    assert_eq!((plan.status, plan.decided), (PlanStatus::Approved, Some(at(6))));
+}
+
+#[test]
 fn a_newer_plan_takes_the_place_of_the_one_that_waits() {
     let store = Store::in_memory().unwrap();
     let target = TargetId(1);
