@@ -1,7 +1,7 @@
 //! The connectors that come with iocast: a list to read.
 //!
-//! Adding one is a folder and a line in [`all`]; a public feed that needs no code is a file in `feeds/` and a line in
-//! [`FEEDS`]. A connector knows `kit` and `intel`, and nothing of the store, the index or its neighbours.
+//! Adding one is a folder and a line in `ALL`; a public feed that needs no code is a file in `feeds/` and a line in
+//! `FEEDS`. A connector knows `kit` and `intel`, and nothing of the store, the index or its neighbours.
 
 mod feed;
 mod file;

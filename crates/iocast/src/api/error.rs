@@ -20,6 +20,8 @@ pub struct Problem {
     retry_after_secs: Option<u32>,
     /// For the log, and for the person at the keyboard.
     inside: Option<String>,
+    /// A token as password does as well.
+    takes_password: bool,
 }
 
 /// How a problem looks on the wire.
@@ -39,7 +41,14 @@ struct Wire<'a> {
 impl Problem {
     /// A problem the caller can do something about.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
-        Problem { status, detail: detail.into(), errors: Vec::new(), retry_after_secs: None, inside: None }
+        Problem {
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after_secs: None,
+            inside: None,
+            takes_password: false,
+        }
     }
 
     /// What was sent cannot be used.
@@ -55,6 +64,12 @@ impl Problem {
     /// Nobody we know.
     pub fn unauthorized() -> Problem {
         Problem::new(StatusCode::UNAUTHORIZED, "a valid token is needed: send \"Authorization: Bearer TOKEN\"")
+    }
+
+    /// Nobody we know, where a token as password does as well: devices that fetch lists often send a password only when
+    /// asked for one.
+    pub(crate) fn unauthorized_device() -> Problem {
+        Problem { takes_password: true, ..Problem::unauthorized() }
     }
 
     /// Known, and not allowed.
@@ -118,6 +133,11 @@ impl Problem {
         if let Some(secs) = self.retry_after_secs {
             headers.insert(header::RETRY_AFTER, secs.into());
         }
+        if self.takes_password {
+            // First: many devices understand no other, and look no further.
+            let challenge = HeaderValue::from_static("Basic realm=\"iocast\", charset=\"UTF-8\"");
+            headers.append(header::WWW_AUTHENTICATE, challenge);
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Bearer realm=\"iocast\"");
             headers.append(header::WWW_AUTHENTICATE, challenge);
@@ -137,7 +157,7 @@ impl std::fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 impl IntoResponse for Problem {
-    /// Only carries the problem: [`super::finish`] renders it, where it is known who asks.
+    /// Only carries the problem: `super::finish` renders it, where it is known who asks.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);

@@ -40,14 +40,6 @@ const MIN_GZIP_BYTES: u64 = 1_024;
 /// A list that was replaced while it was opened is looked up again this often.
 const TRIES: usize = 5;
 
-/// Who fetches lists is often a device that sends a password only when asked for one.
-fn challenge() -> Response {
-    let mut response = Problem::unauthorized().into_response();
-    let basic = HeaderValue::from_static("Basic realm=\"iocast\", charset=\"UTF-8\"");
-    response.headers_mut().append(header::WWW_AUTHENTICATE, basic);
-    response
-}
-
 /// `GET /lists/{name}`.
 pub(super) async fn serve(
     State(app): State<Arc<App>>,
@@ -66,7 +58,7 @@ pub(super) async fn serve(
             return Err(Problem::forbidden("this list is not served to your network"));
         }
         if caller.is_none() {
-            return Ok(challenge());
+            return Err(Problem::unauthorized_device());
         }
     }
     for _ in 0..TRIES {

@@ -1,6 +1,6 @@
 //! The exchange as the doors see it: opened, loaded, asked.
 //!
-//! Everything below blocks, so whoever is asynchronous comes in through [`App::hop`] and nowhere else. Opening has two
+//! Everything below blocks, so whoever is asynchronous comes in through `App::hop` and nowhere else. Opening has two
 //! steps, because the last good lists must be served at once while everything known is still being loaded.
 
 pub(crate) mod configuration;

@@ -190,12 +190,19 @@ impl Client {
     }
 
     fn send(&self, ask: &Ask<'_>, sink: Sink<'_>) -> Result<(), AskError> {
+        if ask.path.len() > ADDRESS_BYTES {
+            let why = "this is too long for a search: shorten it, or make it a rule and use `iocast rule test`";
+            return Err(AskError::Cli(CliError::Usage(why.to_owned())));
+        }
         match self {
             Client::Here(here) => here.send(ask, sink),
             Client::There(there) => there.send(ask, sink),
         }
     }
 }
+
+/// The longest address that HTTP implementations, this one included, take, with room for the server's name.
+const ADDRESS_BYTES: usize = 65_000;
 
 /// A path with a query.
 fn address(path: &str, query: &[(&str, &str)]) -> String {

@@ -308,6 +308,26 @@ fn freezing_stops_what_would_be_sent() {
 }
 
 #[test]
+fn why_knows_what_there_is_no_room_for() {
+    let app = TestApp::new();
+    app.post("/api/v1/config/apply", &one_list(&json!({ "format": "edl", "capacity": 1 }))).ok();
+    let add = |value: &str, reputation: u8| {
+        app.post("/api/v1/indicators", &json!({ "items": [{ "value": value, "reputation": reputation }] })).ok()
+    };
+    let code = |value: &str| {
+        let why = app.get(&format!("/api/v1/indicators/why?value={value}")).ok();
+        (why["targets"][0]["step"].clone(), why["targets"][0]["code"].clone())
+    };
+    add("203.0.113.9", 8);
+    add("203.0.113.10", 7);
+    app.post("/api/v1/passes", &json!({ "all": true })).ok();
+    assert_eq!(code("203.0.113.9"), (json!("leave"), json!("present")));
+    assert_eq!(code("203.0.113.10"), (json!("skip"), json!("over_capacity")));
+    add("203.0.113.11", 9);
+    assert_eq!(code("203.0.113.9"), (json!("retract"), json!("over_capacity")), "displaced by a higher one");
+}
+
+#[test]
 fn a_plan_that_waits_is_approved_exactly() {
     let app = TestApp::new();
     let mut file = one_list(&json!({ "format": "edl" }));

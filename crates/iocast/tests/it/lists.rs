@@ -90,7 +90,7 @@ fn who_may_fetch() {
         assert_eq!(reply.status.as_u16(), expect, "{params} {peer} {send}: {}", reply.text());
         match expect {
             200 => assert_eq!(reply.text(), BODY),
-            401 => assert!(reply.header("www-authenticate").is_some()),
+            401 => assert_eq!(reply.header("www-authenticate"), Some("Basic realm=\"iocast\", charset=\"UTF-8\"")),
             _ => {}
         }
         // What is not there is told to those who may know.
