@@ -250,3 +250,35 @@ fn set(selection: &mut Selection, id: IndicatorId, on: bool) {
         selection.remove(id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_found_whatever_was_forgotten_before() {
+        let mut ledger = Ledger::default();
+        let mut model = BTreeMap::new();
+        let mut dice = 1u64;
+        for round in 0..20_000u64 {
+            dice = xxh3_64(&dice.to_le_bytes());
+            let id = IndicatorId(dice as u32 % 300);
+            if dice >> 40 & 1 == 0 {
+                ledger.forget(id);
+                model.remove(&id);
+            } else {
+                let line = Line::new(LineState::Present, round);
+                let first_intent = Timestamp::from_secs(round as i64);
+                ledger.put(Entry { id, line, remote_id: None, entry: None, words: None, first_intent });
+                model.insert(id, round);
+            }
+            assert_eq!(ledger.len(), model.len());
+            if round % 97 == 0 {
+                for id in (0..300).map(IndicatorId) {
+                    assert_eq!(ledger.get(id).map(|entry| entry.line.fingerprint), model.get(&id).copied(), "{id}");
+                    assert_eq!(ledger.present().contains(id), model.contains_key(&id));
+                }
+            }
+        }
+    }
+}

@@ -261,6 +261,11 @@ impl Engine {
                 connection.doc.connector
             )));
         };
+        if !connection.doc.enabled {
+            return Err(EngineError::Conflict(format!(
+                "{name} is disabled: set `enabled = true` and apply, then pull it"
+            )));
+        }
         let one_pull = self.pull_lock(connection.id);
         let _one_pull = crate::unpoison(one_pull.lock());
         let started = self.world.now();

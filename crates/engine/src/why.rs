@@ -9,7 +9,7 @@ use crate::{Config, Engine, Known};
 use index::RecordRow;
 use intel::expr::{Explanation, Subject};
 use intel::sharing::{LineState, Step, Wanted, Why, decide};
-use intel::{Indicator, IndicatorId, IndicatorKind, TargetId, Timestamp};
+use intel::{Indicator, IndicatorId, IndicatorKey, IndicatorKind, RunId, TargetId, Timestamp};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -136,12 +136,13 @@ impl Engine {
                 let verb = if hit.stop { "stopped" } else { "flagged" };
                 format!("{verb} by the {} list \"{}\": {}", hit.class, hit.list, hit.value)
             }),
-            notes: self.suspect_notes(&config)?,
+            notes: self.suspect_notes(&config, &key, id)?,
             targets: Vec::new(),
         };
         let Some(id) = id else {
+            let waits = !report.notes.is_empty();
             for target in config.targets.values() {
-                report.targets.push(unknown_at(target));
+                report.targets.push(unknown_at(target, waits));
             }
             return Ok(report);
         };
@@ -179,16 +180,29 @@ impl Engine {
         Ok(cuts)
     }
 
-    fn suspect_notes(&self, config: &Config) -> Result<Vec<String>, EngineError> {
+    /// Suspect runs that hold a row of this key, or that no longer listed it.
+    fn suspect_notes(
+        &self,
+        config: &Config,
+        key: &IndicatorKey,
+        id: Option<IndicatorId>,
+    ) -> Result<Vec<String>, EngineError> {
         let mut notes = Vec::new();
         for connection in config.connections.values() {
             let state = ConnectionState::parse(self.store.connection_state(connection.id)?.as_deref());
-            if let Some(suspect) = state.suspect {
-                notes.push(format!(
-                    "run {} of {} is suspect and waits: {}; its rows count for nothing until it is approved",
-                    suspect.run, connection.doc.name, suspect.why
-                ));
-            }
+            let Some(suspect) = state.suspect else { continue };
+            let missing = id.is_some_and(|id| suspect.missing.contains(&id.0));
+            let what = if self.store.staged(RunId(suspect.run))?.iter().any(|(row, _)| row.key == *key) {
+                "its row in that run counts for nothing until it is approved"
+            } else if missing {
+                "that run no longer listed it; nothing is taken back unless it is approved"
+            } else {
+                continue;
+            };
+            notes.push(format!(
+                "run {} of {} is suspect and waits ({}): {what}",
+                suspect.run, connection.doc.name, suspect.why
+            ));
         }
         Ok(notes)
     }
@@ -292,15 +306,18 @@ fn clauses(explanation: &Explanation) -> Vec<String> {
     explanation.to_string().lines().map(str::to_owned).collect()
 }
 
-fn unknown_at(target: &Target) -> WhyTarget {
+fn unknown_at(target: &Target, waits: bool) -> WhyTarget {
     WhyTarget {
         target: target.doc.name.clone(),
         present: false,
         state: None,
         wanted: false,
         step: "skip".to_owned(),
-        why: "no source has said anything about it".to_owned(),
-        code: "unknown_indicator".to_owned(),
+        why: match waits {
+            true => Why::SuspectRun.to_string(),
+            false => "no source has said anything about it".to_owned(),
+        },
+        code: if waits { Why::SuspectRun.as_str() } else { "unknown_indicator" }.to_owned(),
         words: None,
         sharings: Vec::new(),
     }

@@ -45,19 +45,21 @@ pub struct HeldPlan {
 }
 
 impl Engine {
-    /// Stores what a pass holds, replacing what waited; or notes that nothing waits any more.
+    /// Stores what a pass holds, replacing what waited; or notes that nothing waits any more. `whole`: everything that
+    /// might go now has gone.
     pub(super) fn keep_held(
         &self,
         target: &Target,
         plan: &Plan,
         run: RunId,
         now: Timestamp,
+        whole: bool,
     ) -> Result<Option<u64>, EngineError> {
         let frozen = plan.restrained.holds.iter().any(|hold| hold.as_str() == "frozen");
         for approved in self.approved_plans(target.id)? {
             let until = ApprovedSet::given(approved.decided.unwrap_or(approved.created), []).until;
-            let used_up = !plan.restrained.now.iter().any(|step| step.step.is_effect());
-            if now >= until || (used_up && !frozen) {
+            // A pass that did what was allowed uses the approval up: what was not valid then does not come back later.
+            if now >= until || (whole && !frozen) {
                 self.store.finish_plan(approved.id)?;
             }
         }

@@ -172,7 +172,9 @@ impl Engine {
             None if held => ShareStatus::Held,
             None => counts.status(),
         };
-        let plan_id = self.keep_held(target, &plan, run, now)?;
+        let held_steps = plan.restrained.held.iter().filter(|step| step.step.is_effect()).count() as u64;
+        let whole = error.is_none() && counts.unknown == 0 && counts.deferred == held_steps;
+        let plan_id = self.keep_held(target, &plan, run, now, whole)?;
         state.last_run = Some(now.micros());
         state.last_status = Some(status.as_str().to_owned());
         match &error {

@@ -330,3 +330,21 @@ fn a_lost_body_is_made_again() {
     assert_eq!(bench.share("block").leave, 2);
     assert_eq!(bench.body(), body);
 }
+
+#[test]
+fn why_knows_rows_that_wait() {
+    let bench = Bench::new();
+    bench.feed(GOOD);
+    bench.pull();
+    // Ten times as many and more: a run to be looked at, once there were fifty.
+    let many: Vec<(String, i64)> = (0..60).map(|n| (format!("9.8.7.{n}"), 9)).collect();
+    let rows = |rows: &[(String, i64)]| rows.iter().map(|(v, r)| (v.clone(), item(*r))).collect();
+    bench.sim.product("feed", |p| p.items = rows(&many));
+    assert_eq!(bench.pull().status, "success");
+    bench.sim.product("feed", |p| p.items = rows(&[("9.8.6.1".to_owned(), 9)]));
+    assert_eq!(bench.pull().status, "suspect");
+    let why = bench.engine.why("9.8.6.1", None).unwrap();
+    assert_eq!((why.notes.len(), why.targets[0].code.as_str()), (1, "suspect_run"));
+    assert_eq!(bench.engine.why("9.8.7.1", None).unwrap().notes.len(), 1, "it is missing there");
+    assert!(bench.engine.why("9.9.9.200", None).unwrap().notes.is_empty(), "nobody has ever spoken of it");
+}

