@@ -304,7 +304,8 @@ impl Engine {
             known.guard = guard;
             for target in config.targets.keys() {
                 if !known.ledgers.contains_key(target) {
-                    let ledger = share::load_ledger(&self.store, *target, &known.index)?;
+                    let mut ledger = share::load_ledger(&self.store, *target)?;
+                    ledger.keep(|id| known.index.exists(id));
                     known.ledgers.insert(*target, ledger);
                 }
             }

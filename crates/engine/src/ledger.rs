@@ -191,6 +191,15 @@ impl Ledger {
         }
     }
 
+    /// Forgets the lines of indicators that are no more.
+    pub fn keep(&mut self, exists: impl Fn(IndicatorId) -> bool) {
+        let gone: Vec<IndicatorId> =
+            self.lines.iter().map(|line| IndicatorId(line.id)).filter(|id| !exists(*id)).collect();
+        for id in gone {
+            self.forget(id);
+        }
+    }
+
     /// Everything but gone.
     pub fn live(&self) -> &Selection {
         &self.live

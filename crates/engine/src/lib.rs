@@ -104,12 +104,16 @@ impl Engine {
             }
         }
         progress.phase("loading indicators");
-        let (index, stale) = expire::load_index(&store, policies, config.fold, now)?;
-        progress.phase("loading ledgers");
-        let mut ledgers = BTreeMap::new();
-        for target in config.targets.keys() {
-            ledgers.insert(*target, share::load_ledger(&store, *target, &index)?);
-        }
+        let (loaded, ledgers) = std::thread::scope(|scope| {
+            let ledgers = scope.spawn(|| {
+                let load = |target: &TargetId| Ok((*target, share::load_ledger(&store, *target)?));
+                config.targets.keys().map(load).collect::<Result<BTreeMap<_, _>, EngineError>>()
+            });
+            let loaded = expire::load_index(&store, policies, config.fold, now);
+            (loaded, ledgers.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let ((index, stale), mut ledgers) = (loaded?, ledgers?);
+        ledgers.values_mut().for_each(|ledger| ledger.keep(|id| index.exists(id)));
         let guard = Arc::new(configure::build_guard(&config));
         let engine = Engine {
             store,

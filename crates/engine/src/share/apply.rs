@@ -6,7 +6,7 @@ use crate::error::EngineError;
 use crate::ledger::{Entry, Ledger};
 use crate::state::TargetState;
 use crate::{Engine, Known};
-use index::{Index, Selection};
+use index::Selection;
 use intel::delivery::Counts;
 use intel::plan::Planned;
 use intel::sharing::{Line, LineState, Verb};
@@ -20,16 +20,12 @@ use store::{LineRow, Settle, Store};
 /// How long after a refusal an entry is offered again though nothing about it has changed.
 const REFUSED_RETRY: Duration = DAY;
 
-/// Reads a target's ledger from the store.
-pub(crate) fn load_ledger(store: &Store, target: TargetId, index: &Index) -> Result<Ledger, EngineError> {
+/// Reads a target's ledger from the store. Lines of indicators that are no more are for [`Ledger::keep`] to drop.
+pub(crate) fn load_ledger(store: &Store, target: TargetId) -> Result<Ledger, EngineError> {
     let mut ledger = Ledger::default();
     store.lines(target, &mut |line| {
-        let id = line.indicator;
-        if !index.exists(id) {
-            return;
-        }
         ledger.put(Entry {
-            id,
+            id: line.indicator,
             line: Line {
                 state: LineState::ALL.get(usize::from(line.state)).copied().unwrap_or(LineState::Unknown),
                 fingerprint: line.fingerprint,

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::time::Duration;
+use xxhash_rust::xxh3::Xxh3;
 
 /// The connector of a manifest with a `[feed]` table, or of feeds in general.
 ///
@@ -151,8 +152,8 @@ struct Seen {
     etag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_modified: Option<String>,
-    /// SHA-256 of the body as it came, or of a file, by its path.
-    sha256: BTreeMap<String, String>,
+    /// Hash (XXH3, 128 bits) of the body as it came, or of a file, by its path.
+    hash: BTreeMap<String, String>,
     /// Time (microseconds) and length of a file, where the time can be relied on.
     stat: BTreeMap<String, (i64, u64)>,
 }
@@ -235,16 +236,16 @@ impl FeedConnection {
         }
         self.judge_type(&response.content_type())?;
         let mut spool = tempfile::SpooledTempFile::new(SPOOL_BYTES);
-        let sha256 = copy(&mut response.body, Some(&mut spool))?;
+        let hash = copy(&mut response.body, Some(&mut spool))?;
         let now = Seen {
             spec: self.fingerprint.clone(),
             etag: response.etag().map(str::to_owned),
             last_modified: response.last_modified().map(str::to_owned),
-            sha256: BTreeMap::from([(String::new(), sha256)]),
+            hash: BTreeMap::from([(String::new(), hash)]),
             stat: BTreeMap::new(),
         };
         let cursor = serde_json::to_value(&now).ok();
-        if now.sha256 == before.sha256 {
+        if now.hash == before.hash {
             return Ok(Pulled::NotModified(cursor));
         }
         spool.seek(SeekFrom::Start(0)).map_err(|error| disk(&error))?;
@@ -260,17 +261,17 @@ impl FeedConnection {
         rows: &mut dyn Rows,
     ) -> Result<Pulled, ConnectorError> {
         let mut now = Seen { spec: self.fingerprint.clone(), ..Seen::default() };
-        let mut same = before.sha256.len() == paths.len();
+        let mut same = before.hash.len() == paths.len();
         for path in paths {
             let mut file = cx.files.open(path)?;
             let settled = |time: &Timestamp| cx.now.since(*time) > RACY;
             let stat = file.modified.filter(settled).map(|time| (time.micros(), file.len));
-            let sha256 = match (stat, before.sha256.get(path)) {
+            let hash = match (stat, before.hash.get(path)) {
                 (Some(stat), Some(known)) if before.stat.get(path) == Some(&stat) => known.clone(),
                 _ => copy(&mut file, None)?,
             };
-            same &= before.sha256.get(path) == Some(&sha256);
-            now.sha256.insert(path.clone(), sha256);
+            same &= before.hash.get(path) == Some(&hash);
+            now.hash.insert(path.clone(), hash);
             now.stat.extend(stat.map(|stat| (path.clone(), stat)));
         }
         let cursor = serde_json::to_value(&now).ok();
@@ -286,7 +287,7 @@ impl FeedConnection {
             };
             self.read(Box::new(cx.files.open(path)?), rows).map_err(named)?;
             let after = copy(&mut cx.files.open(path)?, None)?;
-            if now.sha256.get(path) != Some(&after) {
+            if now.hash.get(path) != Some(&after) {
                 let why = format!("{path} was changed while it was read");
                 return Err(ConnectorError::Later { wait: None, why });
             }
@@ -314,16 +315,17 @@ fn request<'a>(cx: &Cx<'a>, url: &str, token: Option<&(String, Secret)>) -> crat
 
 /// Reads to the end, hashes, and keeps a copy where one is wanted.
 fn copy(from: &mut dyn Read, mut into: Option<&mut dyn Write>) -> Result<String, ConnectorError> {
-    let mut sha256 = Sha256::new();
+    // To tell the same body from another: whoever could make two alike would only keep their own feed from being read.
+    let mut hash = Xxh3::new();
     let mut buffer = vec![0; 128 << 10];
     loop {
         let n = match from.read(&mut buffer) {
-            Ok(0) => return Ok(hex(&sha256.finalize())),
+            Ok(0) => return Ok(format!("{:032x}", hash.digest128())),
             Ok(n) => n,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(super::io_error(&error)),
         };
-        sha256.update(&buffer[..n]);
+        hash.update(&buffer[..n]);
         if let Some(into) = &mut into {
             into.write_all(&buffer[..n]).map_err(|error| disk(&error))?;
         }
