@@ -14,7 +14,7 @@ Examples:
   iocast backup iocast-2026-01-31.db
   iocast --url http://127.0.0.1:8470 backup iocast.db     into the backups of the server's data
 
-Bodies of served lists are not in it: they are made again.")]
+Bodies of served lists are not in it: the next pass makes them again.")]
 pub(crate) struct BackupArgs {
     /// A file that is not there yet
     #[arg(value_name = "FILE")]
@@ -23,8 +23,8 @@ pub(crate) struct BackupArgs {
 
 /// Put a backup in a data directory that no process has open
 ///
-/// A restored exchange begins with "reconcile first": every target is read, and nothing is taken back before a person
-/// confirms.
+/// A restored exchange starts frozen, because its ledger is older than reality: nothing is sent or taken back before a
+/// person has looked (`iocast share --all --dry-run`) and said `iocast thaw`.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -61,6 +61,8 @@ pub(crate) fn restore(args: &RestoreArgs, ctx: &Ctx) -> Outcome {
         _ => CliError::failed(error),
     })?;
     ctx.out.line(&format!("{} is restored to {}", args.file.display(), dir.display()))?;
-    ctx.out.note("its ledger is older than reality: look at `iocast share --all --dry-run` before anything is shared");
+    ctx.out.note(
+        "its ledger is older than reality, so it starts frozen: look at `iocast share --all --dry-run`, then `iocast thaw`",
+    );
     Ok(Exit::Done)
 }
