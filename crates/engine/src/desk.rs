@@ -49,6 +49,9 @@ pub struct Hit {
     pub sources: Vec<String>,
     /// Tags.
     pub tags: Vec<String>,
+    /// Other exchanges it has passed through.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hops: Vec<String>,
     /// RFC 3339.
     pub first_seen: Option<String>,
     /// RFC 3339.
@@ -289,6 +292,7 @@ pub(crate) fn hit(known: &Known, id: IndicatorId, now: Timestamp) -> Hit {
     let summary = known.index.summary(id, now);
     let folded = &summary.folded;
     let time = |t: Option<Timestamp>| t.map(|t| t.to_string());
+    let (tags, hops) = intel::echo::split_hops(summary.tags.into_iter().collect());
     Hit {
         kind: kind.as_str().to_owned(),
         value: value.to_owned(),
@@ -303,7 +307,8 @@ pub(crate) fn hit(known: &Known, id: IndicatorId, now: Timestamp) -> Hit {
         internal_hits: folded.internal_hits,
         external_hits: folded.external_hits,
         sources: summary.sources.into_iter().collect(),
-        tags: summary.tags.into_iter().collect(),
+        tags,
+        hops,
         verdict: summary.verdict.map(|v| v.as_str().to_owned()),
         muted: summary.muted,
         comment: summary.comment.map(Into::into),

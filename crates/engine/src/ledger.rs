@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 struct Slim {
     id: u32,
     first_intent: u32,
+    updated: u32,
     fingerprint: [u32; 2],
     state: LineState,
 }
@@ -47,6 +48,8 @@ pub struct Entry {
     pub words: Option<Box<str>>,
     /// When we first meant to put it there.
     pub first_intent: Timestamp,
+    /// When the line was last written, to the second.
+    pub updated: Timestamp,
 }
 
 /// All lines of one target, tombstones included.
@@ -94,7 +97,15 @@ impl Ledger {
             entry: rare.entry,
             words: rare.words,
             first_intent: Timestamp::from_secs(i64::from(slim.first_intent)),
+            updated: Timestamp::from_secs(i64::from(slim.updated)),
         })
+    }
+
+    /// When a line was first intended, and when it was last written.
+    pub fn dates(&self, id: IndicatorId) -> Option<(Timestamp, Timestamp)> {
+        let slim = &self.lines[self.place(id.0)?];
+        let time = |secs: u32| Timestamp::from_secs(i64::from(secs));
+        Some((time(slim.first_intent), time(slim.updated)))
     }
 
     /// The line of the entry that stands for an indicator, whether under its own key or under another of its keys.
@@ -115,6 +126,7 @@ impl Ledger {
         let slim = Slim {
             id,
             first_intent: u32::try_from(entry.first_intent.secs()).unwrap_or(0),
+            updated: u32::try_from(entry.updated.secs()).unwrap_or(0),
             fingerprint: [entry.line.fingerprint as u32, (entry.line.fingerprint >> 32) as u32],
             state: entry.line.state,
         };
@@ -278,7 +290,15 @@ mod tests {
             } else {
                 let line = Line::new(LineState::Present, round);
                 let first_intent = Timestamp::from_secs(round as i64);
-                ledger.put(Entry { id, line, remote_id: None, entry: None, words: None, first_intent });
+                ledger.put(Entry {
+                    id,
+                    line,
+                    remote_id: None,
+                    entry: None,
+                    words: None,
+                    first_intent,
+                    updated: first_intent,
+                });
                 model.insert(id, round);
             }
             assert_eq!(ledger.len(), model.len());

@@ -60,6 +60,15 @@ pub fn is_echo(reading: &Reading, lines: impl IntoIterator<Item = Planted>) -> b
     }
 }
 
+/// The tag a hop travels as where a format has tags and no better place: `iocast:hop=ID`. Records keep hops as such tags.
+pub const HOP_TAG: &str = "iocast:hop=";
+
+/// Tags without the hops among them, and the hops.
+pub fn split_hops(tags: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let (hops, tags): (Vec<String>, Vec<String>) = tags.into_iter().partition(|tag| tag.starts_with(HOP_TAG));
+    (tags, hops.into_iter().map(|hop| hop[HOP_TAG.len()..].to_owned()).collect())
+}
+
 /// Whether a value's hop list holds this exchange's id.
 pub fn passed_us<T: AsRef<str>>(hops: &[T], our_id: &str) -> bool {
     hops.iter().any(|hop| hop.as_ref() == our_id)

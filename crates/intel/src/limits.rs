@@ -13,6 +13,10 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(24 * 3600);
 pub const TAG_BYTES: usize = 256;
 /// Most tags one record keeps.
 pub const TAGS_PER_RECORD: usize = 256;
+/// Most exchanges a value may have passed through; further ones are not remembered.
+pub const HOPS_PER_RECORD: usize = 32;
+/// Longest id of an exchange, in bytes.
+pub const HOP_BYTES: usize = 64;
 /// Longest comment kept, in bytes.
 pub const COMMENT_BYTES: usize = 4096;
 /// Longest reference link kept, in bytes.

@@ -5,6 +5,7 @@
 //! on the set of (row, version) only, never on order, batching or repeats. Nothing here applies policy: a record keeps
 //! what the source said, so that changing a setting needs no new pull.
 
+use crate::echo::HOP_TAG;
 use crate::key::{IndicatorKey, IndicatorKind, Rejection};
 use crate::level::{Reputation, Severity, Tlp};
 use crate::limits;
@@ -104,7 +105,18 @@ impl Observation {
         }
         tags.sort_unstable();
         tags.dedup();
-        tags.truncate(limits::TAGS_PER_RECORD);
+        // Hops are kept as tags: they are joined, stored and handed on as these are. Room for them is not taken by others.
+        let (said, mut hops): (Vec<Box<str>>, Vec<Box<str>>) = tags.into_iter().partition(|t| !t.starts_with(HOP_TAG));
+        let mut tags = said;
+        hops.extend(self.hops.iter().filter_map(|hop| clean(hop, limits::HOP_BYTES)).map(|hop| hop_tag(&hop)));
+        hops.retain(|hop| hop.len() <= HOP_TAG.len() + limits::HOP_BYTES);
+        hops.sort_unstable();
+        hops.dedup();
+        hops.truncate(limits::HOPS_PER_RECORD);
+        tags.truncate(limits::TAGS_PER_RECORD - hops.len());
+        tags.extend(hops.iter().cloned());
+        tags.sort_unstable();
+        let hops: Vec<String> = hops.iter().map(|hop| hop[HOP_TAG.len()..].to_owned()).collect();
         let raw = (self.value != parsed.key.value()).then(|| clean(&self.value, limits::RAW_BYTES)).flatten();
         let last_seen = past(self.last_seen);
         let version = past(self.modified).or(last_seen);
@@ -125,8 +137,12 @@ impl Observation {
             internal_hits: self.internal_hits.unwrap_or(0),
             external_hits: self.external_hits.unwrap_or(0),
         };
-        Ok(Row { key: parsed.key, version, claim, remote_id: self.remote_id.map(Into::into), hops: self.hops })
+        Ok(Row { key: parsed.key, version, claim, remote_id: self.remote_id.map(Into::into), hops })
     }
+}
+
+fn hop_tag(hop: &str) -> Box<str> {
+    format!("{HOP_TAG}{hop}").into()
 }
 
 /// Trims, makes control characters blanks, cuts at a character border. None if nothing is left.

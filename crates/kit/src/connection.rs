@@ -131,6 +131,36 @@ pub struct Outgoing {
     pub comment: Option<String>,
     /// The id the destination gave it, where known.
     pub remote_id: Option<String>,
+    /// When we first meant to put it there.
+    pub created: Timestamp,
+    /// When the entry, as it is sent, was last changed: its version where the destination keeps versions.
+    pub modified: Timestamp,
+    /// Exchanges it has passed through, this one included: what reads it back knows its own id among them.
+    pub hops: Vec<String>,
+}
+
+impl Outgoing {
+    /// An entry that says nothing but its key, written as its value, at `now`.
+    pub fn bare(key: IndicatorKey, now: Timestamp) -> Outgoing {
+        Outgoing {
+            entry: key.value().to_owned(),
+            key,
+            reputation: Reputation::DEFAULT,
+            severity: Severity::Unknown,
+            confidence: None,
+            tlp: Tlp::Green,
+            tags: Vec::new(),
+            sources: Vec::new(),
+            first_seen: None,
+            last_seen: None,
+            expires_at: None,
+            comment: None,
+            remote_id: None,
+            created: now,
+            modified: now,
+            hops: Vec::new(),
+        }
+    }
 }
 
 /// What became of one item.

@@ -61,6 +61,10 @@ pub struct ListStyle {
     pub line_max: Option<usize>,
     /// URLs are written without `http://` or `https://`.
     pub no_scheme: bool,
+    /// The list's name, where the format has room for one.
+    pub name: String,
+    /// The exchange that makes it: what its own ids are derived from.
+    pub mark: String,
 }
 
 /// What was written.
@@ -194,6 +198,7 @@ impl ListStyle {
             last_seen: one.last_seen.map(|t| t.to_string()),
             expires_at: one.expires_at.map(|t| t.to_string()),
             comment: one.comment.as_deref(),
+            hops: &one.hops,
         }
     }
 }
@@ -232,6 +237,8 @@ struct Object<'o> {
     expires_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     comment: Option<&'o str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    hops: &'o [String],
 }
 
 /// One field. A text that a spreadsheet would take for a formula gets an apostrophe in front.
@@ -280,24 +287,10 @@ impl Counting<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use intel::{IndicatorKey, IndicatorKind, Reputation, Severity, Timestamp, Tlp};
+    use intel::{IndicatorKey, IndicatorKind, Timestamp};
 
     fn outgoing(kind: IndicatorKind, value: &str) -> Outgoing {
-        Outgoing {
-            entry: value.into(),
-            key: IndicatorKey::from_stored(kind, value),
-            reputation: Reputation::DEFAULT,
-            severity: Severity::Unknown,
-            confidence: None,
-            tlp: Tlp::Green,
-            tags: Vec::new(),
-            sources: Vec::new(),
-            first_seen: None,
-            last_seen: None,
-            expires_at: None,
-            comment: None,
-            remote_id: None,
-        }
+        Outgoing::bare(IndicatorKey::from_stored(kind, value), Timestamp::EPOCH)
     }
 
     fn write(style: &ListStyle, all: Vec<Outgoing>) -> (String, Written) {

@@ -74,6 +74,8 @@ impl Params {
         let style = ListStyle {
             format: ListFormat::parse(&params.format).unwrap_or_default(),
             header: params.header.clone().filter(|header| !header.is_empty()),
+            name: target.name.to_owned(),
+            mark: target.mark.to_owned(),
             ..ListStyle::default()
         };
         Ok((params, style))
@@ -210,27 +212,13 @@ impl Rows for There<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use intel::{IndicatorKey, Reputation, Severity, Timestamp, Tlp};
+    use intel::{IndicatorKey, Timestamp};
     use kit::files::Files;
     use kit::http::{Exchanges, Http};
     use std::path::Path;
 
     fn outgoing(value: &str) -> Outgoing {
-        Outgoing {
-            entry: value.into(),
-            key: IndicatorKey::parse(None, value).unwrap(),
-            reputation: Reputation::DEFAULT,
-            severity: Severity::Unknown,
-            confidence: None,
-            tlp: Tlp::Green,
-            tags: Vec::new(),
-            sources: Vec::new(),
-            first_seen: None,
-            last_seen: None,
-            expires_at: None,
-            comment: None,
-            remote_id: None,
-        }
+        Outgoing::bare(IndicatorKey::parse(None, value).unwrap(), Timestamp::EPOCH)
     }
 
     /// Publishes these to `list` in `dir`.

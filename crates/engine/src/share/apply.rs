@@ -1,5 +1,6 @@
 //! Carrying a plan out: intent first, durable; then the call; then the outcome. What is not known is asked.
 
+use super::entries::Times;
 use super::{Plan, PlannedStep, view_of};
 use crate::config::{Config, Connection, Target};
 use crate::error::EngineError;
@@ -38,13 +39,14 @@ pub(crate) fn load_ledger(store: &Store, target: TargetId) -> Result<Ledger, Eng
             entry: line.entry.map(Into::into),
             words: line.words.map(Into::into),
             first_intent: line.first_intent,
+            updated: line.updated,
         });
     })?;
     Ok(ledger)
 }
 
 /// A ledger line as stored.
-fn row_of(entry: &Entry, run: RunId, now: Timestamp) -> LineRow {
+fn row_of(entry: &Entry, run: RunId) -> LineRow {
     LineRow {
         indicator: entry.id,
         entry: entry.entry.as_deref().map(str::to_owned),
@@ -58,7 +60,7 @@ fn row_of(entry: &Entry, run: RunId, now: Timestamp) -> LineRow {
         words: entry.words.as_deref().map(str::to_owned),
         run,
         first_intent: entry.first_intent,
-        updated: now,
+        updated: entry.updated,
     }
 }
 
@@ -71,6 +73,25 @@ struct Pass<'a> {
     plan: &'a Plan,
     run: RunId,
     now: Timestamp,
+}
+
+impl Pass<'_> {
+    /// An entry of a list, dated by its ledger line: what these steps do not change keeps its dates.
+    fn item(&self, known: &Known, id: IndicatorId, changed: &Selection) -> Outgoing {
+        let line = known.ledgers.get(&self.target.id).and_then(|ledger| ledger.dates(id));
+        let (created, updated) = line.unwrap_or((self.now, self.now));
+        let modified = if changed.contains(id) { self.now } else { updated };
+        self.plan.entries.outgoing(known, id, Times { created, modified, now: self.now })
+    }
+}
+
+/// The entries that these steps put or change.
+fn changed(steps: &[&Planned]) -> Selection {
+    let mut changed = Selection::default();
+    for step in steps.iter().filter(|step| step.step != Verb::Retract) {
+        changed.insert(IndicatorId(step.entry));
+    }
+    changed
 }
 
 impl Plan {
@@ -125,6 +146,7 @@ impl Engine {
                 .map(|(entry, answer)| {
                     let mut entry = entry.clone();
                     entry.line.attempts = 0;
+                    entry.updated = now;
                     match answer {
                         Presence::Ours { remote_id } => {
                             // It is there; with the fields of which try nobody knows. An update settles that.
@@ -138,7 +160,7 @@ impl Engine {
                     entry
                 })
                 .collect();
-            self.settle(target, run, now, settled, None)?;
+            self.settle(target, run, settled, None)?;
         }
         Ok(())
     }
@@ -157,8 +179,8 @@ impl Engine {
     }
 
     /// Writes lines that say what is meant, before anything is sent.
-    fn intend(&self, target: TargetId, run: RunId, now: Timestamp, entries: &[Entry]) -> Result<(), EngineError> {
-        let rows: Vec<LineRow> = entries.iter().map(|e| row_of(e, run, now)).collect();
+    fn intend(&self, target: TargetId, run: RunId, entries: &[Entry]) -> Result<(), EngineError> {
+        let rows: Vec<LineRow> = entries.iter().map(|e| row_of(e, run)).collect();
         self.store.intend(target, run, &rows)?;
         let mut known = self.known_mut();
         let ledger = known.ledgers.entry(target).or_default();
@@ -173,11 +195,10 @@ impl Engine {
         &self,
         target: &Target,
         run: RunId,
-        now: Timestamp,
         entries: Vec<Entry>,
         published: Option<&store::Published>,
     ) -> Result<(), EngineError> {
-        let rows: Vec<LineRow> = entries.iter().map(|e| row_of(e, run, now)).collect();
+        let rows: Vec<LineRow> = entries.iter().map(|e| row_of(e, run)).collect();
         self.store.settle(&Settle {
             target: target.id,
             run,
@@ -282,8 +303,10 @@ impl Engine {
             entry: own_text,
             words: None,
             first_intent: pass.now,
+            updated: pass.now,
         });
         entry.line.attempts = entry.line.attempts.saturating_add(1);
+        entry.updated = pass.now;
         match step.step {
             Verb::Retract => entry.line.state = LineState::Retracting,
             _ => {
@@ -405,14 +428,15 @@ impl Engine {
                 let id = IndicatorId(step.entry);
                 before.push(ledger.and_then(|l| l.get(id)));
                 let entry = self.intended(&known, pass, step);
-                let mut item = pass.plan.entries.outgoing(&known, id, pass.now);
+                let times = Times { created: entry.first_intent, modified: pass.now, now: pass.now };
+                let mut item = pass.plan.entries.outgoing(&known, id, times);
                 item.remote_id = entry.remote_id.as_deref().map(str::to_owned);
                 items.push(item);
                 entries.push(entry);
             }
             (before, entries, items)
         };
-        self.intend(pass.target.id, pass.run, pass.now, &entries)?;
+        self.intend(pass.target.id, pass.run, &entries)?;
         self.world.step("share.intended")?;
         let spec = spec(pass.target, &self.exchange);
         let called = self.call(connection, pass.now, |cx| {
@@ -455,7 +479,7 @@ impl Engine {
                 _ => self.settled(pass, step, entry, outcome, expiry),
             });
         }
-        self.settle(pass.target, pass.run, pass.now, settled, None)?;
+        self.settle(pass.target, pass.run, settled, None)?;
         self.world.step("share.settled")?;
         Ok(error)
     }
@@ -469,7 +493,7 @@ impl Engine {
             .map(|(step, _)| IndicatorId(step.entry))
             .collect();
         let old: Vec<Entry> = before.iter().flatten().cloned().collect();
-        let rows: Vec<LineRow> = old.iter().map(|e| row_of(e, pass.run, pass.now)).collect();
+        let rows: Vec<LineRow> = old.iter().map(|e| row_of(e, pass.run)).collect();
         self.store.settle(&Settle {
             target: pass.target.id,
             run: pass.run,
@@ -515,6 +539,8 @@ impl Engine {
     ) -> Result<Option<ConnectorError>, EngineError> {
         let style = ListStyle {
             format: pass.target.text_param("format").and_then(ListFormat::parse).unwrap_or_default(),
+            name: pass.target.doc.name.clone(),
+            mark: self.exchange.to_string(),
             line_max: pass.target.int_param("line_max").and_then(|max| usize::try_from(max).ok()),
             ..ListStyle::default()
         };
@@ -526,17 +552,18 @@ impl Engine {
         };
         let format = style.format;
         let effects = &fitting;
+        let changed = changed(effects);
         let draft = {
             let known = self.known();
             let ids = self.contents(&known, pass, effects);
-            let mut items = ids.iter().map(|id| pass.plan.entries.outgoing(&known, *id, pass.now));
+            let mut items = ids.iter().map(|id| pass.item(&known, *id, &changed));
             self.bodies.draft(&pass.target.doc.name, format, pass.now, pass.run, |out| style.write(&mut items, out))?
         };
         self.world.step("share.drafted")?;
         let words = "it does not fit a line of this list".to_owned();
         let mut settled = self.outcomes(pass, effects, &ItemOutcome::Accepted { remote_id: None });
         settled.extend(self.outcomes(pass, &unfit, &ItemOutcome::Refused(words)));
-        self.settle(pass.target, pass.run, pass.now, settled, Some(&draft.published))?;
+        self.settle(pass.target, pass.run, settled, Some(&draft.published))?;
         self.bodies.serve(draft);
         counts.accepted += effects.len() as u64;
         counts.refused += unfit.len() as u64;
@@ -570,11 +597,12 @@ impl Engine {
                 self.contents(&known, pass, effects),
             )
         };
-        self.intend(pass.target.id, pass.run, pass.now, &entries)?;
+        self.intend(pass.target.id, pass.run, &entries)?;
         self.world.step("share.intended")?;
+        let changed = changed(effects);
         let published = self.call(connection, pass.now, |cx| {
             let known = self.known();
-            let mut all = items.iter().map(|id| pass.plan.entries.outgoing(&known, *id, pass.now));
+            let mut all = items.iter().map(|id| pass.item(&known, *id, &changed));
             destination.publish(spec(pass.target, &self.exchange), &mut all, cx)
         });
         self.world.step("share.called")?;
@@ -596,7 +624,7 @@ impl Engine {
             None => counts.accepted += effects.len() as u64,
             Some(_) => counts.unknown += effects.len() as u64,
         }
-        self.settle(pass.target, pass.run, pass.now, settled, None)?;
+        self.settle(pass.target, pass.run, settled, None)?;
         self.world.step("share.settled")?;
         Ok(error)
     }
@@ -620,17 +648,11 @@ fn question(known: &Known, entry: &Entry) -> Outgoing {
     let (reputation, severity, _, _) = known.index.rank_fields(entry.id);
     Outgoing {
         entry: entry.entry.as_deref().map_or_else(|| key.value().to_owned(), str::to_owned),
-        key,
         reputation,
         severity,
-        confidence: None,
         tlp: known.index.tlp(entry.id),
-        tags: Vec::new(),
-        sources: Vec::new(),
-        first_seen: None,
-        last_seen: None,
-        expires_at: None,
-        comment: None,
         remote_id: entry.remote_id.as_deref().map(str::to_owned),
+        created: entry.first_intent,
+        ..Outgoing::bare(key, entry.updated)
     }
 }

@@ -5,11 +5,13 @@ use crate::Known;
 use crate::config::Target;
 use crate::ledger::Ledger;
 use index::Selection;
+use intel::echo::split_hops;
 use intel::sharing::Wanted;
 use intel::{IndicatorId, IndicatorKind, Timestamp};
 use kit::Outgoing;
 use kit::manifest::{Delivery, Render};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Parameters that do not shape an entry.
@@ -38,6 +40,23 @@ pub(crate) struct Entries {
     groups: BTreeMap<u32, Vec<u32>>,
     /// Keys that another one represents.
     represented: HashMap<u32, u32>,
+    /// This exchange's id: the last hop of what goes out.
+    exchange: Arc<str>,
+}
+
+/// When an entry was first meant to be there, when it was last changed, and what time it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) created: Timestamp,
+    pub(crate) modified: Timestamp,
+    pub(crate) now: Timestamp,
+}
+
+impl Times {
+    /// Where nobody looks at them: all the same.
+    pub(crate) fn all(now: Timestamp) -> Times {
+        Times { created: now, modified: now, now }
+    }
 }
 
 /// The text a key is stored as.
@@ -56,6 +75,7 @@ impl Entries {
         ledger: &Ledger,
         collected: &Collected,
         now: Timestamp,
+        exchange: Arc<str>,
     ) -> Entries {
         let action = &target.action;
         let listed = matches!(action.delivery, Delivery::Hosted | Delivery::List);
@@ -77,6 +97,7 @@ impl Entries {
             holds_expiry: action.holds_expiry,
             groups: BTreeMap::new(),
             represented: HashMap::new(),
+            exchange,
         };
         if action.render != Render::Value {
             entries.group(known, target, ledger, collected, now);
@@ -191,19 +212,20 @@ impl Entries {
     pub(crate) fn rendered(&self, known: &Known, id: IndicatorId, now: Timestamp) -> (u64, u32, Option<Timestamp>) {
         let text = self.text(known, id);
         if self.fields == Fields::Entry {
-            let expiry = if self.holds_expiry { self.outgoing(known, id, now).expires_at } else { None };
+            let expiry = if self.holds_expiry { self.outgoing(known, id, Times::all(now)).expires_at } else { None };
             return (xxh3_64_with_seed(text.as_bytes(), self.shape), text.len() as u32 + 1, expiry);
         }
-        let out = self.outgoing(known, id, now);
+        let out = self.outgoing(known, id, Times::all(now));
         let mut bytes = format!(
-            "{}\u{0}{}\u{0}{}\u{0}{:?}\u{0}{}\u{0}{}\u{0}{:?}",
+            "{}\u{0}{}\u{0}{}\u{0}{:?}\u{0}{}\u{0}{}\u{0}{:?}\u{0}{}",
             out.entry,
             out.reputation,
             out.severity,
             out.confidence,
             out.tlp,
             out.tags.join("\u{1}"),
-            out.comment
+            out.comment,
+            out.hops.join("\u{1}")
         );
         if self.fields == Fields::Columns {
             bytes.push_str(&format!(
@@ -218,29 +240,18 @@ impl Entries {
     }
 
     /// An entry as it goes out.
-    pub(crate) fn outgoing(&self, known: &Known, id: IndicatorId, now: Timestamp) -> Outgoing {
+    pub(crate) fn outgoing(&self, known: &Known, id: IndicatorId, times: Times) -> Outgoing {
+        let Times { created, modified, now } = times;
         let speaker = self.speaker(known, id);
         let key = known.index.key(speaker);
         let entry = self.text(known, id).to_owned();
         if self.fields == Fields::Entry && !self.holds_expiry {
             let (reputation, severity, _, _) = known.index.rank_fields(speaker);
-            return Outgoing {
-                entry,
-                key,
-                reputation,
-                severity,
-                confidence: None,
-                tlp: known.index.tlp(speaker),
-                tags: Vec::new(),
-                sources: Vec::new(),
-                first_seen: None,
-                last_seen: None,
-                expires_at: None,
-                comment: None,
-                remote_id: None,
-            };
+            return Outgoing { entry, reputation, severity, tlp: known.index.tlp(speaker), ..Outgoing::bare(key, now) };
         }
         let summary = known.index.summary(speaker, now);
+        let (tags, mut hops) = split_hops(summary.tags.into_iter().map(String::from).collect());
+        hops.push(self.exchange.as_ref().to_owned());
         Outgoing {
             entry,
             key,
@@ -248,13 +259,16 @@ impl Entries {
             severity: summary.folded.severity,
             confidence: summary.folded.confidence,
             tlp: summary.folded.tlp,
-            tags: summary.tags.into_iter().collect(),
+            tags,
             sources: summary.sources.into_iter().collect(),
             first_seen: summary.folded.first_seen,
             last_seen: summary.folded.last_seen,
             expires_at: summary.folded.expires_at,
             comment: summary.comment.map(Into::into),
             remote_id: None,
+            created,
+            modified,
+            hops,
         }
     }
 }

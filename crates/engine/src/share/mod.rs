@@ -277,7 +277,7 @@ impl Engine {
         let view = view_of(target);
         let empty = crate::ledger::Ledger::default();
         let ledger = known.ledgers.get(&target.id).unwrap_or(&empty);
-        let entries = Entries::of(&known, target, ledger, &collected, now);
+        let entries = Entries::of(&known, target, ledger, &collected, now, self.exchange_id());
         let revision = known.index.max_revision();
         let basis = basis_of(target, &entries);
         let brakes = Brakes { approved: self.approved(target, &entries, &known, now)?, ..brakes };

@@ -392,3 +392,19 @@ fn what_a_person_ended_revives_by_news_only() {
     let source_said = row(Observation { retracted: true, ..base() });
     assert!(first(&source_said, day(0)).is_retracted());
 }
+
+#[test]
+fn hops_are_kept_and_crowd_nothing_out() {
+    let many: Vec<String> = (0..limits::TAGS_PER_RECORD + 10).map(|n| format!("tag {n:04}")).collect();
+    let long = "x".repeat(limits::HOP_BYTES + 1);
+    let row = row(Observation {
+        tags: [&many[..], &["iocast:hop=b".into(), format!("iocast:hop={long}")]].concat(),
+        hops: vec!["a".into(), "b".into(), " ".into()],
+        ..base()
+    });
+    assert_eq!(row.hops, ["a", "b"]);
+    assert_eq!(row.claim.tags.len(), limits::TAGS_PER_RECORD);
+    let (tags, hops) = intel::echo::split_hops(row.claim.tags.iter().map(|tag| tag.to_string()).collect());
+    assert_eq!(hops, ["a", "b"]);
+    assert_eq!(tags, many[..limits::TAGS_PER_RECORD - 2]);
+}

@@ -64,6 +64,7 @@ pub(crate) fn ledger(n: u32, is_mixed: bool) {
             entry: None,
             words: None,
             first_intent: Timestamp::from_secs(generate::TODAY),
+            updated: Timestamp::from_secs(generate::TODAY),
         });
     }
     let lines = ledger.len() as f64;

@@ -142,6 +142,7 @@ impl Case {
             let text = settings[&setting.key].as_str().filter(|_| setting.value_type == SettingType::Secret)?;
             Some((setting.key.clone(), Secret::new(text)))
         };
+        let now = time(own["now"].as_str().unwrap_or("2026-01-01T00:00:00Z"))?;
         let items = own["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         Ok(Some(Case {
             name: name.to_owned(),
@@ -152,10 +153,10 @@ impl Case {
             expect: file("expect"),
             folder: folder.to_owned(),
             after: own.get("after").cloned(),
-            now: time(own["now"].as_str().unwrap_or("2026-01-01T00:00:00Z"))?,
+            now,
             action: action_name,
             params,
-            items: items.iter().map(item).collect::<Result<_, _>>().map_err(wrong)?,
+            items: items.iter().map(|one| item(one, now)).collect::<Result<_, _>>().map_err(wrong)?,
             settings,
         }))
     }
@@ -258,7 +259,7 @@ fn in_folder(value: Value, folder: &Path) -> Value {
 }
 
 /// An item of a case; what is not given has a plain value.
-fn item(value: &Value) -> Result<Outgoing, String> {
+fn item(value: &Value, now: Timestamp) -> Result<Outgoing, String> {
     let text = |key: &str| value[key].as_str();
     let raw = text("value").ok_or("an item needs a value")?;
     let kind = match text("kind") {
@@ -286,6 +287,9 @@ fn item(value: &Value) -> Result<Outgoing, String> {
         expires_at: time("expires_at")?,
         comment: text("comment").map(str::to_owned),
         remote_id: text("remote_id").map(str::to_owned),
+        created: time("created")?.unwrap_or(now),
+        modified: time("modified")?.unwrap_or(now),
+        hops: list("hops"),
         key,
     })
 }

@@ -1,7 +1,7 @@
 //! The tools are held to the contract real products' connectors are held to.
 
 use super::*;
-use intel::{IndicatorKind, Reputation};
+use intel::IndicatorKind;
 use kit::http::{Exchanges, Http};
 use kit::testkit::conformance;
 use std::path::Path;
@@ -33,19 +33,10 @@ const SPEC: TargetSpec<'static> = TargetSpec { name: "t", action: "block", param
 
 fn outgoing(kind: IndicatorKind, value: &str) -> Outgoing {
     Outgoing {
-        entry: value.to_owned(),
-        key: key(kind, value),
-        reputation: Reputation::DEFAULT,
         severity: Severity::High,
-        confidence: None,
-        tlp: Tlp::Green,
         tags: vec!["phishing".into()],
         sources: vec!["somebody".into()],
-        first_seen: None,
-        last_seen: None,
-        expires_at: None,
-        comment: None,
-        remote_id: None,
+        ..Outgoing::bare(key(kind, value), Timestamp::EPOCH)
     }
 }
 
