@@ -77,6 +77,7 @@ pub(super) struct Mapping {
     pub(super) expires_at: Option<usize>,
     pub(super) comment: Option<usize>,
     pub(super) link: Option<usize>,
+    pub(super) hops: Vec<usize>,
     pub(super) skip_if: Vec<Condition>,
     pub(super) only_if: Vec<Condition>,
     pub(super) time: TimeFormat,
@@ -224,6 +225,15 @@ impl Mapping {
                 Cell::Missing => {}
                 Cell::One(text) => text.split(self.tags_separator).for_each(&mut tag),
                 Cell::Many(list) => list.iter().for_each(|text| tag(text)),
+            }
+        }
+        for slot in &self.hops {
+            match row.cell(*slot) {
+                Cell::Missing => {}
+                Cell::One(text) => out.hops.extend(
+                    text.split(self.tags_separator).map(str::trim).filter(|hop| !hop.is_empty()).map(str::to_owned),
+                ),
+                Cell::Many(list) => out.hops.extend(list.into_iter().map(Cow::into_owned)),
             }
         }
         let date = |slot: Option<usize>, unread: &mut u64| -> Option<Timestamp> {

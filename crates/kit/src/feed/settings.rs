@@ -95,6 +95,7 @@ struct Keys {
     expires_at_column: Option<String>,
     comment_column: Option<String>,
     link_column: Option<String>,
+    hops_columns: Option<Vec<String>>,
     #[serde(default)]
     skip_if: BTreeMap<String, String>,
     #[serde(default)]
@@ -213,6 +214,11 @@ impl Keys {
         let expires_at = optional(&self.expires_at_column);
         let comment = optional(&self.comment_column);
         let link = optional(&self.link_column);
+        // What another exchange serves says through whom it came, under this name.
+        let usual =
+            || if matches!(self.format.as_str(), "json" | "ndjson") { vec!["hops".to_owned()] } else { Vec::new() };
+        let hops = self.hops_columns.clone().unwrap_or_else(usual);
+        let hops = hops.iter().map(|name| map.slot(name)).collect();
         let tags = self.tags_columns.iter().map(|name| map.slot(name)).collect();
         let mut conditions = |given: &BTreeMap<String, String>| -> Vec<Condition> {
             let read = |(name, words): (&String, &String)| Condition {
@@ -255,6 +261,7 @@ impl Keys {
             expires_at,
             comment,
             link,
+            hops,
             skip_if,
             only_if,
             ..map

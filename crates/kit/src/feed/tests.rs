@@ -456,3 +456,35 @@ fn real_feeds() {
     // What is rejected are the few files whose layout the settings would have to say.
     assert!(read > 50_000 && rows > 20 * rejected, "{read} {rows} {rejected}");
 }
+
+/// Keeps what is read whole.
+#[derive(Default)]
+struct Hops(Vec<Vec<String>>);
+
+impl Rows for Hops {
+    fn row(&mut self, row: Observation) {
+        self.0.push(row.hops);
+    }
+    fn reject(&mut self, reason: &'static str, sample: &str) {
+        panic!("{reason}: {sample}");
+    }
+    fn filter(&mut self, reason: &'static str, _: u64) {
+        panic!("{reason}");
+    }
+}
+
+#[test]
+fn hops_of_another_exchange_are_read() {
+    let hops = |settings: serde_json::Value, body: &str| -> Vec<Vec<String>> {
+        let mut hops = Hops::default();
+        parse(&FeedSpec::from_settings(&settings).unwrap(), body.as_bytes(), &mut hops).unwrap();
+        hops.0
+    };
+    let list = r#"[{"value":"192.0.2.1","kind":"ipv4","hops":["a","b"]},{"value":"192.0.2.2"},{"value":"192.0.2.3","hops":[]}]"#;
+    let expect = [vec!["a".to_owned(), "b".to_owned()], vec![], vec![]];
+    assert_eq!(hops(json!({ "format": "json" }), list), expect);
+    assert_eq!(hops(json!({ "format": "json", "value": "value" }), list), expect);
+    assert_eq!(hops(json!({ "format": "json", "hops_columns": [] }), list), [[""; 0]; 3]);
+    let table = "value,via\n192.0.2.1,\"a,b\"\n192.0.2.2,\n";
+    assert_eq!(hops(json!({ "format": "csv", "value": "value", "hops_columns": ["via"] }), table), expect[..2]);
+}
