@@ -268,6 +268,10 @@ impl Engine {
         }
         let one_pull = self.pull_lock(connection.id);
         let _one_pull = crate::unpoison(one_pull.lock());
+        // The wait may have been long: a connection that was deleted meanwhile has nothing more to say.
+        if !self.config().connections.contains_key(&connection.id) {
+            return Err(self.no_connection(name));
+        }
         let started = self.world.now();
         let mut state = ConnectionState::parse(self.store.connection_state(connection.id)?.as_deref());
         let run = self.store.run_start("pull", name, started)?;
@@ -322,7 +326,7 @@ impl Engine {
         report: &mut PullReport,
         progress: &dyn Progress,
     ) -> Result<(), EngineError> {
-        let http = self.world.http(connection).map_err(|error| connector_error(connection, error))?;
+        let http = self.http_of(connection).map_err(|error| connector_error(connection, error))?;
         let cx = Cx {
             http: &http,
             files: self.world.files(),
