@@ -10,7 +10,7 @@ mod tenant;
 
 pub use docs::*;
 pub use resolve::{Strict, nearest, resolve};
-pub(crate) use tenant::merge;
+pub(crate) use tenant::{addresses, merge};
 
 use intel::rule::Rule;
 use intel::sharing::RetractMode;

@@ -185,12 +185,15 @@ fn overlay<T: Clone + PartialEq + Serialize>(
                 writes.push(DocChange { kind: section, name, body });
             }
             None => {
-                changes.push(Change {
-                    section,
-                    name: name.clone(),
-                    verb: "create",
-                    details: difference(None, doc, hidden),
-                });
+                let mut details = difference(None, doc, hidden);
+                // What is in its name is said there.
+                let named: &[&str] = match section {
+                    SHARING => &["source: ", "rule: ", "target: "],
+                    GUARD_EXCEPTION => &["value: ", "target: "],
+                    _ => &["name: "],
+                };
+                details.retain(|detail| !named.iter().any(|key| detail.starts_with(key)));
+                changes.push(Change { section, name: name.clone(), verb: "create", details });
                 // Not the id it will get; only for resolving before it is written.
                 stored.push(Stored { id: *next_id, doc: doc.clone() });
                 *next_id -= 1;
@@ -233,10 +236,7 @@ fn difference<T: Serialize>(old: Option<&T>, new: &T, hidden: &BTreeSet<String>)
     let keys = keys.into_iter().filter(|key| was.get(*key) != is.get(*key));
     match old {
         Some(_) => keys.map(|key| format!("{key}: {} → {}", show(key, was.get(key)), show(key, is.get(key)))).collect(),
-        None => {
-            let keys = keys.filter(|key| *key != "name");
-            keys.map(|key| format!("{key}: {}", show(key, is.get(key)))).collect()
-        }
+        None => keys.map(|key| format!("{key}: {}", show(key, is.get(key)))).collect(),
     }
 }
 

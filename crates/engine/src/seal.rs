@@ -205,32 +205,38 @@ pub(crate) fn moved(
     errors
 }
 
-/// Where a secret goes: the address settings in force around it, or the proxy itself.
-fn addresses(spot: &Spot, documents: &Documents, registry: &Registry) -> Vec<Value> {
-    let proxy = |proxy: &Option<String>| vec![proxy.as_deref().map(bare_proxy).into()];
+/// Where a secret goes: the addresses in force around it, or the proxy itself.
+fn addresses(spot: &Spot, documents: &Documents, registry: &Registry) -> BTreeSet<String> {
+    let proxy = |proxy: &Option<String>| proxy.as_deref().map(bare_proxy).into_iter().collect();
+    let leads = |settings: &Value, is_secret: &dyn Fn(&str) -> bool| -> BTreeSet<String> {
+        config::addresses(settings, is_secret).into_iter().map(|(_, at)| at).collect()
+    };
     if spot.section == "tenant" {
         let Some(doc) = documents.tenants.iter().map(|t| &t.doc).find(|t| t.name == spot.name) else {
-            return Vec::new();
+            return BTreeSet::new();
         };
-        if spot.key == "proxy" {
-            return proxy(&doc.proxy);
-        }
-        let is_address = |value: &&Value| value.as_str().is_some_and(|text| text.contains("://"));
-        return doc.settings.as_object().into_iter().flatten().map(|(_, v)| v).filter(is_address).cloned().collect();
+        return match spot.key.as_str() {
+            "proxy" => proxy(&doc.proxy),
+            _ => leads(&doc.settings, &|key| is_tenant_secret(key, registry)),
+        };
     }
     let Some(doc) = documents.connections.iter().map(|c| &c.doc).find(|c| c.name == spot.name) else {
-        return Vec::new();
+        return BTreeSet::new();
     };
     if spot.key == "proxy" {
         return proxy(&doc.proxy);
     }
-    let Some(connector) = registry.get(&doc.connector) else { return Vec::new() };
+    let Some(connector) = registry.get(&doc.connector) else { return BTreeSet::new() };
     let tenant = documents.tenants.iter().map(|t| &t.doc).find(|t| Some(&t.name) == doc.tenant.as_ref());
     let manifest = connector.manifest();
     let merged = config::merge(doc, tenant, manifest).doc;
-    let urls = manifest.settings.iter().filter(|setting| setting.value_type == SettingType::Url);
-    let urls = urls.map(|setting| merged.settings.get(&setting.key).cloned().unwrap_or_default());
-    std::iter::once(Value::from(doc.connector.as_str())).chain(urls).collect()
+    let keys = secret_keys(doc, registry);
+    let mut all = leads(&merged.settings, &|key| keys.contains(key));
+    all.insert(format!("connector {}", doc.connector));
+    // A connector may make its host of something else, a region or a customer's name.
+    let open = manifest.check(&merged.settings).ok().and_then(|settings| connector.open(&settings).ok());
+    all.extend(open.into_iter().flat_map(|open| open.hosts()));
+    all
 }
 
 /// Seals what is not sealed yet. Gives how many were.

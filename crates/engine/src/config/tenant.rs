@@ -67,26 +67,61 @@ pub(super) fn stay_at_home(
     manifest: &Manifest,
     check: &mut Check<'_>,
 ) {
-    let of_type = |wanted: SettingType| manifest.settings.iter().filter(move |s| s.value_type == wanted);
-    let Some(secret) = of_type(SettingType::Secret).find(|s| inherited.contains(&s.key)) else { return };
-    let origin = |value: &Value| url::Url::parse(value.as_str()?).ok().map(|url| url.origin());
-    let at_home: Vec<url::Origin> =
-        tenant.settings.as_object().into_iter().flatten().filter_map(|(_, value)| origin(value)).collect();
-    for setting in of_type(SettingType::Url) {
-        let Some(own) = doc.settings.get(&setting.key).filter(|value| !value.is_null()) else { continue };
-        // What is no address is told by the check of its type.
-        if origin(own).is_some_and(|own| own.is_tuple() && !at_home.contains(&own)) {
+    let is_secret = |key: &str| manifest.settings.iter().any(|s| s.key == key && s.value_type == SettingType::Secret);
+    let Some(secret) = inherited.iter().find(|key| is_secret(key)) else { return };
+    let at_home: BTreeSet<String> = addresses(&tenant.settings, &is_secret).into_iter().map(|(_, at)| at).collect();
+    for (key, at) in addresses(&doc.settings, &is_secret) {
+        if !at_home.contains(&at) {
             check.error(
-                &format!("settings.{}", setting.key),
+                &format!("settings.{key}"),
                 format!(
-                    "is not at an address of tenant \"{}\", whose secret \"{}\" it would be sent; write the address in the \
-                     tenant, or give the connection a secret of its own",
-                    tenant.name, secret.key
+                    "is not at an address of tenant \"{}\", whose secret \"{secret}\" it would be sent; write the address in \
+                     the tenant, or give the connection a secret of its own",
+                    tenant.name
                 ),
             );
         }
     }
 }
+
+/// Where settings lead: scheme, host and port of everything that is an address, and what is given under a key that names
+/// a host. Paths and queries do not matter. Local files lead nowhere.
+pub(crate) fn addresses(settings: &Value, is_secret: &dyn Fn(&str) -> bool) -> Vec<(String, String)> {
+    let names_host = |key: &str| key.split('_').any(|word| HOST_WORDS.contains(&word));
+    let mut out = Vec::new();
+    for (key, value) in settings.as_object().into_iter().flatten().filter(|(key, _)| !is_secret(key)) {
+        let texts = value.as_str().into_iter().chain(value.as_array().into_iter().flatten().filter_map(Value::as_str));
+        for text in texts {
+            match url::Url::parse(text.trim()) {
+                Ok(url) if url.scheme() == "file" => {}
+                Ok(url) if text.contains("://") && url.origin().is_tuple() => {
+                    out.push((key.clone(), url.origin().ascii_serialization()));
+                }
+                _ if text.contains("://") || names_host(key) => out.push((key.clone(), text.trim().to_lowercase())),
+                _ => {}
+            }
+        }
+    }
+    out
+}
+
+/// Words in the keys of settings that say where calls go.
+const HOST_WORDS: [&str; 14] = [
+    "url",
+    "urls",
+    "uri",
+    "host",
+    "hosts",
+    "hostname",
+    "server",
+    "servers",
+    "address",
+    "endpoint",
+    "domain",
+    "region",
+    "instance",
+    "subdomain",
+];
 
 /// What can be said of tenants without their connections, and of their settings that nobody can use.
 pub(super) fn check(

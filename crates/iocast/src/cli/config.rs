@@ -6,7 +6,9 @@ use clap::{Args, Subcommand};
 
 /// About configuration files: their schema, for editors
 #[derive(Args)]
-#[command(after_help = "Examples:\n  iocast config schema > config.schema.json")]
+#[command(
+    after_help = "Examples:\n  iocast config schema > config.schema.json\n  iocast --quiet config schema > /etc/iocast/config.schema.json"
+)]
 pub(crate) struct ConfigArgs {
     #[command(subcommand)]
     command: ConfigCommand,
@@ -17,7 +19,9 @@ enum ConfigCommand {
     /// Print the JSON Schema of configuration files
     ///
     /// Editors complete and check with it. A file names it in its first line: #:schema ./config.schema.json
-    #[command(after_help = "Examples:\n  iocast config schema > config.schema.json")]
+    #[command(
+        after_help = "Examples:\n  iocast config schema > config.schema.json\n  iocast --quiet config schema > /etc/iocast/config.schema.json"
+    )]
     Schema,
 }
 
