@@ -656,6 +656,8 @@ impl Engine {
         let (connection, _, _) = self.suspect(&config, run)?;
         let one_pull = self.pull_lock(connection.id);
         let _one_pull = crate::unpoison(one_pull.lock());
+        // The connection may have been deleted meanwhile.
+        let config = self.config();
         let (connection, mut state, suspect) = self.suspect(&config, run)?;
         let now = self.world.now();
         let started = Timestamp::from_micros(suspect.at);
@@ -711,6 +713,8 @@ impl Engine {
         let (connection, _, _) = self.suspect(&config, run)?;
         let one_pull = self.pull_lock(connection.id);
         let _one_pull = crate::unpoison(one_pull.lock());
+        // The connection may have been deleted meanwhile.
+        let config = self.config();
         let (connection, mut state, _) = self.suspect(&config, run)?;
         state.suspect = None;
         self.store.set_connection_state(connection.id, &state.to_text())?;

@@ -316,9 +316,16 @@ pub(crate) fn seal_stored(
     };
     store.apply_docs(&changes(documents, &file), now)?;
     store.audit("iocast", "secret.seal", "", &format!("{{\"sealed\":{n_sealed}}}"), now)?;
-    store.scrub()?;
     adopt(documents, &file);
-    Ok(Some(format!("{n_sealed} secrets of the data directory were sealed; backups made before hold them readable")))
+    let wiped = match store.scrub() {
+        Ok(()) => String::new(),
+        Err(error) => {
+            format!("; what they were written on could not be wiped ({error}): `iocast secret rotate` does it")
+        }
+    };
+    Ok(Some(format!(
+        "{n_sealed} secrets of the data directory were sealed; backups made before hold them readable{wiped}"
+    )))
 }
 
 impl Engine {

@@ -66,6 +66,9 @@ fn told(app: &TestApp, files: &[(&str, &str)]) -> Vec<String> {
 
 const FEED: &str = "[[connection]]\nname = \"f\"\nconnector = \"feed\"\n";
 
+/// Files by name; what a mistake begins with; what it holds.
+type Case = (Vec<(&'static str, String)>, &'static str, &'static str);
+
 #[test]
 fn forty_wrong_files() {
     let app = TestApp::new();
@@ -75,7 +78,7 @@ fn forty_wrong_files() {
     let one = |text: &str| vec![("a.toml", text.to_owned())];
     let two = |a: &str, b: &str| vec![("a.toml", a.to_owned()), ("b.toml", b.to_owned())];
     // Files; then what each mistake begins with and holds.
-    let cases: Vec<(Vec<(&str, String)>, &str, &str)> = vec![
+    let cases: Vec<Case> = vec![
         // Syntax and shape.
         (one("[[rule]\n"), "a.toml:1:", ""),
         (one("[[rule]]\nname = \"x\nwhen = \"y\"\n"), "a.toml:2:", ""),
