@@ -6,13 +6,15 @@
 
 mod docs;
 mod resolve;
+mod tenant;
 
 pub use docs::*;
 pub use resolve::{Strict, nearest, resolve};
+pub(crate) use tenant::{addresses, merge};
 
 use intel::rule::Rule;
 use intel::sharing::RetractMode;
-use intel::{ConnectionId, DAY, FoldSettings, Policies, Policy, Reputation, SharingId, TargetId, Tlp};
+use intel::{ConnectionId, DAY, FoldSettings, Policies, Policy, Reputation, SharingId, TargetId, Timestamp, Tlp};
 use kit::manifest::Action;
 use kit::{Connector, Secret};
 use serde::Serialize;
@@ -23,9 +25,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A mistake in the configuration: where it is, what is wrong, what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct ConfigError {
-    /// `connection`, `target`, `rule`, `sharing`, `guard`, `guard_exception` or `policy`.
+    /// `tenant`, `connection`, `target`, `rule`, `sharing`, `guard`, `guard_exception` or `policy`.
     pub section: &'static str,
     /// The name of the thing, empty for `policy`.
     pub name: String,
@@ -52,7 +54,7 @@ impl fmt::Display for ConfigError {
 pub struct Connection {
     /// Its id.
     pub id: ConnectionId,
-    /// As configured.
+    /// As configured, with what its tenant says filled in. How it was written stands in [`Config::file`].
     pub doc: ConnectionDoc,
     /// Its connector.
     pub connector: Arc<dyn Connector>,
@@ -62,6 +64,8 @@ pub struct Connection {
     pub settings: Value,
     /// Its secrets by name, to be hidden from every message.
     pub secrets: Vec<(String, Secret)>,
+    /// Why a secret of it cannot be read at the moment; nothing is called then.
+    pub locked: Option<String>,
     /// How often to pull.
     pub interval: Duration,
     /// How far back a first pull by time reads.
@@ -139,6 +143,8 @@ pub struct Config {
     pub targets: BTreeMap<TargetId, Target>,
     /// Rules by name.
     pub rules: BTreeMap<String, Arc<Rule>>,
+    /// Deleted connections whose records were kept.
+    pub former: Vec<FormerDoc>,
     /// The documents it was made from.
     pub file: ConfigFile,
     /// Settings of the fold.
@@ -160,13 +166,48 @@ impl Config {
         self.targets.values().find(|t| t.doc.name == name)
     }
 
-    /// The policies of all connections, `last_believed` left to the caller.
+    /// The policies of all connections, deleted ones whose records were kept included; `last_believed` of those that are there is
+    /// left to the caller.
     pub fn policies(&self) -> Policies {
         let mut policies = Policies::default();
+        for former in &self.former {
+            policies.set(ConnectionId(former.connection), policy_of_former(former));
+        }
         for (id, connection) in &self.connections {
             policies.set(*id, policy_of(connection));
         }
         policies
+    }
+}
+
+/// What to keep of a connection that is deleted, so that its records go on as they were and age out. None: they do not
+/// count now, so there is nothing to keep.
+pub(crate) fn former_of(connection: &Connection, last_believed: Option<Timestamp>) -> Option<FormerDoc> {
+    let policy = policy_of(connection);
+    policy.counts.then(|| FormerDoc {
+        connection: connection.id.0,
+        name: policy.name.to_string(),
+        aging_days: policy.aging.map(|aging| u32::try_from(aging.as_secs() / DAY.as_secs()).unwrap_or(u32::MAX)),
+        override_reputation: connection.doc.override_reputation,
+        tlp: policy.tlp.map(|tlp| tlp.as_str().to_owned()),
+        tags: policy.tags.iter().map(ToString::to_string).collect(),
+        respect_source_expiry: policy.respect_source_expiry,
+        complete: policy.complete,
+        last_believed: last_believed.map(Timestamp::micros),
+    })
+}
+
+fn policy_of_former(former: &FormerDoc) -> Policy {
+    Policy {
+        name: former.name.as_str().into(),
+        override_reputation: former.override_reputation.and_then(Reputation::new),
+        tlp: former.tlp.as_deref().and_then(Tlp::parse),
+        tags: former.tags.iter().map(|tag| tag.as_str().into()).collect(),
+        aging: former.aging_days.map(|days| days * DAY),
+        respect_source_expiry: former.respect_source_expiry,
+        counts: true,
+        complete: former.complete,
+        last_believed: former.last_believed.map(Timestamp::from_micros),
     }
 }
 

@@ -1,37 +1,42 @@
 //! Changing the configuration: what a file says is compared with what is stored, shown, and applied as one change.
 //!
-//! Applying is idempotent and never deletes what a file leaves out. A change that does not resolve as a whole changes
+//! Applying is idempotent and deletes what a file leaves out only where that is asked for. A change that does not resolve as a whole changes
 //! nothing.
 
 use crate::config::{
     self, Config, ConfigFile, ConnectionDoc, Documents, GuardDoc, GuardExceptionDoc, PolicyDoc, RuleDoc, SharingDoc,
-    Stored, Strict, TargetDoc, manual_doc,
+    Stored, Strict, TargetDoc, TenantDoc, manual_doc,
 };
+use crate::delete::{self, Prune, Removals};
 use crate::error::EngineError;
 use crate::state::ConnectionState;
-use crate::{Engine, share, unpoison};
+use crate::{Engine, seal, share, unpoison};
 use intel::guard::{Guard, GuardClass, GuardException, GuardList};
-use intel::{ConnectionId, IndicatorKey, Timestamp};
+use intel::{ConnectionId, IndicatorKey, TargetId, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::{DocChange, Store};
 
-/// One document that an apply creates or changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// One document that an apply creates, changes or deletes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Change {
     /// `connection`, `target`, …
     pub section: &'static str,
     /// Its name.
     pub name: String,
-    /// `create` or `update`.
+    /// `create`, `update` or `delete`.
     pub verb: &'static str,
-    /// What differs, key by key: `key: old → new`.
+    /// What differs, key by key: `key: old → new`, secrets masked. Of a `create` what it says, `key: value`; of a
+    /// `delete` what it means.
     pub details: Vec<String>,
 }
 
 /// What an apply did, or would do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Applied {
     /// Every document that differs.
     pub changes: Vec<Change>,
@@ -41,6 +46,7 @@ pub struct Applied {
     pub warnings: Vec<String>,
 }
 
+const TENANT: &str = "tenant";
 const CONNECTION: &str = "connection";
 const TARGET: &str = "target";
 const RULE: &str = "rule";
@@ -88,12 +94,14 @@ pub(crate) fn load_documents(store: &Store) -> Result<Documents, EngineError> {
     let policy: Vec<Stored<PolicyDoc>> = docs(store, POLICY)?;
     Ok(Documents {
         policy: policy.into_iter().next().map(|s| s.doc).unwrap_or_default(),
+        tenants: docs(store, TENANT)?,
         connections: docs(store, CONNECTION)?,
         targets: docs(store, TARGET)?,
         rules: docs(store, RULE)?,
         sharings: docs(store, SHARING)?,
         guards: docs(store, GUARD)?,
         guard_exceptions: docs(store, GUARD_EXCEPTION)?,
+        former: docs(store, "former")?,
     })
 }
 
@@ -137,6 +145,17 @@ struct Overlay {
     writes: Vec<DocChange>,
     /// For documents that have no id yet, so that they can be resolved before they are written.
     next_id: u32,
+    /// Where secrets stand, by section and name.
+    secrets: BTreeMap<(String, String), BTreeSet<String>>,
+}
+
+/// How a file is applied.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ApplyOptions {
+    /// Only say what would change.
+    pub dry_run: bool,
+    /// Delete what the file leaves out, but for the policy. None: nothing is deleted.
+    pub prune: Option<Prune>,
 }
 
 /// Puts the documents of one section over those stored: what to write, and what it makes of the section.
@@ -147,24 +166,34 @@ fn overlay<T: Clone + PartialEq + Serialize>(
     name_of: impl Fn(&T) -> String,
     out: &mut Overlay,
 ) {
-    let Overlay { changes, unchanged, writes, next_id } = out;
+    let Overlay { changes, unchanged, writes, next_id, secrets } = out;
+    let none = BTreeSet::new();
     for doc in file {
         let name = name_of(doc);
         let body = serde_json::to_string(doc).unwrap_or_default();
+        let hidden = secrets.get(&(section.to_owned(), name.clone())).unwrap_or(&none);
         match stored.iter_mut().find(|s| name_of(&s.doc) == name) {
-            Some(old) if old.doc == *doc => *unchanged += 1,
+            Some(old) if flat(&old.doc) == flat(doc) => *unchanged += 1,
             Some(old) => {
                 changes.push(Change {
                     section,
                     name: name.clone(),
                     verb: "update",
-                    details: difference(&old.doc, doc),
+                    details: difference(Some(&old.doc), doc, hidden),
                 });
                 old.doc = doc.clone();
                 writes.push(DocChange { kind: section, name, body });
             }
             None => {
-                changes.push(Change { section, name: name.clone(), verb: "create", details: Vec::new() });
+                let mut details = difference(None, doc, hidden);
+                // What is in its name is said there.
+                let named: &[&str] = match section {
+                    SHARING => &["source: ", "rule: ", "target: "],
+                    GUARD_EXCEPTION => &["value: ", "target: "],
+                    _ => &["name: "],
+                };
+                details.retain(|detail| !named.iter().any(|key| detail.starts_with(key)));
+                changes.push(Change { section, name: name.clone(), verb: "create", details });
                 // Not the id it will get; only for resolving before it is written.
                 stored.push(Stored { id: *next_id, doc: doc.clone() });
                 *next_id -= 1;
@@ -174,38 +203,54 @@ fn overlay<T: Clone + PartialEq + Serialize>(
     }
 }
 
-/// Top-level keys that differ, as `key: old → new`.
-fn difference<T: Serialize>(old: &T, new: &T) -> Vec<String> {
-    let (Ok(serde_json::Value::Object(old)), Ok(serde_json::Value::Object(new))) =
-        (serde_json::to_value(old), serde_json::to_value(new))
-    else {
-        return Vec::new();
-    };
-    let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
-    keys.sort();
-    keys.dedup();
-    let show = |v: Option<&serde_json::Value>| v.map_or_else(|| "not set".to_owned(), ToString::to_string);
-    // Settings and proxies may hold secrets: what is written to the audit log and shown says only that they changed.
-    let hidden = |key: &str| matches!(key, "settings" | "proxy");
-    keys.into_iter()
-        .filter(|k| old.get(*k) != new.get(*k))
-        .map(|k| match hidden(k) {
-            true => format!("{k}: changed{}", changed_keys(old.get(k), new.get(k))),
-            false => format!("{k}: {} → {}", show(old.get(k)), show(new.get(k))),
-        })
-        .collect()
+/// Every key of a document and of the tables in it that people write: `settings.url`, `params.format`. A table without
+/// keys is as good as none.
+fn flat<T: Serialize>(doc: &T) -> BTreeMap<String, Value> {
+    let mut out = BTreeMap::new();
+    let Ok(Value::Object(doc)) = serde_json::to_value(doc) else { return out };
+    for (key, value) in doc {
+        match value {
+            Value::Object(inner) if matches!(key.as_str(), "settings" | "params") => {
+                out.extend(inner.into_iter().map(|(inner, value)| (format!("{key}.{inner}"), value)));
+            }
+            value => {
+                out.insert(key, value);
+            }
+        }
+    }
+    out
 }
 
-/// Which keys of two tables differ, as ` (a, b)`.
-fn changed_keys(old: Option<&serde_json::Value>, new: Option<&serde_json::Value>) -> String {
-    let (Some(serde_json::Value::Object(old)), Some(serde_json::Value::Object(new))) = (old, new) else {
-        return String::new();
+/// Keys that differ, as `key: old → new`; without an old one all keys, as `key: value`. Secrets are masked.
+fn difference<T: Serialize>(old: Option<&T>, new: &T, hidden: &BTreeSet<String>) -> Vec<String> {
+    let (was, is) = (old.map(flat).unwrap_or_default(), flat(new));
+    let show = |key: &str, value: Option<&Value>| match value {
+        None => "not set".to_owned(),
+        Some(Value::String(text)) if key == "proxy" => format!("\"{}\"", seal::bare_proxy(text)),
+        Some(Value::String(text)) if hidden.contains(key) && kit::Secret::is_reference(text) => format!("\"{text}\""),
+        Some(_) if hidden.contains(key) => seal::SET.to_owned(),
+        Some(Value::String(text)) => format!("\"{}\"", without_credentials(text)),
+        Some(value) => value.to_string(),
     };
-    let mut keys: Vec<&str> =
-        old.keys().chain(new.keys()).filter(|k| old.get(*k) != new.get(*k)).map(String::as_str).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    format!(" ({})", keys.join(", "))
+    let keys: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let keys = keys.into_iter().filter(|key| was.get(*key) != is.get(*key));
+    match old {
+        Some(_) => keys.map(|key| format!("{key}: {} → {}", show(key, was.get(key)), show(key, is.get(key)))).collect(),
+        None => keys.map(|key| format!("{key}: {}", show(key, is.get(key)))).collect(),
+    }
+}
+
+/// An address without what people put in it that nobody should read: credentials and a query. Other texts as they are.
+fn without_credentials(text: &str) -> String {
+    let Some(at) = text.find("://").map(|at| at + 3) else { return text.to_owned() };
+    let end = text[at..].find(['/', '?', '#']).map_or(text.len(), |end| at + end);
+    let host = text[at..end].rfind('@').map_or(at, |user| at + user + 1);
+    let query = text[end..].find('?').map(|query| end + query);
+    let scheme = &text[..at];
+    match query {
+        Some(query) => format!("{scheme}{}?…", &text[host..query]),
+        None => format!("{scheme}{}", &text[host..]),
+    }
 }
 
 impl Engine {
@@ -213,11 +258,38 @@ impl Engine {
     /// index and the guard follow. Nothing is deleted.
     ///
     /// # Errors
-    /// [`EngineError::Config`] with every mistake; nothing is changed then.
+    /// As [`Engine::apply_with`].
     pub fn apply(&self, file: &ConfigFile, who: &str, dry_run: bool) -> Result<Applied, EngineError> {
+        self.apply_with(file, who, ApplyOptions { dry_run, prune: None })
+    }
+
+    /// As [`Engine::apply`], and what the file leaves out is deleted where `options` say so. Secrets given as they are
+    /// come to the store sealed, where the world has a key; place holders keep what is there.
+    ///
+    /// # Errors
+    /// [`EngineError::Config`] with every mistake; nothing is changed then.
+    pub fn apply_with(&self, file: &ConfigFile, who: &str, options: ApplyOptions) -> Result<Applied, EngineError> {
+        let ApplyOptions { dry_run, prune } = options;
         let _one = unpoison(self.configuring.lock());
-        let mut documents = load_documents(&self.store)?;
-        let mut out = Overlay { changes: Vec::new(), unchanged: 0, writes: Vec::new(), next_id: u32::from(u16::MAX) };
+        let before = load_documents(&self.store)?;
+        let resolver = self.world.secrets();
+        let mut file = file.clone();
+        let given =
+            seal::restore(&mut file, &before.to_file(), &self.registry, resolver).map_err(EngineError::Config)?;
+        if !dry_run {
+            seal::seal(&mut file, &self.registry, resolver).map_err(EngineError::Config)?;
+        }
+        let mut documents = before.clone();
+        let mut out = Overlay {
+            changes: Vec::new(),
+            unchanged: 0,
+            writes: Vec::new(),
+            next_id: u32::from(u16::MAX),
+            secrets: seal::spots(&before.to_file(), &self.registry),
+        };
+        for (thing, keys) in seal::spots(&file, &self.registry) {
+            out.secrets.entry(thing).or_default().extend(keys);
+        }
         if let Some(policy) = &file.policy {
             if documents.policy == *policy {
                 out.unchanged += 1;
@@ -226,7 +298,7 @@ impl Engine {
                     section: POLICY,
                     name: String::new(),
                     verb: "update",
-                    details: difference(&documents.policy, policy),
+                    details: difference(Some(&documents.policy), policy, &BTreeSet::new()),
                 });
                 documents.policy = policy.clone();
                 let body = serde_json::to_string(policy).unwrap_or_default();
@@ -238,30 +310,45 @@ impl Engine {
                 overlay($section, &mut documents.$stored, &file.$file, $name, &mut out)
             };
         }
+        section!(TENANT, tenants, tenant, |d: &TenantDoc| d.name.clone());
         section!(CONNECTION, connections, connection, |d: &ConnectionDoc| d.name.clone());
         section!(TARGET, targets, target, |d: &TargetDoc| d.name.clone());
         section!(RULE, rules, rule, |d: &RuleDoc| d.name.clone());
         section!(SHARING, sharings, sharing, SharingDoc::name);
         section!(GUARD, guards, guard, |d: &GuardDoc| d.name.clone());
-        section!(GUARD_EXCEPTION, guard_exceptions, guard_exception, |d: &GuardExceptionDoc| format!(
-            "{} → {}",
-            d.value, d.target
-        ));
-        let resolved = config::resolve(&documents, &self.registry, self.world.secrets(), Strict::Yes)
-            .map_err(EngineError::Config)?;
-        let Overlay { changes, unchanged, writes, .. } = out;
-        let applied = Applied { changes, unchanged, warnings: resolved.warnings };
-        if dry_run || writes.is_empty() {
+        section!(GUARD_EXCEPTION, guard_exceptions, guard_exception, GuardExceptionDoc::name);
+        let config = self.config();
+        let Overlay { mut changes, unchanged, mut writes, .. } = out;
+        let mut removals = match prune {
+            None => Removals::default(),
+            Some(how) => delete::prune(&mut documents, &file, &config, &self.known(), how, &mut changes),
+        };
+        let moved = seal::moved(&before, &documents, &given, &self.registry);
+        let resolved = config::resolve(&documents, &self.registry, resolver, Strict::Yes);
+        let mut warnings = match resolved {
+            Ok(resolved) if moved.is_empty() => resolved.warnings,
+            Ok(_) => return Err(EngineError::Config(moved)),
+            Err(errors) => return Err(EngineError::Config(errors.into_iter().chain(moved).collect())),
+        };
+        warnings.append(&mut removals.warnings);
+        let mut applied = Applied { changes, unchanged, warnings };
+        if dry_run || applied.changes.is_empty() {
             return Ok(applied);
         }
         let now = self.world.now();
-        self.store.apply_docs(&writes, now)?;
-        for change in &applied.changes {
-            let detail = serde_json::to_string(&change.details).unwrap_or_default();
-            let action = format!("{}.{}", change.section, change.verb);
-            self.store.audit(who, &action, &change.name, &detail, now)?;
-        }
-        self.reload()?;
+        writes.append(&mut removals.writes);
+        self.quiet(&config, &removals, || {
+            let targets: Vec<TargetId> = removals.targets.iter().map(|(id, _)| *id).collect();
+            self.store.change_docs(&writes, &removals.docs, &targets, now)?;
+            for change in &applied.changes {
+                let detail = serde_json::to_string(&change.details).unwrap_or_default();
+                let action = format!("{}.{}", change.section, change.verb);
+                self.store.audit(who, &action, &change.name, &detail, now)?;
+            }
+            removals.targets.iter().for_each(|(_, name)| self.bodies.forget(name));
+            self.reload()
+        })?;
+        applied.warnings.extend(self.world.notices());
         Ok(applied)
     }
 
@@ -283,7 +370,7 @@ impl Engine {
     }
 
     /// Reads the documents again and lets index, guard and ledgers follow.
-    fn reload(&self) -> Result<(), EngineError> {
+    pub(crate) fn reload(&self) -> Result<(), EngineError> {
         let documents = load_documents(&self.store)?;
         let config = Arc::new(
             config::resolve(&documents, &self.registry, self.world.secrets(), Strict::No)
@@ -302,6 +389,7 @@ impl Engine {
         let changed = {
             let mut known = self.known_mut();
             known.guard = guard;
+            known.ledgers.retain(|target, _| config.targets.contains_key(target));
             for target in config.targets.keys() {
                 if !known.ledgers.contains_key(target) {
                     let mut ledger = share::load_ledger(&self.store, *target)?;

@@ -5,6 +5,7 @@
 
 pub mod config;
 mod configure;
+mod delete;
 mod desk;
 mod echo;
 pub mod error;
@@ -14,13 +15,15 @@ pub mod lists;
 pub mod pull;
 pub mod registry;
 pub mod runner;
+pub mod seal;
 pub mod share;
 pub mod state;
 pub mod why;
 pub mod world;
 
 pub use config::{Config, ConfigError, ConfigFile};
-pub use configure::{Applied, Change};
+pub use configure::{Applied, ApplyOptions, Change};
+pub use delete::Prune;
 pub use desk::{Hit, NewIndicator};
 pub use error::EngineError;
 pub use pull::PullReport;
@@ -68,6 +71,8 @@ pub struct Engine {
     bodies: Bodies,
     key_cache: share::KeyCache,
     exchange: Arc<str>,
+    /// What the operator should hear of, once.
+    notices: Mutex<Vec<String>>,
 }
 
 /// A poisoned lock means a panic in another job: what it guards is still what the store says, so go on.
@@ -90,7 +95,8 @@ impl Engine {
     ) -> Result<Engine, EngineError> {
         let now = world.now();
         configure::ensure_manual(&store, now)?;
-        let documents = configure::load_documents(&store)?;
+        let mut documents = configure::load_documents(&store)?;
+        let sealed = seal::seal_stored(&store, &mut documents, &registry, world.secrets(), now)?;
         let config = Arc::new(
             config::resolve(&documents, &registry, world.secrets(), config::Strict::No).map_err(EngineError::Config)?,
         );
@@ -128,6 +134,7 @@ impl Engine {
             bodies,
             key_cache: share::KeyCache::default(),
             exchange,
+            notices: Mutex::new(sealed.into_iter().collect()),
         };
         engine.bump(&stale)?;
         Ok(engine)
@@ -151,6 +158,25 @@ impl Engine {
     /// The connectors there are.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// What the operator should hear of, each once: secrets that were sealed, a key file that was made.
+    pub fn notices(&self) -> Vec<String> {
+        let mut notices = std::mem::take(&mut *unpoison(self.notices.lock()));
+        notices.extend(self.world.notices());
+        notices
+    }
+
+    /// The HTTP client of a connection.
+    ///
+    /// # Errors
+    /// [`kit::ConnectorError::Later`] while a secret of it cannot be read: nothing is called without it, and it is tried
+    /// again; [`kit::ConnectorError::Denied`] where its settings cannot be used.
+    pub fn http_of(&self, connection: &config::Connection) -> Result<kit::http::Http, kit::ConnectorError> {
+        match &connection.locked {
+            Some(why) => Err(kit::ConnectorError::Later { wait: None, why: why.clone() }),
+            None => self.world.http(connection),
+        }
     }
 
     /// The world the engine was given.

@@ -97,6 +97,15 @@ impl Bodies {
         unpoison(self.served.read()).get(name).cloned()
     }
 
+    /// Serves a list no more, and removes its body.
+    pub(crate) fn forget(&self, name: &str) {
+        let old = unpoison(self.served.write()).remove(name);
+        if let Some(Body::File(path)) = old.as_ref().map(|old| &old.body) {
+            // The next start removes what could not be removed here.
+            let _ = fs::remove_file(path);
+        }
+    }
+
     /// Writes a body durably, without pointing to it.
     pub(crate) fn draft(
         &self,

@@ -268,6 +268,10 @@ impl Engine {
         }
         let one_pull = self.pull_lock(connection.id);
         let _one_pull = crate::unpoison(one_pull.lock());
+        // The wait may have been long: a connection that was deleted meanwhile has nothing more to say.
+        if !self.config().connections.contains_key(&connection.id) {
+            return Err(self.no_connection(name));
+        }
         let started = self.world.now();
         let mut state = ConnectionState::parse(self.store.connection_state(connection.id)?.as_deref());
         let run = self.store.run_start("pull", name, started)?;
@@ -322,7 +326,7 @@ impl Engine {
         report: &mut PullReport,
         progress: &dyn Progress,
     ) -> Result<(), EngineError> {
-        let http = self.world.http(connection).map_err(|error| connector_error(connection, error))?;
+        let http = self.http_of(connection).map_err(|error| connector_error(connection, error))?;
         let cx = Cx {
             http: &http,
             files: self.world.files(),
@@ -652,6 +656,8 @@ impl Engine {
         let (connection, _, _) = self.suspect(&config, run)?;
         let one_pull = self.pull_lock(connection.id);
         let _one_pull = crate::unpoison(one_pull.lock());
+        // The connection may have been deleted meanwhile.
+        let config = self.config();
         let (connection, mut state, suspect) = self.suspect(&config, run)?;
         let now = self.world.now();
         let started = Timestamp::from_micros(suspect.at);
@@ -707,6 +713,8 @@ impl Engine {
         let (connection, _, _) = self.suspect(&config, run)?;
         let one_pull = self.pull_lock(connection.id);
         let _one_pull = crate::unpoison(one_pull.lock());
+        // The connection may have been deleted meanwhile.
+        let config = self.config();
         let (connection, mut state, _) = self.suspect(&config, run)?;
         state.suspect = None;
         self.store.set_connection_state(connection.id, &state.to_text())?;

@@ -25,6 +25,10 @@ pub trait World: Send + Sync {
     fn secrets(&self) -> &dyn SecretResolver {
         &NoSecrets
     }
+    /// What the world has to tell the operator, each once: such as a key file that was made.
+    fn notices(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// A named point between two steps of a job. A simulation may stop the process here; the real world never does.
     ///
     /// # Errors

@@ -127,6 +127,75 @@ pub fn parse(name: &Path, text: &str) -> Result<Loaded, Vec<Problem>> {
     if problems.is_empty() { Ok(loaded) } else { Err(problems) }
 }
 
+/// The same configuration, each section in order of name.
+pub fn sorted(mut file: ConfigFile) -> ConfigFile {
+    file.tenant.sort_by(|a, b| a.name.cmp(&b.name));
+    file.connection.sort_by(|a, b| a.name.cmp(&b.name));
+    file.target.sort_by(|a, b| a.name.cmp(&b.name));
+    file.rule.sort_by(|a, b| a.name.cmp(&b.name));
+    file.sharing.sort_by_cached_key(engine::config::SharingDoc::name);
+    file.guard.sort_by(|a, b| a.name.cmp(&b.name));
+    file.guard_exception.sort_by_cached_key(engine::config::GuardExceptionDoc::name);
+    file
+}
+
+/// Section and name of everything but the policy.
+pub fn names(file: &ConfigFile) -> Vec<(&'static str, String)> {
+    let mut names: Vec<(&'static str, String)> = Vec::new();
+    names.extend(file.tenant.iter().map(|d| ("tenant", d.name.clone())));
+    names.extend(file.connection.iter().map(|d| ("connection", d.name.clone())));
+    names.extend(file.target.iter().map(|d| ("target", d.name.clone())));
+    names.extend(file.rule.iter().map(|d| ("rule", d.name.clone())));
+    names.extend(file.sharing.iter().map(|d| ("sharing", d.name())));
+    names.extend(file.guard.iter().map(|d| ("guard", d.name.clone())));
+    names.extend(file.guard_exception.iter().map(|d| ("guard_exception", d.name())));
+    names
+}
+
+/// Writes a configuration as TOML that reads back as the same, section by section, sorted by name; a section without
+/// anything in it as an empty text.
+///
+/// # Errors
+/// A number that TOML has no way to write.
+pub fn write(file: ConfigFile) -> Result<Vec<(&'static str, String)>, String> {
+    let ConfigFile { policy, tenant, connection, target, rule, sharing, guard, guard_exception } = sorted(file);
+    let none = ConfigFile::default;
+    [
+        ("policy", ConfigFile { policy, ..none() }),
+        ("tenant", ConfigFile { tenant, ..none() }),
+        ("connection", ConfigFile { connection, ..none() }),
+        ("target", ConfigFile { target, ..none() }),
+        ("rule", ConfigFile { rule, ..none() }),
+        ("sharing", ConfigFile { sharing, ..none() }),
+        ("guard", ConfigFile { guard, ..none() }),
+        ("guard_exception", ConfigFile { guard_exception, ..none() }),
+    ]
+    .into_iter()
+    .map(|(section, mut part)| {
+        // TOML has no null; a setting that is null is not set.
+        part.tenant.iter_mut().for_each(|doc| drop_nulls(&mut doc.settings));
+        part.connection.iter_mut().for_each(|doc| drop_nulls(&mut doc.settings));
+        part.target.iter_mut().for_each(|doc| drop_nulls(&mut doc.params));
+        let text = toml::to_string(&part).map_err(|error| format!("{section} cannot be written as TOML: {error}"))?;
+        Ok((section, text))
+    })
+    .collect()
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(table) => {
+            table.retain(|_, value| !value.is_null());
+            table.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(list) => {
+            list.retain(|value| !value.is_null());
+            list.iter_mut().for_each(drop_nulls);
+        }
+        _ => {}
+    }
+}
+
 fn about_file(path: &Path, problem: String) -> Problem {
     Problem { file: path.to_owned(), line: 0, column: 0, key: String::new(), problem, suggestion: None }
 }
@@ -193,19 +262,18 @@ fn merge(file: ConfigFile, reading: &Reading<'_>, loaded: &mut Loaded, problems:
         out.extend(docs.iter().enumerate().map(|(at, doc)| (section.to_owned(), at, name(doc))));
     }
     let mut all = Vec::new();
+    names("tenant", &file.tenant, |d| d.name.clone(), &mut all);
     names("connection", &file.connection, |d| d.name.clone(), &mut all);
     names("target", &file.target, |d| d.name.clone(), &mut all);
     names("rule", &file.rule, |d| d.name.clone(), &mut all);
     names("sharing", &file.sharing, |d| d.name(), &mut all);
     names("guard", &file.guard, |d| d.name.clone(), &mut all);
-    names("guard_exception", &file.guard_exception, |d| d.value.clone(), &mut all);
+    names("guard_exception", &file.guard_exception, |d| d.name(), &mut all);
     for (section, at, name) in all {
         let Some(value) = reading.root.get(section.as_str()).and_then(|list| list.get_ref().get(at)) else { continue };
         let place = reading.place(&value.span());
         let id = (section.clone(), name.clone(), String::new());
-        if section != "guard_exception"
-            && let Some(first) = loaded.places.get(&id)
-        {
+        if let Some(first) = loaded.places.get(&id) {
             let problem = format!(
                 "a {section} {name:?} was described before, at {}:{}; describe each thing once",
                 first.file.display(),
@@ -214,8 +282,15 @@ fn merge(file: ConfigFile, reading: &Reading<'_>, loaded: &mut Loaded, problems:
             problems.push(reading.problem(&value.span(), &section, problem, None));
             continue;
         }
-        loaded.places.insert(id, place);
+        loaded.places.insert(id, place.clone());
         reading.keys(&section, &name, "", value, &mut loaded.places);
+        // The engine names an exception by its value.
+        if section == "guard_exception"
+            && let Some((value_, _)) = name.split_once(" → ")
+        {
+            loaded.places.entry((section.clone(), value_.to_owned(), String::new())).or_insert(place);
+            reading.keys(&section, value_, "", value, &mut loaded.places);
+        }
     }
     if let Some(policy) = reading.root.get("policy") {
         let id = ("policy".to_owned(), String::new(), String::new());
@@ -227,6 +302,7 @@ fn merge(file: ConfigFile, reading: &Reading<'_>, loaded: &mut Loaded, problems:
         reading.keys("policy", "", "", policy, &mut loaded.places);
         loaded.file.policy = file.policy;
     }
+    loaded.file.tenant.extend(file.tenant);
     loaded.file.connection.extend(file.connection);
     loaded.file.target.extend(file.target);
     loaded.file.rule.extend(file.rule);
@@ -323,6 +399,7 @@ impl Reading<'_> {
         if let Some(policy) = sections.remove("policy") {
             file.policy = self.doc(&[Step::Key("policy".to_owned())], policy, problems);
         }
+        file.tenant = self.docs("tenant", &mut sections, problems);
         file.connection = self.docs("connection", &mut sections, problems);
         file.target = self.docs("target", &mut sections, problems);
         file.rule = self.docs("rule", &mut sections, problems);

@@ -9,6 +9,8 @@ pub mod app;
 pub mod cli;
 pub mod configfile;
 pub mod demo;
+pub mod schema;
+pub mod seal;
 pub mod serve;
 pub mod tokens;
 pub mod world;

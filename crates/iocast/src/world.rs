@@ -3,6 +3,7 @@
 //! Everything a connection says about how it may be called is turned into a client here, and nowhere else. Certificates
 //! are files, so they are read below the directories the operator allowed, like any other.
 
+use crate::seal::Keys;
 use engine::World;
 use engine::config::Connection;
 use intel::Timestamp;
@@ -23,6 +24,8 @@ const MAX_PEM_BYTES: u64 = 1 << 20;
 pub struct Outside {
     /// Directories below which files may be read and written.
     pub files: Vec<PathBuf>,
+    /// The file with the key that seals secrets. None: where the system keeps configuration (`default_key_file`).
+    pub key_file: Option<PathBuf>,
     /// Calls without encryption are allowed to every host; otherwise only inside a connection's private networks.
     pub allow_http: bool,
 }
@@ -32,6 +35,8 @@ pub struct RealWorld {
     files: Files,
     allow_http: bool,
     wait: Arc<dyn Wait>,
+    /// None: secrets are kept as they are, because nothing outlives the process.
+    keys: Option<Arc<Keys>>,
 }
 
 impl RealWorld {
@@ -41,7 +46,14 @@ impl RealWorld {
             files: Files::below(outside.files),
             allow_http: outside.allow_http,
             wait: Arc::new(SystemWait::default()),
+            keys: None,
         }
+    }
+
+    /// The same, sealing secrets with these keys.
+    #[must_use]
+    pub fn sealing(self, keys: Arc<Keys>) -> RealWorld {
+        RealWorld { keys: Some(keys), ..self }
     }
 
     fn pem(&self, path: &str, what: &str) -> Result<String, ConnectorError> {
@@ -62,6 +74,15 @@ pub fn now() -> Timestamp {
     Timestamp::EPOCH.after(since)
 }
 
+/// Where the key file is unless somebody says otherwise: beside other configuration of this user. None where the system
+/// names no such place.
+pub fn default_key_file() -> Option<PathBuf> {
+    let dir = |name: &str| std::env::var_os(name).filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let config =
+        dir("XDG_CONFIG_HOME").or_else(|| dir("HOME").map(|home| home.join(".config"))).or_else(|| dir("APPDATA"));
+    Some(config?.join("iocast").join("key"))
+}
+
 impl SecretResolver for RealWorld {
     fn env(&self, name: &str) -> Result<String, String> {
         std::env::var(name).map_err(|_| "the variable is not set".to_owned())
@@ -70,6 +91,17 @@ impl SecretResolver for RealWorld {
     /// Only below the directories the operator allowed, like any other file.
     fn file(&self, path: &str) -> Result<String, String> {
         self.pem(path, "secret").map_err(|error| error.to_string())
+    }
+
+    fn seal(&self, place: &str, text: &str) -> Result<Option<String>, String> {
+        self.keys.as_ref().map(|keys| keys.seal(place, text)).transpose()
+    }
+
+    fn unseal(&self, place: &str, sealed: &str) -> Result<String, String> {
+        match &self.keys {
+            Some(keys) => keys.unseal(place, sealed),
+            None => Err("there is no key here".to_owned()),
+        }
     }
 }
 
@@ -85,6 +117,10 @@ impl World for RealWorld {
 
     fn secrets(&self) -> &dyn SecretResolver {
         self
+    }
+
+    fn notices(&self) -> Vec<String> {
+        self.keys.as_ref().map(|keys| keys.notices()).unwrap_or_default()
     }
 
     fn http(&self, connection: &Connection) -> Result<Http, ConnectorError> {

@@ -53,13 +53,35 @@ impl Secret {
         }
     }
 
+    /// As [`Secret::resolve`], and a sealed text (`sealed:…`) is opened by `resolver` for the place it stands at.
+    ///
+    /// # Errors
+    /// A sentence that names the reference, never a content.
+    pub fn resolve_at(place: &str, text: &str, resolver: &dyn SecretResolver) -> Result<Secret, String> {
+        if !Secret::is_sealed(text) {
+            return Secret::resolve(text, resolver);
+        }
+        match resolver.unseal(place, text) {
+            Ok(found) => Ok(Secret::new(found)),
+            Err(why) => Err(format!("the sealed secret cannot be opened: {why}")),
+        }
+    }
+
+    /// Is this a text that [`SecretResolver::seal`] made?
+    pub fn is_sealed(text: &str) -> bool {
+        text.starts_with(SEALED)
+    }
+
     /// Is this text a reference that [`Secret::resolve`] would look up?
     pub fn is_reference(text: &str) -> bool {
         text.starts_with("env:") || text.starts_with("file:")
     }
 }
 
-/// Where references are looked up. The process passes the real one, tests a table.
+/// What a sealed text begins with.
+pub const SEALED: &str = "sealed:";
+
+/// Where references are looked up and secrets are sealed. The process passes the real one, tests a table.
 pub trait SecretResolver {
     /// The environment variable of this name.
     ///
@@ -71,6 +93,23 @@ pub trait SecretResolver {
     /// # Errors
     /// Why it cannot be read, without any content.
     fn file(&self, path: &str) -> Result<String, String>;
+    /// Opens what [`SecretResolver::seal`] made for this very place. By default nothing is sealed, so nothing opens.
+    ///
+    /// # Errors
+    /// Why it cannot be opened and what to do, without any content.
+    fn unseal(&self, place: &str, sealed: &str) -> Result<String, String> {
+        let _ = (place, sealed);
+        Err("there is no key here".to_owned())
+    }
+    /// Seals a secret for one place, as a text that begins with [`SEALED`]. None: here secrets are kept as they are,
+    /// because nothing outlives the process.
+    ///
+    /// # Errors
+    /// Why it cannot be sealed and what to do, without any content.
+    fn seal(&self, place: &str, text: &str) -> Result<Option<String>, String> {
+        let _ = (place, text);
+        Ok(None)
+    }
 }
 
 /// Knows no reference: for worlds without secrets.

@@ -1,8 +1,8 @@
 //! What was configured, as documents by kind; settings; and how far each connection got.
 
-use crate::Store;
 use crate::error::{Result, StoreError};
-use intel::{ConnectionId, Timestamp};
+use crate::{Store, ledger};
+use intel::{ConnectionId, TargetId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// The kind of document whose ids are those of connections.
@@ -34,6 +34,15 @@ pub struct DocChange {
     pub body: String,
 }
 
+/// A document to remove.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocRemoval {
+    /// Such as `rule`.
+    pub kind: &'static str,
+    /// Which one.
+    pub name: String,
+}
+
 impl Store {
     /// The documents of a kind, by id.
     pub fn docs(&self, kind: &str) -> Result<Vec<Doc>, StoreError> {
@@ -63,25 +72,41 @@ impl Store {
         self.write(|tx, _| changes.iter().map(|doc| put(tx, doc.kind, &doc.name, &doc.body, now)).collect())
     }
 
+    /// Creates, replaces and removes documents, all or none. Of the targets named, which are removed, the lines that may
+    /// be at the destination become *released*, and what they published and remembered is forgotten.
+    pub fn change_docs(
+        &self,
+        changes: &[DocChange],
+        removals: &[DocRemoval],
+        targets: &[TargetId],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(|tx, _| {
+            for removal in removals {
+                delete(tx, removal.kind, &removal.name)?;
+            }
+            for target in targets {
+                ledger::release(tx, *target, now)?;
+            }
+            for doc in changes {
+                put(tx, doc.kind, &doc.name, &doc.body, now)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes the database anew without what was deleted or replaced, and empties its log, so that no old byte stays in
+    /// either. It takes as long as copying the database.
+    pub fn scrub(&self) -> Result<(), StoreError> {
+        let writer = self.lock_writer();
+        writer.conn.execute_batch("VACUUM")?;
+        writer.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
     /// Removes a document; a connection's state goes with it. Gives whether it was there.
     pub fn delete_doc(&self, kind: &str, name: &str) -> Result<bool, StoreError> {
-        self.write(|tx, _| {
-            let id: Option<u32> = tx
-                .prepare_cached("DELETE FROM doc WHERE kind = ?1 AND name = ?2 RETURNING id")?
-                .query_row([kind, name], |row| row.get(0))
-                .optional()?;
-            if kind == CONNECTION
-                && let Some(id) = id
-            {
-                if id == u32::from(ConnectionId::MANUAL.0) {
-                    return Err(StoreError::Conflict(format!(
-                        "the connection '{name}' is built in and cannot be deleted"
-                    )));
-                }
-                tx.execute("DELETE FROM connection_state WHERE connection = ?1", [id])?;
-            }
-            Ok(id.is_some())
-        })
+        self.write(|tx, _| delete(tx, kind, name))
     }
 
     /// A setting, as JSON.
@@ -120,6 +145,22 @@ pub(crate) fn write_state(tx: &Connection, connection: ConnectionId, state: &str
 pub(crate) fn write_setting(tx: &Connection, key: &str, value: &str) -> Result<()> {
     tx.execute("INSERT OR REPLACE INTO setting (key, value) VALUES (?1, ?2)", [key, value])?;
     Ok(())
+}
+
+fn delete(tx: &Connection, kind: &str, name: &str) -> Result<bool> {
+    let id: Option<u32> = tx
+        .prepare_cached("DELETE FROM doc WHERE kind = ?1 AND name = ?2 RETURNING id")?
+        .query_row([kind, name], |row| row.get(0))
+        .optional()?;
+    if kind == CONNECTION
+        && let Some(id) = id
+    {
+        if id == u32::from(ConnectionId::MANUAL.0) {
+            return Err(StoreError::Conflict(format!("the connection '{name}' is built in and cannot be deleted")));
+        }
+        tx.execute("DELETE FROM connection_state WHERE connection = ?1", [id])?;
+    }
+    Ok(id.is_some())
 }
 
 fn doc(row: &Row<'_>) -> rusqlite::Result<Doc> {

@@ -362,6 +362,45 @@ fn write_state(tx: &Connection, target: TargetId, state: &str) -> Result<()> {
     Ok(())
 }
 
+/// Lines of a target that is deleted: what may be at the destination is not ours any more.
+pub(crate) fn release(tx: &Connection, target: TargetId, now: Timestamp) -> Result<()> {
+    let (mut from, last) = (line_id(target, IndicatorId(0))?, line_id(target, IndicatorId(u32::MAX))?);
+    let select = format!("SELECT {COLUMNS} FROM line WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT {RELEASE_BATCH}");
+    let mut scratch = Vec::new();
+    loop {
+        let mut batch = Vec::new();
+        let mut statement = tx.prepare_cached(&select)?;
+        let mut rows = statement.query([from, last])?;
+        while let Some(row) = rows.next()? {
+            from = row.get::<_, i64>(0)? + 1;
+            batch.push(line(row, &mut scratch)?.to_row());
+        }
+        let n_read = batch.len();
+        batch.retain(|row| LINES_THERE.contains(&row.state));
+        for row in &mut batch {
+            row.state = LINE_RELEASED;
+            row.updated = now;
+        }
+        // Its last run stays written on each line.
+        for row in &batch {
+            write_lines(tx, target, row.run, std::slice::from_ref(row))?;
+        }
+        if n_read < RELEASE_BATCH {
+            break;
+        }
+    }
+    tx.execute("DELETE FROM published WHERE target = ?1", [target.0])?;
+    tx.execute("DELETE FROM target_state WHERE target = ?1", [target.0])?;
+    Ok(())
+}
+
+/// Lines read at once when a target is deleted.
+const RELEASE_BATCH: usize = 10_000;
+/// Numbers of the states in which an entry of ours may be at the destination: pending, unknown, present, retracting.
+const LINES_THERE: [u8; 4] = [0, 1, 2, 4];
+/// Number of the state of a line that is left there and not ours any more.
+const LINE_RELEASED: u8 = 6;
+
 /// The row of a line in its table.
 fn line_id(target: TargetId, indicator: IndicatorId) -> Result<i64> {
     let target = i32::try_from(target.0).map_err(|_| StoreError::Limit("there are too many targets".into()))?;

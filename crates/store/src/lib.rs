@@ -28,7 +28,7 @@ mod tagset;
 
 pub use accounts::{AuditRow, Token};
 pub use backup::restore;
-pub use config::{Doc, DocChange};
+pub use config::{Doc, DocChange, DocRemoval};
 pub use error::StoreError;
 pub use knowledge::{Append, Appended, Change, Deleted, Listed};
 pub use ledger::{Effects, LINE_GONE, Line, LineRow, Published, Settle};

@@ -1,5 +1,6 @@
 //! The documents an operator writes: what files, the API and the store hold. Plain, unresolved, serialized as they are.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -16,12 +17,15 @@ fn is_false(value: &bool) -> bool {
 }
 
 /// Everything one configuration file may say. Sections may be left out; what a file leaves out is never deleted.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigFile {
     /// Settings of the whole exchange.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyDoc>,
+    /// Tenants: accounts at a product that several connections share.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenant: Vec<TenantDoc>,
     /// Connections: sources, destinations or both.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connection: Vec<ConnectionDoc>,
@@ -43,7 +47,7 @@ pub struct ConfigFile {
 }
 
 /// `[policy]`: settings of the whole exchange.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyDoc {
     /// Which record leads: `highest_reputation` (default), `latest`, `first`.
@@ -57,15 +61,42 @@ pub struct PolicyDoc {
     pub prune_days: Option<u32>,
 }
 
+/// `[[tenant]]`: an account at a product that several connections share. What a connection says itself comes first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantDoc {
+    /// Unique name; connections name it as their `tenant`.
+    pub name: String,
+    /// Proxy for the calls of its connections: `http://…` or `socks5://…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// PEM file of a private certificate authority, below a `--files` directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// PEM file of a client certificate and key, below a `--files` directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert_file: Option<String>,
+    /// Private networks the calls of its connections may reach, e.g. `["10.1.0.0/16"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_private: Vec<String>,
+    /// How far back the first pull of a source asked by time reads, in days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_range_days: Option<u32>,
+    /// Settings of its connections' connectors: address, credentials, filters.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub settings: Value,
+}
+
 /// `[[connection]]`: a named, credentialed, scheduled instance of a connector.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectionDoc {
     /// Unique name.
     pub name: String,
     /// Which connector.
     pub connector: String,
-    /// Account it belongs to.
+    /// Account it belongs to: a `[[tenant]]`, whose settings it takes where it has none of its own, or any name that
+    /// connections of one account share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     /// How often to pull: `60m` by default; `s`, `m`, `h`, `d`.
@@ -117,12 +148,12 @@ pub struct ConnectionDoc {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<String>,
     /// The connector's own settings.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub settings: Value,
 }
 
 /// `[[target]]`: what a destination should hold.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetDoc {
     /// Unique name; for a served list also its address, `/lists/NAME`.
@@ -145,12 +176,12 @@ pub struct TargetDoc {
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub enabled: bool,
     /// The action's parameters.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub params: Value,
 }
 
 /// `[[rule]]`: an expression that selects, plus exceptions that never pass.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleDoc {
     /// Unique name.
@@ -169,7 +200,7 @@ pub struct RuleDoc {
 }
 
 /// One named exception of a rule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExceptionDoc {
     /// Its name, shown wherever it applies.
@@ -189,7 +220,7 @@ pub struct ExceptionDoc {
 }
 
 /// `[[sharing]]`: one direction, identified by its three names.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SharingDoc {
     /// A connection's name, or `any`.
@@ -206,6 +237,37 @@ pub struct SharingDoc {
     pub paused: bool,
 }
 
+impl GuardExceptionDoc {
+    /// The name a guard exception is stored under: its identity.
+    pub fn name(&self) -> String {
+        format!("{} → {}", self.value, self.target)
+    }
+}
+
+/// What is left of a deleted connection whose records were kept: how they are judged until they have aged out. It stands
+/// in the store only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FormerDoc {
+    /// The id it had; ids are never given twice.
+    pub connection: u16,
+    /// The name it had.
+    pub name: String,
+    /// Days after which a record stops counting; None: never.
+    pub aging_days: Option<u32>,
+    /// As it was set.
+    pub override_reputation: Option<u8>,
+    /// As it was set.
+    pub tlp: Option<String>,
+    /// As they were set.
+    pub tags: Vec<String>,
+    /// As it was set.
+    pub respect_source_expiry: bool,
+    /// Whether it listed everything at every run.
+    pub complete: bool,
+    /// Start of its last believed run, in microseconds since 1970.
+    pub last_believed: Option<i64>,
+}
+
 impl SharingDoc {
     /// The name a sharing is stored under: its identity.
     pub fn name(&self) -> String {
@@ -214,7 +276,7 @@ impl SharingDoc {
 }
 
 /// `[[guard]]`: values never sent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GuardDoc {
     /// Unique name.
@@ -227,7 +289,7 @@ pub struct GuardDoc {
 }
 
 /// `[[guard_exception]]`: one value, one target, a reason, an end, an approver.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GuardExceptionDoc {
     /// The value that may be sent although it is guarded.
@@ -252,10 +314,12 @@ pub struct Stored<T> {
 }
 
 /// The documents of the store, by kind.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Documents {
     /// `[policy]`.
     pub policy: PolicyDoc,
+    /// Tenants.
+    pub tenants: Vec<Stored<TenantDoc>>,
     /// Connections.
     pub connections: Vec<Stored<ConnectionDoc>>,
     /// Targets.
@@ -268,6 +332,8 @@ pub struct Documents {
     pub guards: Vec<Stored<GuardDoc>>,
     /// Guard exceptions.
     pub guard_exceptions: Vec<Stored<GuardExceptionDoc>>,
+    /// Deleted connections whose records were kept.
+    pub former: Vec<Stored<FormerDoc>>,
 }
 
 impl Documents {
@@ -278,6 +344,7 @@ impl Documents {
         }
         ConfigFile {
             policy: (self.policy != PolicyDoc::default()).then(|| self.policy.clone()),
+            tenant: docs(&self.tenants),
             connection: self.connections.iter().filter(|c| c.id != 1).map(|c| c.doc.clone()).collect(),
             target: docs(&self.targets),
             rule: docs(&self.rules),

@@ -1,8 +1,9 @@
 //! From documents to a configuration: every name known, every setting checked, every mistake listed.
 
 use super::docs::*;
-use super::{Config, ConfigError, Connection, Sharing, Target};
+use super::{Config, ConfigError, Connection, Sharing, Target, tenant};
 use crate::registry::Registry;
+use crate::seal;
 use intel::guard::GuardClass;
 use intel::rule::{Exception, Folder, Rule, ValueSet};
 use intel::schedule::parse_interval;
@@ -11,7 +12,7 @@ use intel::{
     ConnectionId, DAY, FoldSettings, IndicatorKey, Reconcile, Reputation, RuleId, SharingId, TargetId, Timestamp, Tlp,
 };
 use kit::Secret;
-use kit::manifest::{Delivery, Manifest, SettingType};
+use kit::manifest::{Delivery, SettingType};
 use kit::secret::SecretResolver;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,14 +20,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Collects mistakes, so that an operator sees all of them at once.
-struct Check<'a> {
-    errors: &'a mut Vec<ConfigError>,
-    section: &'static str,
-    name: &'a str,
+pub(super) struct Check<'a> {
+    pub(super) errors: &'a mut Vec<ConfigError>,
+    pub(super) section: &'static str,
+    pub(super) name: &'a str,
 }
 
 impl Check<'_> {
-    fn error(&mut self, key: &str, problem: impl Into<String>) {
+    pub(super) fn error(&mut self, key: &str, problem: impl Into<String>) {
         self.errors.push(ConfigError {
             section: self.section,
             name: self.name.to_owned(),
@@ -97,7 +98,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// A name that can stand in an address and a table: letters, digits, `-`, `_`, `.`, at most 64.
-fn name_ok(name: &str) -> bool {
+pub(super) fn name_ok(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 64
         && !name.starts_with('.')
@@ -126,6 +127,7 @@ pub fn resolve(
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
     let fold = resolve_policy(&documents.policy, &mut errors);
+    tenant::check(documents, registry, &mut errors, &mut warnings);
     let mut connections = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for stored in &documents.connections {
@@ -133,7 +135,7 @@ pub fn resolve(
         if !seen.insert(&stored.doc.name) {
             check.error("name", "is used twice");
         }
-        if let Some(connection) = resolve_connection(stored, registry, secrets, strict, &mut check) {
+        if let Some(connection) = resolve_connection(stored, documents, registry, secrets, strict, &mut check) {
             connections.insert(connection.id, connection);
         }
     }
@@ -204,7 +206,8 @@ pub fn resolve(
     check_guards(documents, &targets, &mut errors);
     if errors.is_empty() {
         let prune_after = documents.policy.prune_days.unwrap_or(365) * DAY;
-        Ok(Config { connections, targets, rules, file: documents.to_file(), fold, prune_after, warnings })
+        let former = documents.former.iter().map(|former| former.doc.clone()).collect();
+        Ok(Config { connections, targets, rules, former, file: documents.to_file(), fold, prune_after, warnings })
     } else {
         Err(errors)
     }
@@ -256,6 +259,7 @@ fn resolve_policy(doc: &PolicyDoc, errors: &mut Vec<ConfigError>) -> FoldSetting
 
 fn resolve_connection(
     stored: &Stored<ConnectionDoc>,
+    documents: &Documents,
     registry: &Registry,
     resolver: &dyn SecretResolver,
     strict: Strict,
@@ -282,16 +286,69 @@ fn resolve_connection(
         return None;
     };
     let manifest = connector.manifest();
-    let settings = match manifest.check(&doc.settings) {
+    let tenant = tenant::of(doc, documents);
+    let tenant::Merged { mut doc, inherited } = tenant::merge(doc, tenant, manifest);
+    if let Some(tenant) = tenant {
+        tenant::stay_at_home(&stored.doc, tenant, &inherited, manifest, check);
+    }
+    let name = stored.doc.name.as_str();
+    // What is wrong with a tenant's setting is told where it stands, and for which connection it is wrong.
+    let mut blame = |key: &str, problem: String| match tenant.filter(|_| inherited.contains(key)) {
+        Some(tenant) => check.errors.push(ConfigError {
+            section: "tenant",
+            name: tenant.name.clone(),
+            key: format!("settings.{key}"),
+            problem: format!("for connection \"{name}\": {problem}"),
+        }),
+        None => check.error(&format!("settings.{key}"), problem),
+    };
+    let mut settings = match manifest.check(&doc.settings) {
         Ok(settings) => settings,
         Err(problems) => {
-            for problem in problems {
-                check.error(&format!("settings.{}", problem.key), problem.to_string());
-            }
+            problems.iter().for_each(|problem| blame(&problem.key, problem.to_string()));
             return None;
         }
     };
-    let (settings, secrets) = reveal(settings, manifest, resolver, strict, check)?;
+    // References to secrets are replaced by what they refer to; and the secrets are listed, so that no message shows one.
+    let mut secrets = Vec::new();
+    let mut locked = None;
+    for setting in manifest.settings.iter().filter(|s| s.value_type == SettingType::Secret) {
+        let Some(text) = settings.get(&setting.key).and_then(Value::as_str).map(str::to_owned) else { continue };
+        let place = match tenant.filter(|_| inherited.contains(&setting.key)) {
+            Some(tenant) => seal::place("tenant", &tenant.name, &format!("settings.{}", setting.key)),
+            None => seal::place("connection", name, &format!("settings.{}", setting.key)),
+        };
+        match Secret::resolve_at(&place, &text, resolver) {
+            Ok(secret) => {
+                settings[&setting.key] = Value::String(secret.reveal().to_owned());
+                secrets.push((setting.key.clone(), secret));
+            }
+            Err(problem) if strict == Strict::Yes => {
+                blame(&setting.key, problem);
+                return None;
+            }
+            // The process starts all the same, and calls of this connection fail with these words.
+            Err(problem) => {
+                locked.get_or_insert(format!("settings.{}: {problem}", setting.key));
+            }
+        }
+    }
+    if let Some(proxy) = &doc.proxy {
+        let place = match tenant.filter(|_| stored.doc.proxy.is_none()) {
+            Some(tenant) => seal::place("tenant", &tenant.name, "proxy"),
+            None => seal::place("connection", name, "proxy"),
+        };
+        match seal::open_proxy(&place, proxy, resolver) {
+            Ok(open) => doc.proxy = Some(open),
+            Err(problem) if strict == Strict::Yes => {
+                check.error("proxy", problem);
+                return None;
+            }
+            Err(problem) => {
+                locked.get_or_insert(format!("proxy: {problem}"));
+            }
+        }
+    }
     let hint = manifest.source.as_ref();
     let hinted = hint.and_then(|s| s.interval).unwrap_or(Duration::from_secs(3600));
     let interval = check.duration("interval", doc.interval.as_deref(), hinted);
@@ -308,42 +365,16 @@ fn resolve_connection(
         .unwrap_or_else(|| hint.is_some_and(kit::manifest::SourceSpec::complete));
     Some(Connection {
         id: ConnectionId(u16::try_from(stored.id).ok()?),
-        doc: doc.clone(),
+        initial_range: doc.initial_range_days.unwrap_or(14) * DAY,
+        doc,
         connector,
         open,
         settings,
         secrets,
+        locked,
         interval,
-        initial_range: doc.initial_range_days.unwrap_or(14) * DAY,
         complete,
     })
-}
-
-/// Replaces references to secrets by what they refer to; and lists the secrets, so that no message shows one.
-fn reveal(
-    mut settings: Value,
-    manifest: &Manifest,
-    resolver: &dyn SecretResolver,
-    strict: Strict,
-    check: &mut Check<'_>,
-) -> Option<(Value, Vec<(String, Secret)>)> {
-    let mut secrets = Vec::new();
-    for setting in manifest.settings.iter().filter(|s| s.value_type == SettingType::Secret) {
-        let Some(text) = settings.get(&setting.key).and_then(Value::as_str).map(str::to_owned) else { continue };
-        match Secret::resolve(&text, resolver) {
-            Ok(secret) => {
-                settings[&setting.key] = Value::String(secret.reveal().to_owned());
-                secrets.push((setting.key.clone(), secret));
-            }
-            Err(problem) if strict == Strict::Yes => {
-                check.error(&format!("settings.{}", setting.key), problem);
-                return None;
-            }
-            // The process starts all the same; calls of this connection will be denied by the other side.
-            Err(_) => secrets.push((setting.key.clone(), Secret::new(text))),
-        }
-    }
-    Some((settings, secrets))
 }
 
 fn resolve_rule(stored: &Stored<RuleDoc>, check: &mut Check<'_>, warnings: &mut Vec<String>) -> Option<Rule> {

@@ -173,7 +173,7 @@ impl Engine {
         f: impl FnOnce(&Cx<'_>) -> Result<T, ConnectorError>,
     ) -> Result<T, EngineError> {
         let failed = |error| EngineError::Connector { connection: connection.doc.name.clone(), error };
-        let http = self.world.http(connection).map_err(failed)?;
+        let http = self.http_of(connection).map_err(failed)?;
         let cx = Cx { http: &http, files: self.world.files(), now, initial_from: now };
         f(&cx).map_err(failed)
     }

@@ -139,6 +139,9 @@ impl Engine {
         let target = config.target(name).ok_or_else(|| self.no_target(name))?;
         let _one_pass = self.pass_lock(&config, target);
         let _guard = unpoison(_one_pass.lock());
+        // The wait may have been long: a target that was deleted meanwhile must not be sent to.
+        let config = self.config();
+        let target = config.target(name).ok_or_else(|| self.no_target(name))?;
         self.advance()?;
         let now = self.world.now();
         let mut state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
@@ -243,7 +246,7 @@ impl Engine {
     }
 
     /// Passes of one pool never overlap.
-    fn pass_lock(&self, config: &Config, target: &Target) -> Arc<std::sync::Mutex<()>> {
+    pub(crate) fn pass_lock(&self, config: &Config, target: &Target) -> Arc<std::sync::Mutex<()>> {
         let account = config.connections.get(&target.connection).map_or("", |c| c.account());
         let pool = match target.action.delivery {
             Delivery::Hosted => format!("target {}", target.doc.name),

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::tokens::Caller;
 use axum::extract::State;
 use axum::{Extension, Json};
-use engine::{Applied, ConfigFile};
+use engine::{Applied, ApplyOptions, ConfigFile, Prune};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -15,6 +15,15 @@ use std::sync::Arc;
 pub(super) struct ApplyQuery {
     #[serde(default)]
     dry_run: bool,
+    /// Delete what the file leaves out.
+    #[serde(default)]
+    prune: bool,
+    /// With `prune`: records of deleted connections stop counting now, and do not age out.
+    #[serde(default)]
+    retract_records: bool,
+    /// With `prune`: targets are kept until passes have taken their entries back.
+    #[serde(default)]
+    take_back: bool,
 }
 
 pub(super) async fn show(State(app): State<Arc<App>>) -> Result<Json<ConfigFile>, Problem> {
@@ -27,5 +36,10 @@ pub(super) async fn apply(
     Params(query): Params<ApplyQuery>,
     Body(file): Body<ConfigFile>,
 ) -> Result<Json<Applied>, Problem> {
-    app.hop(move |app| app.apply(file, &caller.name, query.dry_run)).await.map(Json)
+    let ApplyQuery { dry_run, prune, retract_records, take_back } = query;
+    if !prune && (retract_records || take_back) {
+        return Err(Problem::invalid("retract_records and take_back say how to prune: send prune=true with them"));
+    }
+    let options = ApplyOptions { dry_run, prune: prune.then_some(Prune { retract_records, take_back }) };
+    app.hop(move |app| app.apply(&file, &caller.name, options)).await.map(Json)
 }

@@ -88,7 +88,7 @@ pub(super) async fn check(State(app): State<Arc<App>>, Part(name): Part<String>)
         };
         let world = engine.world();
         let now = world.now();
-        let checked = world.http(connection).and_then(|http| {
+        let checked = engine.http_of(connection).and_then(|http| {
             let initial_from = now.before(connection.initial_range);
             connection.open.check(&Cx { http: &http, files: world.files(), now, initial_from })
         });

@@ -90,7 +90,8 @@ pub static TABLE: &[Route] = &[
     get("/lists/{name}", ItsOwn, "A served list.", || routing::get(lists::serve)),
     get("/api/v1/status", Read, "What is here, and how it is.", || routing::get(system::status)),
     get("/api/v1/config", Read, "The configuration, secrets left out.", || routing::get(config::show)),
-    post("/api/v1/config/apply", Admin, "Makes the configuration what a file says; deletes nothing.", || {
+    // It waits for passes and pulls of what it deletes.
+    job("/api/v1/config/apply", Admin, "Makes the configuration what a file says; deletes only with `prune`.", || {
         routing::post(config::apply)
     }),
     job("/api/v1/pulls", Admin, "Pulls sources now.", || routing::post(jobs::pull)),

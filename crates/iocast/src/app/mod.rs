@@ -10,8 +10,9 @@ pub(crate) mod shelf;
 pub(crate) mod status;
 
 use crate::api::Problem;
+use crate::seal::Keys;
 use crate::tokens::{self, Caller};
-use crate::world::{Outside, RealWorld};
+use crate::world::{Outside, RealWorld, default_key_file};
 use anyhow::Context as _;
 use engine::runner::{Job, Runner};
 use engine::{Engine, Progress, Registry, Silent, World};
@@ -61,8 +62,12 @@ pub struct App {
     store: Arc<Store>,
     engine: OnceLock<Arc<Engine>>,
     world: Arc<dyn World>,
+    /// None where nothing is sealed.
+    keys: Option<Arc<Keys>>,
     progress: Watcher,
     runner: Mutex<Option<Runner>>,
+    /// What opening had to say, for whoever has no log.
+    told: Mutex<Vec<String>>,
     shelf: Shelf,
 }
 
@@ -99,14 +104,27 @@ impl App {
         let packed = options.data.as_ref().map(|dir| dir.join("lists-gzip"));
         let shelf = Shelf::open(&store, lists.as_deref(), packed)?;
         let registry = Registry::new(connectors::all().into_iter().chain(options.extra_connectors));
-        let world = options.world.unwrap_or_else(|| Arc::new(RealWorld::new(options.outside)));
+        // What is gone at the end needs no key.
+        let keys = options.data.as_ref().filter(|_| options.world.is_none()).map(|data| {
+            let file = options.outside.key_file.clone().or_else(default_key_file);
+            Arc::new(Keys::new(file, data.clone()))
+        });
+        let world = options.world.unwrap_or_else(|| {
+            let world = RealWorld::new(options.outside);
+            Arc::new(match &keys {
+                Some(keys) => world.sealing(keys.clone()),
+                None => world,
+            })
+        });
         let store = Arc::new(store);
         let app = Arc::new(App {
             store: store.clone(),
             engine: OnceLock::new(),
             world,
+            keys,
             progress: options.progress,
             runner: Mutex::new(None),
+            told: Mutex::default(),
             shelf,
         });
         Ok((app.clone(), Loading { app, store, registry, lists }))
@@ -118,6 +136,11 @@ impl App {
     /// "Starting", until then.
     pub fn engine(&self) -> Result<&Arc<Engine>, Problem> {
         self.engine.get().ok_or_else(Problem::starting)
+    }
+
+    /// What opening the exchange had to say to its operator, once.
+    pub(crate) fn told(&self) -> Vec<String> {
+        std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The served lists.
@@ -215,7 +238,12 @@ impl Loading {
         let engine = Engine::open(store, registry, app.world.clone(), lists.as_deref(), app.progress())
             .context("the exchange cannot be loaded")?;
         // Set once: `Loading` is made once and finished by value.
-        let _ = app.engine.set(Arc::new(engine));
+        let engine = Arc::new(engine);
+        for notice in engine.notices() {
+            tracing::warn!("{notice}");
+            app.told.lock().unwrap_or_else(PoisonError::into_inner).push(notice);
+        }
+        let _ = app.engine.set(engine);
         Ok(())
     }
 }

@@ -137,6 +137,7 @@ impl Client {
             Place::Memory => OpenOptions::in_memory(),
         };
         let here = Here::open(OpenOptions { outside, progress: watcher, ..options })?;
+        here.app.told().iter().for_each(|line| out.note(line));
         Ok(Client::Here(Box::new(here)))
     }
 

@@ -317,6 +317,9 @@ fn subject(args: &RecordArgs, ctx: &Ctx) -> Result<Subject, CliError> {
             args.name
         )));
     };
+    if let Some(why) = &connection.locked {
+        return Err(CliError::Failed(format!("{}: {why}", connection.doc.name)));
+    }
     Ok(Subject {
         connector: connection.connector.clone(),
         doc: connection.doc.clone(),

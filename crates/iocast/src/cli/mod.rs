@@ -8,7 +8,9 @@ mod apply;
 mod backup;
 mod check;
 mod client;
+mod config;
 mod connector;
+mod export;
 mod expressions;
 mod indicator;
 mod list;
@@ -18,6 +20,7 @@ mod progress;
 mod pull;
 mod rule;
 mod run;
+mod secret;
 mod serve;
 mod share;
 mod status;
@@ -157,6 +160,19 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "IOCAST_ALLOW_HTTP", hide_env_values = true, hide_short_help = true)]
     #[arg(value_parser = clap::builder::FalseyValueParser::new())]
     allow_http: bool,
+    /// File with the key that seals secrets, outside the data directory
+    ///
+    /// It is made when the first secret is sealed. By default iocast/key where this user's configuration is
+    /// ($XDG_CONFIG_HOME, ~/.config).
+    #[arg(
+        long,
+        global = true,
+        env = "IOCAST_KEY_FILE",
+        hide_env_values = true,
+        value_name = "FILE",
+        hide_short_help = true
+    )]
+    key_file: Option<PathBuf>,
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT", hide_short_help = true)]
     format: Format,
@@ -170,6 +186,8 @@ enum Command {
     Serve(serve::ServeArgs),
     Demo(serve::DemoArgs),
     Apply(apply::ApplyArgs),
+    Export(export::ExportArgs),
+    Diff(export::DiffArgs),
     Check(check::CheckArgs),
     Pull(pull::PullArgs),
     Share(share::ShareArgs),
@@ -183,6 +201,8 @@ enum Command {
     Status(status::StatusArgs),
     Freeze(status::FreezeArgs),
     Thaw(status::ThawArgs),
+    Config(config::ConfigArgs),
+    Secret(secret::SecretArgs),
     Token(token::TokenArgs),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
@@ -242,7 +262,11 @@ impl Ctx {
 
     /// What connections may reach beyond what they say themselves.
     pub(crate) fn outside(&self) -> Outside {
-        Outside { files: self.global.files.clone(), allow_http: self.global.allow_http }
+        Outside {
+            files: self.global.files.clone(),
+            allow_http: self.global.allow_http,
+            key_file: self.global.key_file.clone().filter(|file| !file.as_os_str().is_empty()),
+        }
     }
 
     /// A line that moves, while something takes its time.
@@ -353,6 +377,8 @@ fn dispatch(command: Command, ctx: &Ctx) -> Outcome {
         // Before this, because it says itself how it ended.
         Command::Demo(_) => Ok(Exit::Done),
         Command::Apply(args) => apply::apply(&args, ctx),
+        Command::Export(args) => export::export(&args, ctx),
+        Command::Diff(args) => export::diff(&args, ctx),
         Command::Check(args) => check::check(&args, ctx),
         Command::Pull(args) => pull::pull(&args, ctx),
         Command::Share(args) => share::share(&args, ctx),
@@ -365,6 +391,8 @@ fn dispatch(command: Command, ctx: &Ctx) -> Outcome {
         Command::Status(_) => status::status(ctx),
         Command::Freeze(args) => status::freeze(&args, ctx),
         Command::Thaw(_) => status::thaw(ctx),
+        Command::Config(args) => config::config(&args, ctx),
+        Command::Secret(args) => secret::secret(&args, ctx),
         Command::Token(args) => token::token(&args, ctx),
         Command::Backup(args) => backup::backup(&args, ctx),
         Command::Restore(args) => backup::restore(&args, ctx),

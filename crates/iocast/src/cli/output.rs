@@ -75,6 +75,17 @@ pub(crate) enum How {
     YesNo,
 }
 
+/// What became of a thing, or would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// It is new: `+`, green.
+    New,
+    /// It is another: `~`, yellow.
+    Other,
+    /// It is gone: `-`, red.
+    Gone,
+}
+
 /// A column of texts.
 pub(crate) const fn text(key: &'static str, head: &'static str) -> Column {
     Column { key, head, how: How::Text }
@@ -130,6 +141,24 @@ impl Out {
     /// A line for people on standard output.
     pub(crate) fn line(&self, text: &str) -> Result<(), CliError> {
         self.text(&format!("{}\n", printable_lines(text)))
+    }
+
+    /// A line for people that begins with a mark, in its colour where a terminal shows colours.
+    pub(crate) fn marked(&self, mark: Mark, text: &str) -> Result<(), CliError> {
+        let (sign, colour) = match mark {
+            Mark::New => ('+', 32),
+            Mark::Other => ('~', 33),
+            Mark::Gone => ('-', 31),
+        };
+        // https://no-color.org
+        let is_plain = !self.is_terminal || std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
+        let text = printable_lines(text);
+        let mut to = io::stdout().lock();
+        match is_plain {
+            true => writeln!(to, "{sign} {text}")?,
+            false => writeln!(to, "\x1b[{colour}m{sign} {text}\x1b[0m")?,
+        }
+        Ok(())
     }
 
     /// A remark on standard error, unless `--quiet`.

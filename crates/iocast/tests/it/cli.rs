@@ -105,7 +105,7 @@ impl Desk {
     }
 
     fn run(&self, line: &str) -> Ran {
-        self.run_in(line, &[("IOCAST_DATA", "data"), ("IOCAST_FILES", &self.dir())])
+        self.run_in(line, &[("IOCAST_DATA", "data"), ("IOCAST_FILES", &self.dir()), ("IOCAST_KEY_FILE", "key")])
     }
 
     fn ok(&self, line: &str) -> Ran {
@@ -204,21 +204,47 @@ fn from_a_file_to_a_list() {
         ],
         &expect![[r#"
             $ iocast apply site.toml --dry-run
-            CHANGE  SECTION     NAME                           WHAT
-            create  connection  levels                         -
-            create  connection  edge                           -
-            create  target      block-ip                       -
-            create  rule        addresses                      -
-            create  sharing     levels → addresses → block-ip  -
+            + connection "levels"
+                connector: "feed"
+                override_reputation: 8
+                settings.format: "text"
+                settings.kind: "auto"
+                settings.url: "file://DIR/levels.txt"
+                tags: ["test"]
+            + connection "edge"
+                connector: "list"
+            + target "block-ip"
+                action: "publish"
+                connection: "edge"
+                first_fill: "approve"
+                params.format: "edl"
+                retract: "always"
+            + rule "addresses"
+                exceptions: [{"name":"office","values":["203.0.113.0/24"]}]
+                when: "kind in (ipv4, ipv4_net) and reputation >= 5"
+            + sharing "levels → addresses → block-ip"
             5 would change, 0 as they should be; nothing was changed
 
             $ iocast apply site.toml
-            CHANGE  SECTION     NAME                           WHAT
-            create  connection  levels                         -
-            create  connection  edge                           -
-            create  target      block-ip                       -
-            create  rule        addresses                      -
-            create  sharing     levels → addresses → block-ip  -
+            + connection "levels"
+                connector: "feed"
+                override_reputation: 8
+                settings.format: "text"
+                settings.kind: "auto"
+                settings.url: "file://DIR/levels.txt"
+                tags: ["test"]
+            + connection "edge"
+                connector: "list"
+            + target "block-ip"
+                action: "publish"
+                connection: "edge"
+                first_fill: "approve"
+                params.format: "edl"
+                retract: "always"
+            + rule "addresses"
+                exceptions: [{"name":"office","values":["203.0.113.0/24"]}]
+                when: "kind in (ipv4, ipv4_net) and reputation >= 5"
+            + sharing "levels → addresses → block-ip"
             5 changed, 0 as they should be
 
             $ iocast apply site.toml
@@ -592,22 +618,35 @@ fn checks_say_what_works() {
     desk.transcript(
         &["check site.toml", "check site.toml --offline"],
         &expect![[r#"
-        $ iocast check site.toml
-        CONNECTION  WORKS  WHAT IT SAYS
-        levels      yes    -
-        edge        yes    -
-        ! the files are sound
+            $ iocast check site.toml
+            CONNECTION  WORKS  WHAT IT SAYS
+            levels      yes    -
+            edge        yes    -
+            ! the files are sound
 
-        $ iocast check site.toml --offline
-        CHANGE  SECTION     NAME                           WHAT
-        create  connection  levels                         -
-        create  connection  edge                           -
-        create  target      block-ip                       -
-        create  rule        addresses                      -
-        create  sharing     levels → addresses → block-ip  -
-        5 would change, 0 as they should be; nothing was changed
+            $ iocast check site.toml --offline
+            + connection "levels"
+                connector: "feed"
+                override_reputation: 8
+                settings.format: "text"
+                settings.kind: "auto"
+                settings.url: "file://DIR/levels.txt"
+                tags: ["test"]
+            + connection "edge"
+                connector: "list"
+            + target "block-ip"
+                action: "publish"
+                connection: "edge"
+                first_fill: "approve"
+                params.format: "edl"
+                retract: "always"
+            + rule "addresses"
+                exceptions: [{"name":"office","values":["203.0.113.0/24"]}]
+                when: "kind in (ipv4, ipv4_net) and reputation >= 5"
+            + sharing "levels → addresses → block-ip"
+            5 would change, 0 as they should be; nothing was changed
 
-    "#]],
+        "#]],
     );
     assert!(!desk.0.path().join("data").exists(), "a check makes no data");
     desk.ok("apply site.toml");

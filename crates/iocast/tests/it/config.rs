@@ -118,3 +118,126 @@ fn files_and_directories_are_one_configuration() {
     let big = file("big.toml", &"#".repeat(configfile::MAX_FILE_BYTES as usize + 1));
     assert!(configfile::load(&[big]).unwrap_err()[0].problem.contains("longer than 8 MiB"));
 }
+
+/// Chance that is the same every time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+
+    fn text(&mut self) -> String {
+        const LETTERS: [char; 16] =
+            ['a', 'Z', '0', ' ', '"', '\'', '\\', '\n', '\r', '\t', '#', '=', 'ü', '→', '\u{1}', '😀'];
+        (0..self.roll(12)).map(|_| LETTERS[self.roll(16) as usize]).collect()
+    }
+
+    fn value(&mut self, depth: u32) -> serde_json::Value {
+        match self.roll(if depth == 0 { 5 } else { 7 }) {
+            0 => self.text().into(),
+            1 => (self.roll(2) == 0).into(),
+            2 => (self.roll(u64::MAX) as i64).into(),
+            3 => (self.roll(1000) as f64 / 8.0).into(),
+            4 => serde_json::Value::String(["1979-05-27", "true", "5", "inf", ""][self.roll(5) as usize].into()),
+            5 => (0..self.roll(3)).map(|_| self.value(depth - 1)).collect(),
+            _ => self.table(depth - 1),
+        }
+    }
+
+    fn table(&mut self, depth: u32) -> serde_json::Value {
+        (0..self.roll(4)).map(|_| (self.text(), self.value(depth))).collect::<serde_json::Map<_, _>>().into()
+    }
+
+    fn maybe<T>(&mut self, value: impl FnOnce(&mut Dice) -> T) -> Option<T> {
+        if self.roll(2) == 0 { None } else { Some(value(self)) }
+    }
+
+    fn texts(&mut self) -> Vec<String> {
+        (0..self.roll(3)).map(|_| self.text()).collect()
+    }
+}
+
+#[test]
+fn what_is_written_reads_back_as_the_same() {
+    use engine::ConfigFile;
+    use engine::config::*;
+    for seed in 1..500 {
+        let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        let dice = &mut dice;
+        let mut file = ConfigFile {
+            policy: dice.maybe(|d| PolicyDoc { reconcile: d.maybe(Dice::text), ..PolicyDoc::default() }),
+            ..ConfigFile::default()
+        };
+        for n in 0..dice.roll(3) {
+            // Names are unique; what else they are is for the engine to judge.
+            let name = format!("{n}{}", dice.text());
+            file.tenant.push(TenantDoc {
+                name: name.clone(),
+                proxy: dice.maybe(Dice::text),
+                allow_private: dice.texts(),
+                settings: dice.table(2),
+                ..TenantDoc::default()
+            });
+            file.connection.push(ConnectionDoc {
+                name: name.clone(),
+                tenant: dice.maybe(Dice::text),
+                tags: dice.texts(),
+                may_be_empty: dice.roll(2) == 0,
+                enabled: dice.roll(2) == 0,
+                aging_days: dice.maybe(|d| d.roll(1000) as u32),
+                complete: dice.maybe(|d| d.roll(2) == 0),
+                settings: dice.table(2),
+                ..manual_doc()
+            });
+            file.target.push(TargetDoc {
+                name: name.clone(),
+                connection: dice.text(),
+                action: dice.maybe(Dice::text),
+                first_fill: dice.maybe(Dice::text),
+                retract: None,
+                interval: dice.maybe(Dice::text),
+                enabled: dice.roll(2) == 0,
+                params: dice.table(2),
+            });
+            let exceptions = (0..dice.roll(3)).map(|n| ExceptionDoc {
+                name: n.to_string(),
+                when: dice.maybe(Dice::text),
+                values: dice.texts(),
+                tags: dice.texts(),
+                under: dice.roll(2) == 0,
+            });
+            let exceptions = exceptions.collect();
+            file.rule.push(RuleDoc {
+                name: name.clone(),
+                folder: dice.maybe(Dice::text),
+                when: dice.text(),
+                muted: dice.roll(2) == 0,
+                exceptions,
+            });
+            file.sharing.push(SharingDoc {
+                source: name.clone(),
+                rule: dice.text(),
+                target: dice.text(),
+                max_tlp: dice.maybe(Dice::text),
+                paused: dice.roll(2) == 0,
+            });
+            file.guard.push(GuardDoc { name: name.clone(), class: dice.maybe(Dice::text), values: dice.texts() });
+            file.guard_exception.push(GuardExceptionDoc {
+                value: name,
+                target: dice.text(),
+                reason: dice.text(),
+                until: dice.text(),
+                approver: dice.text(),
+            });
+        }
+        let file = configfile::sorted(file);
+        let sections = configfile::write(file.clone()).unwrap();
+        let text: String = sections.into_iter().map(|(_, text)| text + "\n").collect();
+        let read = parse(&text).unwrap_or_else(|problems| panic!("seed {seed}: {problems:#?}\n{text}"));
+        assert_eq!(read.file, file, "seed {seed}\n{text}");
+    }
+}

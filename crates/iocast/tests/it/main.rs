@@ -2,10 +2,12 @@
 
 mod api;
 mod cli;
+mod code;
 mod config;
 mod demo;
 mod hostile;
 mod kill;
 mod lists;
+mod mistakes;
 mod server;
 mod support;

@@ -1,10 +1,10 @@
 //! Configuration, runs, plans, accounts.
 
 use super::NOW;
-use intel::{ConnectionId, RunId, TargetId, Timestamp};
+use intel::{ConnectionId, IndicatorId, RunId, TargetId, Timestamp};
 use rusqlite::Connection;
 use std::time::Duration;
-use store::{Decision, DocChange, PlanFilter, PlanStatus, RunFilter, Store, StoreError};
+use store::{Decision, DocChange, DocRemoval, PlanFilter, PlanStatus, RunFilter, Store, StoreError};
 
 fn at(secs: u64) -> Timestamp {
     NOW.after(Duration::from_secs(secs))
@@ -200,4 +200,54 @@ fn the_audit_log_shows_tampering() {
         tx.commit().unwrap();
         assert!(matches!(store.verify_audit(), Err(StoreError::Damaged(_))), "{tamper}");
     }
+}
+
+#[test]
+fn one_change_writes_removes_and_releases() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let now = Timestamp::from_secs(1_800_000_000);
+    store.put_doc("rule", "old", "{\"canary\":\"5b1f\"}", now).unwrap();
+    let target = TargetId(store.put_doc("target", "t", "{}", now).unwrap());
+    let run = store.run_start("share", "t", now).unwrap();
+    let line = |id: u32, state: u8| store::LineRow {
+        indicator: IndicatorId(id),
+        entry: None,
+        state,
+        fingerprint: 7,
+        remote_id: Some("r".into()),
+        remote_expires: None,
+        remote_from: None,
+        attempts: 0,
+        next_try: None,
+        words: None,
+        run,
+        first_intent: now,
+        updated: now,
+    };
+    let lines: Vec<store::LineRow> = (0..8).map(|state| line(u32::from(state) + 1, state)).collect();
+    store.intend(target, run, &lines).unwrap();
+    store.set_target_state(target, "{}").unwrap();
+
+    let change = DocChange { kind: "rule", name: "new".into(), body: "{}".into() };
+    let removal = |kind, name: &str| DocRemoval { kind, name: name.into() };
+    let manual = [removal("rule", "old"), removal("connection", "manual")];
+    assert!(store.change_docs(std::slice::from_ref(&change), &manual, &[target], now).is_err(), "it is built in");
+    assert!(store.doc("rule", "old").unwrap().is_some() && store.doc("rule", "new").unwrap().is_none(), "all or none");
+
+    store.change_docs(&[change], &[removal("rule", "old"), removal("target", "t")], &[target], now).unwrap();
+    assert!(store.doc("rule", "old").unwrap().is_none() && store.doc("target", "t").unwrap().is_none());
+    assert!(store.doc("rule", "new").unwrap().is_some());
+    assert_eq!(store.target_state(target).unwrap(), None);
+    let mut states = Vec::new();
+    store.lines(target, &mut |line| states.push(line.state)).unwrap();
+    assert_eq!(states, [6, 6, 6, 3, 6, 5, 6, 7], "what may be there is released; refused, foreign and gone stay");
+
+    let spelled = || {
+        let files = std::fs::read_dir(dir.path()).unwrap().flatten().map(|file| std::fs::read(file.path()).unwrap());
+        files.flatten().collect::<Vec<u8>>().windows(4).any(|bytes| bytes == b"5b1f")
+    };
+    assert!(spelled());
+    store.scrub().unwrap();
+    assert!(!spelled());
 }

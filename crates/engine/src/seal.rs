@@ -1,0 +1,377 @@
+//! Secrets in documents: where they stand, how they are shown, kept, sealed and bound to where they go.
+//!
+//! A secret is written and never read: what is shown has a place holder, and what is stored is sealed by the world, which
+//! alone knows a key. A place holder stands for the secret that is there only while it would still go to the same
+//! addresses, so that nobody can have a secret sent somewhere else who could not read it. References (`env:`, `file:`)
+//! say where a secret is, not what it is; they are shown and stored as they are.
+
+use crate::Engine;
+use crate::config::{self, ConfigError, ConfigFile, ConnectionDoc, Documents, Stored, TenantDoc};
+use crate::error::EngineError;
+use crate::registry::Registry;
+use kit::Secret;
+use kit::manifest::SettingType;
+use kit::secret::SecretResolver;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use store::{DocChange, Store};
+
+/// Stands where a secret is set.
+pub const SET: &str = "*** set ***";
+
+/// What a sealed secret is bound to: it opens nowhere else.
+pub fn place(section: &str, name: &str, key: &str) -> String {
+    format!("{section}/{name}/{key}")
+}
+
+/// Where a secret stands in a document.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Spot {
+    section: &'static str,
+    name: String,
+    /// `settings.KEY`, or `proxy` for the credentials in it.
+    key: String,
+}
+
+impl Spot {
+    fn place(&self) -> String {
+        place(self.section, &self.name, &self.key)
+    }
+
+    fn error(&self, problem: impl Into<String>) -> ConfigError {
+        ConfigError { section: self.section, name: self.name.clone(), key: self.key.clone(), problem: problem.into() }
+    }
+}
+
+/// Where the credentials in a proxy's address are: `user:password` of `http://user:password@host:port`.
+fn credentials(proxy: &str) -> Option<Range<usize>> {
+    let from = proxy.find("://").map_or(0, |at| at + 3);
+    let to = proxy.rfind('@').filter(|at| *at >= from)?;
+    Some(from..to)
+}
+
+/// A proxy's address without its credentials.
+pub(crate) fn bare_proxy(proxy: &str) -> String {
+    with_credentials(proxy, SET)
+}
+
+fn with_credentials(proxy: &str, credentials_: &str) -> String {
+    match credentials(proxy) {
+        Some(at) => format!("{}{credentials_}{}", &proxy[..at.start], &proxy[at.end..]),
+        None => proxy.to_owned(),
+    }
+}
+
+/// A proxy's address with its credentials opened, if they are sealed.
+pub(crate) fn open_proxy(place: &str, proxy: &str, resolver: &dyn SecretResolver) -> Result<String, String> {
+    match credentials(proxy).map(|at| &proxy[at]).filter(|sealed| Secret::is_sealed(sealed)) {
+        Some(sealed) => Ok(with_credentials(proxy, Secret::resolve_at(place, sealed, resolver)?.reveal())),
+        None => Ok(proxy.to_owned()),
+    }
+}
+
+/// The keys of a connection's settings that are secrets.
+fn secret_keys(doc: &ConnectionDoc, registry: &Registry) -> BTreeSet<String> {
+    let Some(connector) = registry.get(&doc.connector) else { return BTreeSet::new() };
+    let settings = connector.manifest().settings.iter();
+    settings.filter(|setting| setting.value_type == SettingType::Secret).map(|setting| setting.key.clone()).collect()
+}
+
+/// Whether a tenant's setting is a secret: to any connector, or a key that no connector knows. A tenant may have no
+/// connection yet, so this errs on the side of silence.
+fn is_tenant_secret(key: &str, registry: &Registry) -> bool {
+    let mut known = false;
+    for connector in registry.iter() {
+        for setting in connector.manifest().settings.iter().filter(|setting| setting.key == key) {
+            if setting.value_type == SettingType::Secret {
+                return true;
+            }
+            known = true;
+        }
+    }
+    !known
+}
+
+/// Shows every secret of a configuration: its place and its text, which may be replaced.
+pub(crate) fn visit(file: &mut ConfigFile, registry: &Registry, each: &mut dyn FnMut(&Spot, &mut Value)) {
+    fn settings(
+        section: &'static str,
+        name: &str,
+        settings: &mut Value,
+        is_secret: &dyn Fn(&str) -> bool,
+        each: &mut dyn FnMut(&Spot, &mut Value),
+    ) {
+        for (key, value) in settings.as_object_mut().into_iter().flatten() {
+            if is_secret(key) && !value.is_null() {
+                each(&Spot { section, name: name.to_owned(), key: format!("settings.{key}") }, value);
+            }
+        }
+    }
+    fn proxy(section: &'static str, name: &str, proxy: &mut Option<String>, each: &mut dyn FnMut(&Spot, &mut Value)) {
+        let Some(proxy) = proxy else { return };
+        let Some(at) = credentials(proxy) else { return };
+        let mut value = Value::String(proxy[at].to_owned());
+        each(&Spot { section, name: name.to_owned(), key: "proxy".to_owned() }, &mut value);
+        *proxy = with_credentials(proxy, value.as_str().unwrap_or(SET));
+    }
+    for doc in &mut file.tenant {
+        settings("tenant", &doc.name, &mut doc.settings, &|key| is_tenant_secret(key, registry), each);
+        proxy("tenant", &doc.name, &mut doc.proxy, each);
+    }
+    for doc in &mut file.connection {
+        let keys = secret_keys(doc, registry);
+        settings("connection", &doc.name, &mut doc.settings, &|key| keys.contains(key), each);
+        proxy("connection", &doc.name, &mut doc.proxy, each);
+    }
+}
+
+/// Replaces every secret by a place holder; references stay.
+pub fn hide(file: &mut ConfigFile, registry: &Registry) {
+    visit(file, registry, &mut |_, value| {
+        if !value.as_str().is_some_and(Secret::is_reference) {
+            *value = SET.into();
+        }
+    });
+}
+
+/// Where the secrets of a configuration stand.
+pub(crate) fn spots(file: &ConfigFile, registry: &Registry) -> BTreeMap<(String, String), BTreeSet<String>> {
+    let mut spots: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    visit(&mut file.clone(), registry, &mut |spot, _| {
+        spots.entry((spot.section.to_owned(), spot.name.clone())).or_default().insert(spot.key.clone());
+    });
+    spots
+}
+
+/// Puts stored secrets back where a place holder stands. Gives the places where a secret was given.
+pub(crate) fn restore(
+    file: &mut ConfigFile,
+    before: &ConfigFile,
+    registry: &Registry,
+    resolver: &dyn SecretResolver,
+) -> Result<BTreeSet<String>, Vec<ConfigError>> {
+    let mut stored = BTreeMap::new();
+    visit(&mut before.clone(), registry, &mut |spot, value| {
+        stored.insert(spot.clone(), value.clone());
+    });
+    let mut given = BTreeSet::new();
+    let mut errors = Vec::new();
+    visit(file, registry, &mut |spot, value| {
+        let text = value.as_str().unwrap_or_default();
+        if text == SET {
+            match stored.get(spot) {
+                Some(kept) => value.clone_from(kept),
+                None => errors.push(spot.error(format!(
+                    "\"{SET}\" stands for a secret that is there, and there is none yet: give it, best as \"env:NAME\" or \
+                     \"file:PATH\""
+                ))),
+            }
+            return;
+        }
+        if Secret::is_sealed(text) {
+            errors.push(spot.error(
+                "a sealed text is made by the exchange and cannot be given; write the secret itself, \"env:NAME\" or \
+                 \"file:PATH\"",
+            ));
+            return;
+        }
+        given.insert(spot.place());
+        // The same secret again is no change, however it is sealed.
+        if let Some(kept) = stored.get(spot)
+            && let Some(sealed) = kept.as_str().filter(|kept| Secret::is_sealed(kept))
+            && resolver.unseal(&spot.place(), sealed).is_ok_and(|open| open == text)
+        {
+            value.clone_from(kept);
+        }
+    });
+    if errors.is_empty() { Ok(given) } else { Err(errors) }
+}
+
+/// Secrets that were kept although what they are sent to is another now, whoever's words changed that.
+pub(crate) fn moved(
+    before: &Documents,
+    after: &Documents,
+    given: &BTreeSet<String>,
+    registry: &Registry,
+) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    visit(&mut after.to_file(), registry, &mut |spot, value| {
+        let is_kept = !given.contains(&spot.place()) && !value.as_str().is_some_and(Secret::is_reference);
+        if is_kept && addresses(spot, before, registry) != addresses(spot, after, registry) {
+            errors.push(spot.error(format!("give the secret again: the {} goes elsewhere now", spot.section)));
+        }
+    });
+    errors
+}
+
+/// Where a secret goes: the addresses in force around it, or the proxy itself.
+fn addresses(spot: &Spot, documents: &Documents, registry: &Registry) -> BTreeSet<String> {
+    let proxy = |proxy: &Option<String>| proxy.as_deref().map(bare_proxy).into_iter().collect();
+    let leads = |settings: &Value, is_secret: &dyn Fn(&str) -> bool| -> BTreeSet<String> {
+        config::addresses(settings, is_secret).into_iter().map(|(_, at)| at).collect()
+    };
+    if spot.section == "tenant" {
+        let Some(doc) = documents.tenants.iter().map(|t| &t.doc).find(|t| t.name == spot.name) else {
+            return BTreeSet::new();
+        };
+        return match spot.key.as_str() {
+            "proxy" => proxy(&doc.proxy),
+            _ => leads(&doc.settings, &|key| is_tenant_secret(key, registry)),
+        };
+    }
+    let Some(doc) = documents.connections.iter().map(|c| &c.doc).find(|c| c.name == spot.name) else {
+        return BTreeSet::new();
+    };
+    if spot.key == "proxy" {
+        return proxy(&doc.proxy);
+    }
+    let Some(connector) = registry.get(&doc.connector) else { return BTreeSet::new() };
+    let tenant = documents.tenants.iter().map(|t| &t.doc).find(|t| Some(&t.name) == doc.tenant.as_ref());
+    let manifest = connector.manifest();
+    let merged = config::merge(doc, tenant, manifest).doc;
+    let keys = secret_keys(doc, registry);
+    let mut all = leads(&merged.settings, &|key| keys.contains(key));
+    all.insert(format!("connector {}", doc.connector));
+    // A connector may make its host of something else, a region or a customer's name.
+    let open = manifest.check(&merged.settings).ok().and_then(|settings| connector.open(&settings).ok());
+    all.extend(open.into_iter().flat_map(|open| open.hosts()));
+    all
+}
+
+/// Seals what is not sealed yet. Gives how many were.
+pub(crate) fn seal(
+    file: &mut ConfigFile,
+    registry: &Registry,
+    resolver: &dyn SecretResolver,
+) -> Result<usize, Vec<ConfigError>> {
+    let mut errors = Vec::new();
+    let mut n_sealed = 0;
+    visit(file, registry, &mut |spot, value| {
+        let Some(text) = value.as_str() else { return };
+        if text.trim().is_empty() || Secret::is_sealed(text) || Secret::is_reference(text) {
+            return;
+        }
+        match resolver.seal(&spot.place(), text) {
+            Ok(None) => {}
+            Ok(Some(sealed)) => {
+                n_sealed += 1;
+                *value = sealed.into();
+            }
+            Err(why) => errors.push(
+                spot.error(format!("the secret cannot be sealed: {why}; or write it as \"env:NAME\" or \"file:PATH\"")),
+            ),
+        }
+    });
+    if errors.is_empty() { Ok(n_sealed) } else { Err(errors) }
+}
+
+/// What to write so that the documents hold what a file of the same documents says.
+fn changes(documents: &Documents, file: &ConfigFile) -> Vec<DocChange> {
+    let mut writes = Vec::new();
+    for doc in &file.tenant {
+        if documents.tenants.iter().any(|old| old.doc.name == doc.name && old.doc != *doc) {
+            let body = serde_json::to_string(doc).unwrap_or_default();
+            writes.push(DocChange { kind: "tenant", name: doc.name.clone(), body });
+        }
+    }
+    for doc in &file.connection {
+        if documents.connections.iter().any(|old| old.doc.name == doc.name && old.doc != *doc) {
+            let body = serde_json::to_string(doc).unwrap_or_default();
+            writes.push(DocChange { kind: "connection", name: doc.name.clone(), body });
+        }
+    }
+    writes
+}
+
+fn adopt(documents: &mut Documents, file: &ConfigFile) {
+    fn put<T: Clone>(stored: &mut [Stored<T>], docs: &[T], is_same: impl Fn(&T, &T) -> bool) {
+        for old in stored {
+            if let Some(doc) = docs.iter().find(|doc| is_same(doc, &old.doc)) {
+                old.doc = doc.clone();
+            }
+        }
+    }
+    put(&mut documents.tenants, &file.tenant, |a: &TenantDoc, b| a.name == b.name);
+    put(&mut documents.connections, &file.connection, |a: &ConnectionDoc, b| a.name == b.name);
+}
+
+/// Seals secrets that were stored before there was a key, and wipes what they were written on. Where that cannot be done
+/// nothing is changed: the exchange starts all the same, and the operator is told.
+pub(crate) fn seal_stored(
+    store: &Store,
+    documents: &mut Documents,
+    registry: &Registry,
+    resolver: &dyn SecretResolver,
+    now: intel::Timestamp,
+) -> Result<Option<String>, EngineError> {
+    let mut file = documents.to_file();
+    let n_sealed = match seal(&mut file, registry, resolver) {
+        Ok(0) => return Ok(None),
+        Ok(n) => n,
+        Err(errors) => {
+            let first = errors.first().map(ToString::to_string).unwrap_or_default();
+            return Ok(Some(format!("secrets stand unsealed in the data directory: {first}")));
+        }
+    };
+    store.apply_docs(&changes(documents, &file), now)?;
+    store.audit("iocast", "secret.seal", "", &format!("{{\"sealed\":{n_sealed}}}"), now)?;
+    adopt(documents, &file);
+    let wiped = match store.scrub() {
+        Ok(()) => String::new(),
+        Err(error) => {
+            format!("; what they were written on could not be wiped ({error}): `iocast secret rotate` does it")
+        }
+    };
+    Ok(Some(format!(
+        "{n_sealed} secrets of the data directory were sealed; backups made before hold them readable{wiped}"
+    )))
+}
+
+impl Engine {
+    /// Seals every stored secret again, with the key the world seals with now: all of them or none. Gives how many.
+    ///
+    /// # Errors
+    /// [`EngineError::Config`] with the secrets that cannot be opened or sealed; nothing is changed then.
+    pub fn reseal(&self, who: &str) -> Result<usize, EngineError> {
+        let _one = crate::unpoison(self.configuring.lock());
+        let documents = crate::configure::load_documents(&self.store)?;
+        let mut file = documents.to_file();
+        let resolver = self.world.secrets();
+        let mut errors = Vec::new();
+        visit(&mut file, &self.registry, &mut |spot, value| {
+            let Some(text) = value.as_str().filter(|text| Secret::is_sealed(text)) else { return };
+            match resolver.unseal(&spot.place(), text) {
+                Ok(open) => *value = open.into(),
+                Err(why) => errors.push(spot.error(format!("the sealed secret cannot be opened: {why}"))),
+            }
+        });
+        if !errors.is_empty() {
+            return Err(EngineError::Config(errors));
+        }
+        let n_sealed = seal(&mut file, &self.registry, resolver).map_err(EngineError::Config)?;
+        let now = self.world.now();
+        self.store.apply_docs(&changes(&documents, &file), now)?;
+        self.store.audit(who, "secret.rotate", "", &format!("{{\"sealed\":{n_sealed}}}"), now)?;
+        self.store.scrub()?;
+        self.reload()?;
+        Ok(n_sealed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_shown_without_its_credentials() {
+        for (proxy, expect) in [
+            ("http://proxy.example:3128", "http://proxy.example:3128"),
+            ("http://user:pass@proxy.example:3128", "http://*** set ***@proxy.example:3128"),
+            ("socks5://u:p@ss@proxy.example:1080", "socks5://*** set ***@proxy.example:1080"),
+            ("user:pass@proxy.example:3128", "*** set ***@proxy.example:3128"),
+        ] {
+            assert_eq!(bare_proxy(proxy), expect, "{proxy}");
+        }
+    }
+}
