@@ -5,8 +5,8 @@
 //! feeds are small TOML files. What the key parser thinks of a value is not asked here, except where nothing says
 //! which column holds it.
 
-mod json;
-mod lines;
+pub(crate) mod json;
+pub(crate) mod lines;
 mod map;
 mod settings;
 mod source;
@@ -22,6 +22,7 @@ mod tests;
 pub use lines::LINE_BYTES;
 pub use settings::{FeedSpec, Format};
 pub use source::{FeedConnection, FeedConnector};
+pub(crate) use time::fixed as fixed_time;
 
 use crate::connection::Rows;
 use crate::error::ConnectorError;
