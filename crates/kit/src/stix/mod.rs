@@ -24,7 +24,7 @@ mod tests_write;
 
 pub use marking::Markings;
 pub use reader::{HOP_SOURCE, OBJECT_BYTES, Reader, Stats};
-pub use write::{Version, bundle_id, id, identity, identity_id, object, pattern};
+pub use write::{Version, bundle_id, id, id_in, identity, identity_id, object, pattern};
 pub(crate) use write::Writer;
 
 use crate::connection::Rows;

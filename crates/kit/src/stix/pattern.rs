@@ -478,7 +478,7 @@ impl<'p> Parser<'p> {
 fn term<'p>(meaning: Meaning, literal: Literal<'p>) -> Term<'p> {
     let value = match (literal, meaning) {
         (Literal::Text(value), _) => value,
-        (Literal::Number(value), Meaning::Kind(IndicatorKind::Asn)) => Cow::Borrowed(value),
+        (Literal::Number(number), Meaning::Kind(IndicatorKind::Asn)) => Cow::Owned(format!("AS{number}")),
         _ => return Term::Other,
     };
     let atom = |kind| Atom { kind, value: value.clone() };

@@ -1,7 +1,8 @@
 //! Writes indicators: one key, one comparison, one id.
 //!
 //! Ids are UUIDs of version 5, made of the exchange's id and the key, so that the same key is the same object in every
-//! list, collection and run, and another exchange's is another object. Nothing here asks for the time.
+//! list, collection and run, and another exchange's is another object. STIX 2.0 takes no UUID but of version 4: there
+//! the same bits are marked as such. Nothing here asks for the time.
 
 use super::marking::{TLP_2, tlp_1, tlp_2};
 use super::path;
@@ -23,27 +24,40 @@ pub enum Version {
     V21,
 }
 
-/// The id of the indicator that the exchange `mark` writes of a key: `indicator--…`, always the same.
+/// The id of the indicator that the exchange `mark` writes of a key in STIX 2.1: `indicator--…`, always the same.
 pub fn id(mark: &str, key: &IndicatorKey) -> String {
-    indicator_id(namespace(mark), key)
+    id_in(Version::V21, mark, key)
+}
+
+/// As [`id`], in this version of STIX.
+pub fn id_in(version: Version, mark: &str, key: &IndicatorKey) -> String {
+    indicator_id(version, namespace(mark), key)
 }
 
 /// The id of the exchange as an identity, which its objects name as their maker.
-pub fn identity_id(mark: &str) -> String {
-    format!("identity--{}", Uuid::new_v5(&namespace(mark), b"identity"))
+pub fn identity_id(version: Version, mark: &str) -> String {
+    format!("identity--{}", uuid(version, namespace(mark), b"identity"))
 }
 
 /// The id of the bundle that is the exchange's list of this name.
-pub fn bundle_id(mark: &str, name: &str) -> String {
-    format!("bundle--{}", Uuid::new_v5(&namespace(mark), format!("bundle:{name}").as_bytes()))
+pub fn bundle_id(version: Version, mark: &str, name: &str) -> String {
+    format!("bundle--{}", uuid(version, namespace(mark), format!("bundle:{name}").as_bytes()))
+}
+
+fn uuid(version: Version, namespace: Uuid, name: &[u8]) -> Uuid {
+    let id = Uuid::new_v5(&namespace, name);
+    match version {
+        Version::V20 => uuid::Builder::from_random_bytes(id.into_bytes()).into_uuid(),
+        Version::V21 => id,
+    }
 }
 
 fn namespace(mark: &str) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("urn:iocast:{mark}").as_bytes())
 }
 
-fn indicator_id(namespace: Uuid, key: &IndicatorKey) -> String {
-    format!("indicator--{}", Uuid::new_v5(&namespace, format!("{}:{}", key.kind(), key.value()).as_bytes()))
+fn indicator_id(version: Version, namespace: Uuid, key: &IndicatorKey) -> String {
+    format!("indicator--{}", uuid(version, namespace, format!("{}:{}", key.kind(), key.value()).as_bytes()))
 }
 
 /// The pattern of a key: one comparison for equality. None where STIX has no path for the kind.
@@ -74,18 +88,18 @@ pub fn pattern(key: &IndicatorKey) -> Option<String> {
 /// stands for it, times ten.
 pub fn object(out: &Outgoing, mark: &str, version: Version, revoked: bool) -> Option<Value> {
     let namespace = namespace(mark);
-    serde_json::to_value(Indicator::of(out, namespace, &identity_id(mark), version, revoked)?).ok()
+    serde_json::to_value(Indicator::of(out, namespace, &identity_id(version, mark), version, revoked)?).ok()
 }
 
 /// The exchange as an identity object.
 pub fn identity(mark: &str, version: Version) -> Value {
     let mut object = json!({
         "type": "identity",
-        "id": identity_id(mark),
+        "id": identity_id(version, mark),
         "created": BEGINNING,
         "modified": BEGINNING,
         "name": if mark.is_empty() { "iocast" } else { mark },
-        "identity_class": "system",
+        "identity_class": if version == Version::V20 { "organization" } else { "system" },
     });
     if version == Version::V21 {
         object["spec_version"] = json!("2.1");
@@ -120,10 +134,10 @@ impl Writer {
     /// Begins the bundle of a list, with the exchange as its first object.
     pub(crate) fn begin(mark: &str, name: &str, out: &mut Vec<u8>) -> io::Result<Writer> {
         out.extend_from_slice(b"{\"type\":\"bundle\",\"id\":");
-        serde_json::to_writer(&mut *out, &bundle_id(mark, name))?;
+        serde_json::to_writer(&mut *out, &bundle_id(Version::V21, mark, name))?;
         out.extend_from_slice(b",\"objects\":[\n");
         serde_json::to_writer(&mut *out, &identity(mark, Version::V21))?;
-        Ok(Writer { namespace: namespace(mark), identity: identity_id(mark), defined: 0 })
+        Ok(Writer { namespace: namespace(mark), identity: identity_id(Version::V21, mark), defined: 0 })
     }
 
     /// Adds an entry, and before it the definition of a marking that is used for the first time: there are readers that
@@ -208,7 +222,7 @@ impl<'o> Indicator<'o> {
         Some(Indicator {
             object_type: "indicator",
             spec_version: new("2.1"),
-            id: indicator_id(namespace, &out.key),
+            id: indicator_id(version, namespace, &out.key),
             created_by_ref: identity,
             created: stamp(out.created),
             modified: stamp(out.modified.max(out.created)),
