@@ -24,8 +24,8 @@ mod tests_write;
 
 pub use marking::Markings;
 pub use reader::{HOP_SOURCE, OBJECT_BYTES, Reader, Stats};
-pub use write::{Version, bundle_id, id, id_in, identity, identity_id, object, pattern};
 pub(crate) use write::Writer;
+pub use write::{Version, bundle_id, id, id_in, identity, identity_id, object, pattern};
 
 use crate::connection::Rows;
 use crate::error::ConnectorError;
@@ -36,7 +36,7 @@ use std::io::BufRead;
 /// Reads a body: a bundle, a TAXII envelope or page, a single object, a list of objects, or objects one a line.
 ///
 /// One bad object is one rejection. The reader goes through the body once, and keeps one object and what waits for a
-/// marking (at most 16 MiB).
+/// marking (at most 32 MiB).
 ///
 /// # Errors
 /// [`ConnectorError::Unexpected`] for what is no STIX at all, or is cut off or broken outside its objects: nothing of

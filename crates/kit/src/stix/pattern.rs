@@ -60,13 +60,16 @@ impl Fault {
 /// # Errors
 /// [`Fault`]: it is against the grammar or beyond a limit.
 pub fn read(text: &str) -> Result<Said<'_>, Fault> {
-    if text.len() > PATTERN_BYTES {
-        return Err(Fault::TooLarge);
-    }
-    let mut parser = Parser { text, at: 0, nodes: 0, depth: 0 };
-    let said = parser.followed()?;
-    parser.blanks();
-    if parser.at == text.len() { Ok(said) } else { Err(Fault::Broken) }
+    let mut parser = Parser::new(text);
+    parser.whole()
+}
+
+/// How many bytes were looked at to read or refuse a text, however often each: what a hostile one costs.
+#[cfg(test)]
+pub(super) fn work(text: &str) -> usize {
+    let mut parser = Parser::new(text);
+    let _ = parser.whole();
+    parser.looked
 }
 
 /// A comparison, as far as an AND around it needs to know.
@@ -163,6 +166,8 @@ struct Parser<'p> {
     at: usize,
     nodes: usize,
     depth: usize,
+    /// Bytes looked at, those looked at again counted again.
+    looked: usize,
 }
 
 #[derive(Debug)]
@@ -174,6 +179,19 @@ enum Literal<'p> {
 }
 
 impl<'p> Parser<'p> {
+    fn new(text: &'p str) -> Parser<'p> {
+        Parser { text, at: 0, nodes: 0, depth: 0, looked: 0 }
+    }
+
+    fn whole(&mut self) -> Result<Said<'p>, Fault> {
+        if self.text.len() > PATTERN_BYTES {
+            return Err(Fault::TooLarge);
+        }
+        let said = self.followed()?;
+        self.blanks();
+        if self.at == self.text.len() { Ok(said) } else { Err(Fault::Broken) }
+    }
+
     fn node(&mut self) -> Result<(), Fault> {
         self.nodes += 1;
         if self.nodes > PATTERN_NODES { Err(Fault::TooLarge) } else { Ok(()) }
@@ -196,7 +214,9 @@ impl<'p> Parser<'p> {
     fn blanks(&mut self) {
         while self.rest().first().is_some_and(u8::is_ascii_whitespace) {
             self.at += 1;
+            self.looked += 1;
         }
+        self.looked += 1;
     }
 
     /// The next byte that is not blank.
@@ -219,7 +239,9 @@ impl<'p> Parser<'p> {
     fn look(&mut self) -> &'p str {
         self.blanks();
         let end = self.rest().iter().position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')));
-        &self.text[self.at..end.map_or(self.text.len(), |end| self.at + end)]
+        let word = &self.text[self.at..end.map_or(self.text.len(), |end| self.at + end)];
+        self.looked += word.len();
+        word
     }
 
     fn keyword(&mut self, word: &str) -> bool {
@@ -437,6 +459,7 @@ impl<'p> Parser<'p> {
         let end = self.rest().iter().position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.')));
         let word = &self.text[self.at..end.map_or(self.text.len(), |end| self.at + end)];
         self.at += word.len();
+        self.looked += word.len();
         if word.eq_ignore_ascii_case("true") || word.eq_ignore_ascii_case("false") {
             Ok(Literal::Other)
         } else if word.parse::<f64>().is_ok() {
@@ -455,6 +478,7 @@ impl<'p> Parser<'p> {
             let rest = &self.text[self.at..];
             let stop = memchr::memchr2(b'\'', b'\\', rest.as_bytes()).ok_or(Fault::Broken)?;
             self.at += stop + 1;
+            self.looked += stop + 1;
             if rest.as_bytes()[stop] == b'\'' {
                 return Ok(match unescaped {
                     None => Cow::Borrowed(&rest[..stop]),

@@ -4,7 +4,7 @@ use super::marking::Markings;
 use super::object::{Bundle, Field, List, Object};
 use super::pattern::{self, Atom};
 use crate::connection::Rows;
-use intel::{Observation, Timestamp, Tlp};
+use intel::{Observation, Timestamp, Tlp, limits};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,13 +12,11 @@ use std::sync::Arc;
 /// The longest object, in bytes of JSON.
 pub const OBJECT_BYTES: usize = 4 << 20;
 /// How many bytes of rows may wait for the definition of their markings; further ones are RED at once.
-const WAITING_BYTES: usize = 16 << 20;
+const WAITING_BYTES: usize = 32 << 20;
 /// Most ids kept as samples, of each sort.
 const SAMPLES: usize = 32;
 /// Longest id kept as a sample or as the id of an object, in bytes.
 const ID_BYTES: usize = 256;
-/// Most labels of an object that are looked at; a record keeps fewer.
-const LABELS: usize = 1000;
 
 /// The name that external references to exchanges on the way carry; their `external_id` is the exchange's id.
 pub const HOP_SOURCE: &str = "iocast-hop";
@@ -215,9 +213,11 @@ impl<'r> Reader<'r> {
         row.comment = comment(object, |name| atoms.iter().chain([last]).any(|atom| atom.value == name));
         for reference in items(&object.external_references) {
             if reference.source_name.text() == Some(HOP_SOURCE) {
-                row.hops.extend(reference.external_id.text().map(str::to_owned));
+                let hop = reference.external_id.text().filter(|id| id.len() <= limits::HOP_BYTES);
+                row.hops.extend(hop.map(str::to_owned));
             } else if row.link.is_none() {
-                row.link = reference.url.text().filter(|url| !url.trim().is_empty()).map(str::to_owned);
+                let url = reference.url.text().map(str::trim).filter(|url| !url.is_empty());
+                row.link = url.map(|url| cut(url, limits::LINK_BYTES).to_owned());
             }
         }
         let markings = self.mark(object, &mut row);
@@ -322,11 +322,16 @@ fn weight(row: &Observation) -> usize {
 }
 
 fn clip(id: &str) -> &str {
-    let mut end = id.len().min(ID_BYTES);
-    while !id.is_char_boundary(end) {
+    cut(id, ID_BYTES)
+}
+
+/// At most so many bytes of a text: of what is longer a record keeps no more, and rows that wait should not either.
+fn cut(text: &str, bytes: usize) -> &str {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    &id[..end]
+    &text[..end]
 }
 
 /// What is said of other languages; the list of the specification (indicator pattern types).
@@ -356,11 +361,11 @@ fn is_benign(object: &Object<'_>) -> bool {
 }
 
 fn tags(object: &Object<'_>) -> Vec<String> {
-    let mut tags: Vec<String> =
-        types(object).filter(|word| !says_nothing(word)).take(LABELS).map(str::to_owned).collect();
-    for phase in items(&object.kill_chain_phases) {
+    let words = types(object).filter(|word| !says_nothing(word)).take(limits::TAGS_PER_RECORD);
+    let mut tags: Vec<String> = words.map(|word| cut(word.trim(), limits::TAG_BYTES).to_owned()).collect();
+    for phase in items(&object.kill_chain_phases).take(limits::TAGS_PER_RECORD) {
         if let (Some(chain), Some(phase)) = (phase.kill_chain_name.text(), phase.phase_name.text()) {
-            tags.push(format!("{chain}:{phase}"));
+            tags.push(cut(&format!("{chain}:{phase}"), limits::TAG_BYTES).to_owned());
         }
     }
     tags
@@ -368,7 +373,9 @@ fn tags(object: &Object<'_>) -> Vec<String> {
 
 /// The description, and the name before it where it says more than the value and the description do.
 fn comment(object: &Object<'_>, is_value: impl Fn(&str) -> bool) -> Option<String> {
-    let given = |field: &Field<Cow<'_, str>>| field.text().map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
+    let given = |field: &Field<Cow<'_, str>>| {
+        field.text().map(|t| cut(t.trim(), limits::COMMENT_BYTES).to_owned()).filter(|t| !t.is_empty())
+    };
     match (given(&object.name).filter(|name| !is_value(name)), given(&object.description)) {
         (Some(name), Some(text)) if !text.contains(&name) => Some(format!("{name}: {text}")),
         (name, text) => text.or(name),

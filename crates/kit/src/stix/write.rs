@@ -238,11 +238,7 @@ impl<'o> Indicator<'o> {
             confidence: (version == Version::V21)
                 .then(|| out.confidence.unwrap_or(out.reputation.get().saturating_mul(10)).min(100)),
             labels: labels.chain(tags).collect(),
-            external_references: out
-                .hops
-                .iter()
-                .map(|hop| Hop { source_name: HOP_SOURCE, external_id: hop })
-                .collect(),
+            external_references: out.hops.iter().map(|hop| Hop { source_name: HOP_SOURCE, external_id: hop }).collect(),
             object_marking_refs: [match version {
                 Version::V20 => tlp_1(out.tlp),
                 Version::V21 => tlp_2(out.tlp),
