@@ -110,7 +110,7 @@ impl<'r> Reader<'r> {
             Err(why) => self.reject(why, raw),
             Ok(object) => match object.object_type.text() {
                 None | Some("bundle") => self.reject("not a STIX object", raw),
-                Some("indicator") => self.indicator(object, raw),
+                Some("indicator") => self.indicator(&object, raw),
                 Some("marking-definition") => {
                     self.markings.learn(&object);
                     self.filter("not an indicator", 1);
@@ -158,7 +158,7 @@ impl<'r> Reader<'r> {
         self.rows.row(row);
     }
 
-    fn indicator(&mut self, object: Object<'_>, raw: &str) {
+    fn indicator(&mut self, object: &Object<'_>, raw: &str) {
         let id = object.id.text().unwrap_or_default();
         let sample = if id.is_empty() { raw } else { id };
         if let Some(language) = object.pattern_type.text().filter(|name| !name.eq_ignore_ascii_case("stix")) {
@@ -169,9 +169,6 @@ impl<'r> Reader<'r> {
         };
         if object.revoked.is_bad() {
             return self.reject("revoked is neither true nor false", sample);
-        }
-        if is_benign(&object) {
-            return self.filter("said to be benign", 1);
         }
         let said = match pattern::read(text) {
             Ok(said) => said,
@@ -185,7 +182,7 @@ impl<'r> Reader<'r> {
         }
         let mut atoms = said.atoms;
         let Some(last) = atoms.pop() else { return };
-        let (row, markings) = self.claim(&object, &atoms, &last);
+        let (row, markings) = self.claim(object, &atoms, &last);
         for atom in atoms {
             self.hand_over(with(row.clone(), atom), &markings);
         }
@@ -205,7 +202,8 @@ impl<'r> Reader<'r> {
         };
         row.valid_from = valid_from;
         row.expires_at = self.time(&object.valid_until);
-        row.retracted = object.revoked == Field::Is(true);
+        // Who now calls benign what they called malicious takes it back, and who always did never said it.
+        row.retracted = object.revoked == Field::Is(true) || is_benign(object);
         row.confidence = object.confidence.is().map(|number| number.0);
         self.stats.unread_fields += u64::from(object.confidence.is_bad());
         row.remote_id = object.id.text().map(|id| clip(id).to_owned());
