@@ -303,3 +303,38 @@ fn dirty_hashes_still_have_one_key() {
     let key = IndicatorKey::parse(Some(said.atoms[0].kind), &said.atoms[0].value).unwrap();
     assert_eq!((key.kind().as_str(), key.value()), ("md5", MD5));
 }
+
+/// The patterns misp-stix 2026.10 makes of attributes. Where MISP's own form is read as one value and the pattern says
+/// more (a hash and a name, an address and a port), the pattern is not widened.
+#[test]
+fn as_misp_stix_writes_them() {
+    check(&[
+        (
+            "[network-traffic:src_ref.type = 'ipv4-addr' AND network-traffic:src_ref.value = '192.0.2.1']",
+            "ipv4 192.0.2.1",
+        ),
+        (
+            "[network-traffic:src_ref.type = 'ipv4-addr' AND network-traffic:src_ref.value = '198.51.100.0/24']",
+            "ipv4 198.51.100.0/24",
+        ),
+        (
+            "[network-traffic:dst_ref.type = 'ipv4-addr' AND network-traffic:dst_ref.value = '192.0.2.3' AND network-traffic:dst_port = '443']",
+            "- 1",
+        ),
+        ("[domain-name:value = 'h.a.example' AND network-traffic:dst_port = '80']", "- 1"),
+        (
+            "[domain-name:value = 'a.example' AND domain-name:resolves_to_refs[*].value = '192.0.2.4']",
+            "domain a.example",
+        ),
+        (r"[url:value = 'http://a.example/x\'y\\z']", r"url http://a.example/x'y\z"),
+        ("[file:name = 'x.exe' AND file:hashes.MD5 = 'h']", "- 1"),
+        ("[file:hashes.IMPHASH = 'h']", "- 1"),
+        ("[email-message:from_ref.value = 'a@b.example']", "email a@b.example"),
+        // Whom a message was sent to is the victim.
+        ("[email-message:to_refs[*].value = 'v@b.example']", "- 1"),
+        ("[windows-registry-key:key = 'HKLM\\\\x' AND windows-registry-key:values.data = '1']", "- 1"),
+        ("[file:content_ref.payload_bin = 'YQ==' AND file:content_ref.decryption_key = 'infected']", "- 1"),
+        ("[mac-addr:value = '00:11:22:33:44:55']", "- 1"),
+        ("[network-traffic:dst_port = '80']", "- 1"),
+    ]);
+}
