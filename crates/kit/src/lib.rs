@@ -9,6 +9,7 @@ pub mod http;
 pub mod manifest;
 pub mod render;
 pub mod secret;
+pub mod stix;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 

@@ -1,9 +1,10 @@
-//! Lists as devices and programs read them: plain lines, CSV, JSON.
+//! Lists as devices and programs read them: plain lines, CSV, JSON, STIX.
 //!
 //! Written in one pass from an iterator, so that a list of any length needs no memory. The same bytes come out for the
 //! same entries in the same order: nothing here asks for the time.
 
 use crate::connection::Outgoing;
+use crate::stix;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
@@ -18,11 +19,13 @@ pub enum ListFormat {
     Csv,
     /// An array of objects, one a line.
     Json,
+    /// A STIX 2.1 bundle.
+    Stix,
 }
 
 impl ListFormat {
     /// Every format.
-    pub const ALL: &'static [ListFormat] = &[ListFormat::Edl, ListFormat::Csv, ListFormat::Json];
+    pub const ALL: &'static [ListFormat] = &[ListFormat::Edl, ListFormat::Csv, ListFormat::Json, ListFormat::Stix];
 
     /// The name used in parameters.
     pub const fn as_str(self) -> &'static str {
@@ -30,6 +33,7 @@ impl ListFormat {
             ListFormat::Edl => "edl",
             ListFormat::Csv => "csv",
             ListFormat::Json => "json",
+            ListFormat::Stix => "stix",
         }
     }
 
@@ -44,6 +48,7 @@ impl ListFormat {
             ListFormat::Edl => "text/plain; charset=utf-8",
             ListFormat::Csv => "text/csv; charset=utf-8; header=present",
             ListFormat::Json => "application/json",
+            ListFormat::Stix => "application/stix+json;version=2.1",
         }
     }
 }
@@ -119,6 +124,7 @@ impl ListStyle {
         let mut out = Counting { out, bytes: 0, sha256: Sha256::new(), buffer: Vec::with_capacity(CHUNK_BYTES + 4096) };
         let mut lines = 0;
         let mut left_out = 0;
+        let mut bundle = None;
         match self.format {
             ListFormat::Edl => {
                 if let Some(header) = &self.header {
@@ -134,6 +140,7 @@ impl ListStyle {
                 out.buffer.push(b'\n');
             }
             ListFormat::Json => out.buffer.push(b'['),
+            ListFormat::Stix => bundle = Some(stix::Writer::begin(&self.mark, &self.name, &mut out.buffer)?),
         }
         for one in all {
             if !self.fits(&one.entry) {
@@ -150,12 +157,22 @@ impl ListStyle {
                     out.buffer.extend_from_slice(if lines == 0 { b"\n" } else { b",\n" });
                     serde_json::to_writer(&mut out.buffer, &self.object(&one))?;
                 }
+                ListFormat::Stix => {
+                    if let Some(bundle) = &mut bundle
+                        && !bundle.add(&one, &mut out.buffer)?
+                    {
+                        left_out += 1;
+                        continue;
+                    }
+                }
             }
             lines += 1;
             out.drain(CHUNK_BYTES)?;
         }
-        if self.format == ListFormat::Json {
-            out.buffer.extend_from_slice(if lines == 0 { b"]\n" } else { b"\n]\n" });
+        match self.format {
+            ListFormat::Json => out.buffer.extend_from_slice(if lines == 0 { b"]\n" } else { b"\n]\n" }),
+            ListFormat::Stix => stix::Writer::end(&mut out.buffer),
+            ListFormat::Edl | ListFormat::Csv => {}
         }
         out.drain(0)?;
         out.out.flush()?;

@@ -187,6 +187,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 fn disposition(list: &ServedList) -> String {
     let ending = match list.format.as_str() {
         "edl" => "txt",
+        "stix" => "json",
         other => other,
     };
     let mut name = String::new();

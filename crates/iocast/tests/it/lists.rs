@@ -105,6 +105,7 @@ fn formats_say_what_they_are() {
         ("edl", "text/plain; charset=utf-8"),
         ("csv", "text/csv; charset=utf-8; header=present"),
         ("json", "application/json"),
+        ("stix", "application/stix+json;version=2.1"),
     ] {
         let app = TestApp::new().with_list(&json!({ "format": format, "access": "open" }));
         app.publish(&VALUES);

@@ -53,7 +53,7 @@ pub(super) fn path(text: &str) -> Result<Vec<Step>, String> {
 
 /// A whole document.
 pub(super) fn read(spec: &FeedSpec, body: &mut dyn BufRead, sink: &mut Sink<'_>) -> Result<(), ConnectorError> {
-    let mut scan = Scan { body, buffer: Vec::new(), at: 0, before: 0, kept: None };
+    let mut scan = Scan::new(body);
     if scan.after_blanks()?.is_none() {
         return Err(unexpected("an empty body where JSON was expected"));
     }
@@ -104,7 +104,7 @@ enum Way<'p> {
 }
 
 /// Goes through a document once.
-struct Scan<'r> {
+pub(crate) struct Scan<'r> {
     body: &'r mut dyn BufRead,
     buffer: Vec<u8>,
     at: usize,
@@ -112,6 +112,13 @@ struct Scan<'r> {
     before: u64,
     /// The row being kept, and from where in the buffer it goes on.
     kept: Option<(Vec<u8>, usize)>,
+}
+
+impl<'r> Scan<'r> {
+    /// Starts at the beginning of `body`.
+    pub(crate) fn new(body: &'r mut dyn BufRead) -> Scan<'r> {
+        Scan { body, buffer: Vec::new(), at: 0, before: 0, kept: None }
+    }
 }
 
 impl Scan<'_> {
@@ -138,7 +145,8 @@ impl Scan<'_> {
         Ok(Some(self.buffer[self.at]))
     }
 
-    fn after_blanks(&mut self) -> Result<Option<u8>, ConnectorError> {
+    /// The next byte that is not blank, if there is one.
+    pub(crate) fn after_blanks(&mut self) -> Result<Option<u8>, ConnectorError> {
         while let Some(byte) = self.peek()? {
             if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
                 return Ok(Some(byte));
@@ -149,11 +157,11 @@ impl Scan<'_> {
     }
 
     /// The next byte that is not blank; the document must not end here.
-    fn token(&mut self) -> Result<u8, ConnectorError> {
+    pub(crate) fn token(&mut self) -> Result<u8, ConnectorError> {
         self.after_blanks()?.ok_or_else(|| unexpected("the JSON document is cut off"))
     }
 
-    fn broken(&self, what: &str) -> ConnectorError {
+    pub(crate) fn broken(&self, what: &str) -> ConnectorError {
         unexpected(&format!("{what}, at byte {}", self.before + self.at as u64))
     }
 
@@ -219,7 +227,7 @@ impl Scan<'_> {
     }
 
     /// Calls `each` at the start of every element of a list.
-    fn elements(
+    pub(crate) fn elements(
         &mut self,
         each: &mut dyn FnMut(&mut Self) -> Result<(), ConnectorError>,
     ) -> Result<(), ConnectorError> {
@@ -242,7 +250,7 @@ impl Scan<'_> {
     }
 
     /// Calls `each` at the value of every member of an object.
-    fn members(
+    pub(crate) fn members(
         &mut self,
         each: &mut dyn FnMut(&mut Self, &str) -> Result<(), ConnectorError>,
     ) -> Result<(), ConnectorError> {
@@ -275,7 +283,7 @@ impl Scan<'_> {
     }
 
     /// The value that begins here, as written.
-    fn keep(&mut self) -> Result<Vec<u8>, ConnectorError> {
+    pub(crate) fn keep(&mut self) -> Result<Vec<u8>, ConnectorError> {
         self.kept = Some((Vec::new(), self.at));
         self.skip()?;
         let (mut row, from) = self.kept.take().unwrap_or_default();
@@ -287,7 +295,7 @@ impl Scan<'_> {
     }
 
     /// Past the value that begins here. Its inside is balanced, nothing more is promised of it.
-    fn skip(&mut self) -> Result<(), ConnectorError> {
+    pub(crate) fn skip(&mut self) -> Result<(), ConnectorError> {
         let mut depth = 0usize;
         loop {
             match self.token()? {

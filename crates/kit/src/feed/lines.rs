@@ -120,7 +120,7 @@ const SNIFF_BYTES: usize = 1024;
 
 /// What kind of text the caller expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Expect {
+pub(crate) enum Expect {
     /// Lines or a table.
     List,
     /// JSON.
@@ -131,7 +131,7 @@ pub(super) enum Expect {
 
 /// Judges how the body starts, takes the byte order mark off and transcodes UTF-16. The reader handed back starts at
 /// the first character.
-pub(super) fn readable<'r>(
+pub(crate) fn readable<'r>(
     mut body: Box<dyn BufRead + 'r>,
     expect: Expect,
 ) -> Result<Box<dyn BufRead + 'r>, ConnectorError> {

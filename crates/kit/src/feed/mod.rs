@@ -5,8 +5,8 @@
 //! feeds are small TOML files. What the key parser thinks of a value is not asked here, except where nothing says
 //! which column holds it.
 
-mod json;
-mod lines;
+pub(crate) mod json;
+pub(crate) mod lines;
 mod map;
 mod settings;
 mod source;
@@ -22,6 +22,7 @@ mod tests;
 pub use lines::LINE_BYTES;
 pub use settings::{FeedSpec, Format};
 pub use source::{FeedConnection, FeedConnector};
+pub(crate) use time::fixed as fixed_time;
 
 use crate::connection::Rows;
 use crate::error::ConnectorError;
@@ -62,7 +63,7 @@ pub fn parse(spec: &FeedSpec, body: impl BufRead, rows: &mut dyn Rows) -> Result
     let expect = match spec.format {
         Format::Text | Format::Csv => Expect::List,
         Format::Extract => Expect::Prose,
-        Format::Json | Format::Ndjson => Expect::Json,
+        Format::Json | Format::Ndjson | Format::Stix => Expect::Json,
     };
     let mut body = lines::readable(Box::new(body), expect)?;
     let mut sink = Sink { rows, stats: ParseStats::default(), spec };
@@ -72,6 +73,10 @@ pub fn parse(spec: &FeedSpec, body: impl BufRead, rows: &mut dyn Rows) -> Result
         Format::Json => json::read(spec, body.as_mut(), &mut sink)?,
         Format::Ndjson => json::read_lines(spec, body.as_mut(), &mut sink)?,
         Format::Extract => extract(spec, body.as_mut(), &mut sink)?,
+        Format::Stix => {
+            let unread = crate::stix::read(body, &mut Objects(&mut sink))?.unread_fields;
+            sink.stats.unread_fields += unread;
+        }
     }
     Ok(sink.stats)
 }
@@ -110,6 +115,25 @@ impl Sink<'_> {
     fn filter(&mut self, reason: &'static str) {
         self.stats.filtered += 1;
         self.rows.filter(reason, 1);
+    }
+}
+
+/// The rows of a format that says itself what each value is, on their way into a sink.
+struct Objects<'s, 'a>(&'s mut Sink<'a>);
+
+impl Rows for Objects<'_, '_> {
+    fn row(&mut self, row: Observation) {
+        let other = |wanted| IndicatorKey::parse(row.kind, &row.value).is_ok_and(|key| key.kind() != wanted);
+        if self.0.spec.kind.is_some_and(other) { self.0.filter("another kind") } else { self.0.row(row) }
+    }
+
+    fn reject(&mut self, reason: &'static str, sample: &str) {
+        self.0.reject(reason, sample);
+    }
+
+    fn filter(&mut self, reason: &'static str, n: u64) {
+        self.0.stats.filtered += n;
+        self.0.rows.filter(reason, n);
     }
 }
 

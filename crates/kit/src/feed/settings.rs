@@ -22,6 +22,8 @@ pub enum Format {
     Ndjson,
     /// Prose, Markdown, HTML: whatever is an indicator in it.
     Extract,
+    /// STIX 2.0 or 2.1: a bundle, a page, a list of objects or one a line.
+    Stix,
 }
 
 /// What stands where the column names are.
@@ -131,7 +133,8 @@ impl FeedSpec {
             "json" => Format::Json,
             "ndjson" => Format::Ndjson,
             "extract" => Format::Extract,
-            other => return Err(format!("format: expected text, csv, json, ndjson or extract, found `{other}`")),
+            "stix" => Format::Stix,
+            other => return Err(format!("format: expected text, csv, json, ndjson, extract or stix, found `{other}`")),
         };
         let header = match keys.header.as_str() {
             "" | "auto" => Header::Auto,

@@ -488,3 +488,38 @@ fn hops_of_another_exchange_are_read() {
     let table = "value,via\n192.0.2.1,\"a,b\"\n192.0.2.2,\n";
     assert_eq!(hops(json!({ "format": "csv", "value": "value", "hops_columns": ["via"] }), table), expect[..2]);
 }
+
+#[test]
+fn stix_with_what_the_feed_says_itself() {
+    let object = |id: &str, pattern: &str| {
+        json!({"type": "indicator", "id": format!("indicator--{id}"), "pattern": pattern, "labels": ["c2"]}).to_string()
+    };
+    let body = format!(
+        "{{\"type\":\"bundle\",\"id\":\"bundle--1\",\"objects\":[{},{},{},5]}}",
+        object("1", "[domain-name:value = 'a.example']"),
+        object("2", "[ipv4-addr:value = '198.51.100.0/24']"),
+        object("3", "[process:name = 'x']"),
+    );
+    let settings = json!({"format": "stix", "tags": ["ours"], "tlp": "amber", "reputation": 7});
+    check(
+        settings,
+        &body,
+        &[
+            "domain a.example reputation=7 tlp=amber tags=c2+ours",
+            "ipv4 198.51.100.0/24 reputation=7 tlp=amber tags=c2+ours",
+            "reject: not a STIX object",
+            "filter: unmappable pattern",
+        ],
+    );
+    check(
+        json!({"format": "stix", "kind": "ipv4_net"}),
+        &body,
+        &[
+            "ipv4 198.51.100.0/24 tags=c2",
+            "reject: not a STIX object",
+            "filter: another kind",
+            "filter: unmappable pattern",
+        ],
+    );
+    fails(json!({"format": "stix"}), "{\"error\": \"no\"}", "neither a bundle");
+}

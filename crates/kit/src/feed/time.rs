@@ -68,7 +68,7 @@ pub(super) fn is_none(text: &str) -> bool {
 
 /// `YYYY-MM-DD`, `YYYY-MM-DD HH:MM:SS`, with `T` or blank, and `Z` or ` UTC` or nothing: almost all dates there are, read
 /// without the general parser.
-fn fixed(text: &str) -> Option<Timestamp> {
+pub(crate) fn fixed(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     let digits = |range: std::ops::Range<usize>| -> Option<i64> {
         let mut n = 0;
