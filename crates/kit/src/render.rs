@@ -1,9 +1,10 @@
-//! Lists as devices and programs read them: plain lines, CSV, JSON.
+//! Lists as devices and programs read them: plain lines, CSV, JSON, a MISP event.
 //!
 //! Written in one pass from an iterator, so that a list of any length needs no memory. The same bytes come out for the
 //! same entries in the same order: nothing here asks for the time.
 
 use crate::connection::Outgoing;
+use crate::misp::EventWriter;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
@@ -18,11 +19,13 @@ pub enum ListFormat {
     Csv,
     /// An array of objects, one a line.
     Json,
+    /// One MISP event, an attribute an entry.
+    Misp,
 }
 
 impl ListFormat {
     /// Every format.
-    pub const ALL: &'static [ListFormat] = &[ListFormat::Edl, ListFormat::Csv, ListFormat::Json];
+    pub const ALL: &'static [ListFormat] = &[ListFormat::Edl, ListFormat::Csv, ListFormat::Json, ListFormat::Misp];
 
     /// The name used in parameters.
     pub const fn as_str(self) -> &'static str {
@@ -30,6 +33,7 @@ impl ListFormat {
             ListFormat::Edl => "edl",
             ListFormat::Csv => "csv",
             ListFormat::Json => "json",
+            ListFormat::Misp => "misp",
         }
     }
 
@@ -43,7 +47,7 @@ impl ListFormat {
         match self {
             ListFormat::Edl => "text/plain; charset=utf-8",
             ListFormat::Csv => "text/csv; charset=utf-8; header=present",
-            ListFormat::Json => "application/json",
+            ListFormat::Json | ListFormat::Misp => "application/json",
         }
     }
 }
@@ -119,6 +123,7 @@ impl ListStyle {
         let mut out = Counting { out, bytes: 0, sha256: Sha256::new(), buffer: Vec::with_capacity(CHUNK_BYTES + 4096) };
         let mut lines = 0;
         let mut left_out = 0;
+        let mut event = None;
         match self.format {
             ListFormat::Edl => {
                 if let Some(header) = &self.header {
@@ -134,6 +139,7 @@ impl ListStyle {
                 out.buffer.push(b'\n');
             }
             ListFormat::Json => out.buffer.push(b'['),
+            ListFormat::Misp => event = Some(EventWriter::begin(&self.name, &self.mark, &mut out.buffer)?),
         }
         for one in all {
             if !self.fits(&one.entry) {
@@ -150,12 +156,20 @@ impl ListStyle {
                     out.buffer.extend_from_slice(if lines == 0 { b"\n" } else { b",\n" });
                     serde_json::to_writer(&mut out.buffer, &self.object(&one))?;
                 }
+                ListFormat::Misp => {
+                    if let Some(event) = &mut event {
+                        event.entry(&one, self.line(&one.entry), &mut out.buffer)?;
+                    }
+                }
             }
             lines += 1;
             out.drain(CHUNK_BYTES)?;
         }
         if self.format == ListFormat::Json {
             out.buffer.extend_from_slice(if lines == 0 { b"]\n" } else { b"\n]\n" });
+        }
+        if let Some(event) = event {
+            event.end(&mut out.buffer);
         }
         out.drain(0)?;
         out.out.flush()?;

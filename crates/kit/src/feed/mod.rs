@@ -5,7 +5,7 @@
 //! feeds are small TOML files. What the key parser thinks of a value is not asked here, except where nothing says
 //! which column holds it.
 
-mod json;
+pub(crate) mod json;
 mod lines;
 mod map;
 mod settings;
@@ -59,21 +59,63 @@ impl ParseStats {
 /// # Errors
 /// [`ConnectorError::Unexpected`] as said; whatever the reader's own errors mean.
 pub fn parse(spec: &FeedSpec, body: impl BufRead, rows: &mut dyn Rows) -> Result<ParseStats, ConnectorError> {
-    let expect = match spec.format {
-        Format::Text | Format::Csv => Expect::List,
-        Format::Extract => Expect::Prose,
-        Format::Json | Format::Ndjson => Expect::Json,
-    };
-    let mut body = lines::readable(Box::new(body), expect)?;
     let mut sink = Sink { rows, stats: ParseStats::default(), spec };
+    // These judge for themselves what they read.
     match spec.format {
-        Format::Text => text::read(spec, body.as_mut(), &mut sink)?,
-        Format::Csv => table::read(spec, body.as_mut(), &mut sink)?,
-        Format::Json => json::read(spec, body.as_mut(), &mut sink)?,
-        Format::Ndjson => json::read_lines(spec, body.as_mut(), &mut sink)?,
-        Format::Extract => extract(spec, body.as_mut(), &mut sink)?,
+        Format::Misp => drop(crate::misp::read(body, &mut sink)?),
+        Format::Openioc => drop(crate::openioc::read(body, &mut sink)?),
+        Format::Stix1 => drop(crate::stix1::read(body, &mut sink)?),
+        _ => parse_plain(spec, body, &mut sink)?,
     }
     Ok(sink.stats)
+}
+
+/// What needs a description.
+fn parse_plain(spec: &FeedSpec, body: impl BufRead, sink: &mut Sink<'_>) -> Result<(), ConnectorError> {
+    let expect = match spec.format {
+        Format::Text | Format::Csv => Expect::List,
+        Format::Json | Format::Ndjson => Expect::Json,
+        _ => Expect::Prose,
+    };
+    let mut body = lines::readable(Box::new(body), expect)?;
+    match spec.format {
+        Format::Text => text::read(spec, body.as_mut(), sink),
+        Format::Csv => table::read(spec, body.as_mut(), sink),
+        Format::Json => json::read(spec, body.as_mut(), sink),
+        Format::Ndjson => json::read_lines(spec, body.as_mut(), sink),
+        _ => extract(spec, body.as_mut(), sink),
+    }
+}
+
+/// Hands rows on and counts them.
+pub(crate) struct Counted<'a> {
+    rows: &'a mut dyn Rows,
+    pub(crate) stats: ParseStats,
+}
+
+impl<'a> Counted<'a> {
+    pub(crate) fn new(rows: &'a mut dyn Rows) -> Counted<'a> {
+        Counted { rows, stats: ParseStats::default() }
+    }
+
+    pub(crate) fn row(&mut self, row: Observation) {
+        self.stats.rows += 1;
+        self.rows.row(row);
+    }
+
+    pub(crate) fn reject(&mut self, reason: &'static str, sample: &str) {
+        self.stats.rejected += 1;
+        self.rows.reject(reason, sample);
+    }
+
+    pub(crate) fn filter(&mut self, reason: &'static str) {
+        self.filter_all(reason, 1);
+    }
+
+    pub(crate) fn filter_all(&mut self, reason: &'static str, n: u64) {
+        self.stats.filtered += n;
+        self.rows.filter(reason, n);
+    }
 }
 
 /// Where rows go, with what every row of the feed has in common.
@@ -113,6 +155,35 @@ impl Sink<'_> {
     }
 }
 
+/// Documents that say of each value what it is: only what all rows have in common is added, and a kind that the
+/// settings name is the only one taken.
+impl Rows for Sink<'_> {
+    fn row(&mut self, row: Observation) {
+        let wanted = self.spec.kind.map(family);
+        if wanted.is_some() && row.kind.map(family) != wanted {
+            return Sink::filter(self, "another kind");
+        }
+        Sink::row(self, row);
+    }
+
+    fn reject(&mut self, reason: &'static str, sample: &str) {
+        Sink::reject(self, reason, sample);
+    }
+
+    fn filter(&mut self, reason: &'static str, n: u64) {
+        self.stats.filtered += n;
+        self.rows.filter(reason, n);
+    }
+}
+
+/// A hint of any of the address kinds is one of all four.
+fn family(kind: IndicatorKind) -> IndicatorKind {
+    match kind {
+        IndicatorKind::Ipv6 | IndicatorKind::Ipv4Net | IndicatorKind::Ipv6Net => IndicatorKind::Ipv4,
+        other => other,
+    }
+}
+
 /// A document is read in pieces of this size, so that a report of any length takes no more memory than two of them.
 const PROSE_BYTES: usize = 1 << 20;
 
@@ -149,6 +220,16 @@ fn extract(spec: &FeedSpec, body: &mut dyn BufRead, sink: &mut Sink<'_>) -> Resu
             return Ok(());
         }
     }
+}
+
+/// A body of JSON in UTF-8: as [`prose`], and neither HTML nor XML.
+pub(crate) fn json_text<'r>(body: Box<dyn BufRead + 'r>) -> Result<Box<dyn BufRead + 'r>, ConnectorError> {
+    lines::readable(body, Expect::Json)
+}
+
+/// A body of readable text in UTF-8: byte order mark dropped, UTF-16 recoded, binary data refused.
+pub(crate) fn prose<'r>(body: Box<dyn BufRead + 'r>) -> Result<Box<dyn BufRead + 'r>, ConnectorError> {
+    lines::readable(body, Expect::Prose)
 }
 
 fn io_error(error: &std::io::Error) -> ConnectorError {

@@ -22,6 +22,12 @@ pub enum Format {
     Ndjson,
     /// Prose, Markdown, HTML: whatever is an indicator in it.
     Extract,
+    /// MISP events.
+    Misp,
+    /// An OpenIOC document.
+    Openioc,
+    /// A STIX 1 package in XML.
+    Stix1,
 }
 
 /// What stands where the column names are.
@@ -130,7 +136,13 @@ impl FeedSpec {
             "json" => Format::Json,
             "ndjson" => Format::Ndjson,
             "extract" => Format::Extract,
-            other => return Err(format!("format: expected text, csv, json, ndjson or extract, found `{other}`")),
+            "misp" => Format::Misp,
+            "openioc" => Format::Openioc,
+            "stix1" => Format::Stix1,
+            other => {
+                let all = "text, csv, json, ndjson, extract, misp, openioc or stix1";
+                return Err(format!("format: expected {all}, found `{other}`"));
+            }
         };
         let header = match keys.header.as_str() {
             "" | "auto" => Header::Auto,
