@@ -6,6 +6,8 @@
 mod feed;
 mod file;
 mod hosted;
+#[path = "misp-feed/mod.rs"]
+mod misp_feed;
 
 use kit::Connector;
 use kit::feed::FeedConnector;
@@ -17,7 +19,7 @@ type Made = Result<Arc<dyn Connector>, String>;
 type Make = fn() -> Made;
 
 /// In the order catalogues show them.
-static ALL: &[Make] = &[feed::connector, file::connector, hosted::list, hosted::manual];
+static ALL: &[Make] = &[feed::connector, misp_feed::connector, file::connector, hosted::list, hosted::manual];
 
 /// Public feeds that need no code: name and manifest.
 const FEEDS: &[(&str, &str)] = &[
