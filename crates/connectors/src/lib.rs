@@ -6,7 +6,6 @@
 mod feed;
 mod file;
 mod hosted;
-#[path = "misp-feed/mod.rs"]
 mod misp_feed;
 
 use kit::Connector;
@@ -86,7 +85,7 @@ mod tests {
             let exchanges = if is_feed {
                 here.join("feeds/exchanges").join(&name)
             } else {
-                here.join("src").join(&name).join("exchanges")
+                here.join("src").join(name.replace('-', "_")).join("exchanges")
             };
             let cases = exchanges.is_dir().then_some(exchanges.as_path());
             assert!(cases.is_some() || !is_feed, "{name} has no recorded exchange");

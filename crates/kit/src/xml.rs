@@ -119,7 +119,8 @@ impl BufRead for Fuse<'_> {
         if self.left == 0 {
             return Err(io::Error::other(unexpected("a single piece of XML of more than 8 MiB")));
         }
-        self.inner.fill_buf()
+        let left = self.left;
+        self.inner.fill_buf().map(|chunk| &chunk[..chunk.len().min(left)])
     }
 
     fn consume(&mut self, n: usize) {
@@ -430,3 +431,6 @@ fn tag(start: &BytesStart<'_>, reader: &NsReader<Fuse<'_>>) -> Result<Tag, Strin
     }
     Ok(tag)
 }
+
+#[cfg(test)]
+mod tests;

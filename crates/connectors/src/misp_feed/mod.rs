@@ -446,7 +446,7 @@ fn listing(bytes: &[u8], only_tags: &[String]) -> Result<Listing, ConnectorError
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let listing = reader
-        .deserialize_map(Entries(only_tags))
+        .deserialize_any(Entries(only_tags))
         .and_then(|listing| reader.end().map(|()| listing))
         .map_err(|error| wrong(error.to_string()))?;
     if listing.too_many {
