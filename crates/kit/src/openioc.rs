@@ -40,7 +40,7 @@ pub fn read(body: impl BufRead, rows: &mut dyn Rows) -> Result<ParseStats, Conne
     };
     let mut content = false;
     loop {
-        let tag = match reader.next()? {
+        let tag = match reader.token()? {
             Token::Start(tag) => tag,
             Token::Text(_) => continue,
             Token::End => break,
@@ -199,7 +199,7 @@ impl Ioc<'_> {
     fn tree(&mut self, reader: &mut Reader<'_>) -> Result<(), ConnectorError> {
         // The reader bounds the depth.
         loop {
-            match reader.next()? {
+            match reader.token()? {
                 Token::Start(tag) if tag.name == "Indicator" && is_or(&tag) => self.tree(reader)?,
                 Token::Start(tag) if matches!(tag.name.as_str(), "Indicator" | "IndicatorItem") => {
                     let id = tag.attribute("id").unwrap_or_default().to_owned();

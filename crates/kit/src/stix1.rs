@@ -88,7 +88,7 @@ impl Package<'_> {
         let mut tlp = outer;
         let mut content = false;
         loop {
-            let tag = match reader.next()? {
+            let tag = match reader.token()? {
                 Token::Start(tag) => tag,
                 Token::Text(_) => continue,
                 Token::End => return Ok(()),
@@ -148,7 +148,7 @@ impl Package<'_> {
     /// A document that is nothing but observables.
     fn observables(&mut self, reader: &mut Reader<'_>) -> Result<(), ConnectorError> {
         loop {
-            match reader.next()? {
+            match reader.token()? {
                 Token::Start(tag) if tag.name == "Observable" => {
                     let id = tag.attribute("id").map(str::to_owned);
                     let Some(element) = reader.element(tag)? else {

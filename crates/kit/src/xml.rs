@@ -180,7 +180,7 @@ impl<'r> Reader<'r> {
     /// # Errors
     /// `Unexpected` for a document type declaration, an entity, a limit passed, or what is not well-formed, with the
     /// place; nothing of such a document may be used.
-    pub fn next(&mut self) -> Result<Token, ConnectorError> {
+    pub fn token(&mut self) -> Result<Token, ConnectorError> {
         if std::mem::take(&mut self.due) {
             self.depth -= 1;
             return Ok(Token::End);
@@ -283,10 +283,10 @@ impl<'r> Reader<'r> {
     /// The first element. Comments and declarations before it are passed over.
     ///
     /// # Errors
-    /// As [`Reader::next`]; a page of HTML is named as such.
+    /// As [`Reader::token`]; a page of HTML is named as such.
     pub fn root(&mut self) -> Result<Tag, ConnectorError> {
         loop {
-            if let Token::Start(tag) = self.next()? {
+            if let Token::Start(tag) = self.token()? {
                 if tag.name.eq_ignore_ascii_case("html") {
                     return Err(unexpected("HTML page where XML was expected"));
                 }
@@ -298,7 +298,7 @@ impl<'r> Reader<'r> {
     /// The rest of the element that began with `tag`, whole. None if it is larger than the limits: it was passed over.
     ///
     /// # Errors
-    /// As [`Reader::next`].
+    /// As [`Reader::token`].
     pub fn element(&mut self, tag: Tag) -> Result<Option<Element>, ConnectorError> {
         let weight = |tag: &Tag| {
             let texts = tag.attributes.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
@@ -309,7 +309,7 @@ impl<'r> Reader<'r> {
         let mut open: Vec<Element> = Vec::new();
         let mut current = Element { tag, ..Element::default() };
         loop {
-            match self.next()? {
+            match self.token()? {
                 Token::Start(tag) => {
                     elements += 1;
                     bytes += weight(&tag);
@@ -326,7 +326,7 @@ impl<'r> Reader<'r> {
                             // Layout, not text.
                             parent.text = String::new();
                         }
-                        parent.children.push(std::mem::replace(&mut current, Element::default()));
+                        parent.children.push(std::mem::take(&mut current));
                         current = parent;
                     }
                 },
@@ -347,11 +347,11 @@ impl<'r> Reader<'r> {
     /// Past the end of the element that is open.
     ///
     /// # Errors
-    /// As [`Reader::next`].
+    /// As [`Reader::token`].
     pub fn skip(&mut self) -> Result<(), ConnectorError> {
         let mut depth = 1;
         while depth > 0 {
-            match self.next()? {
+            match self.token()? {
                 Token::Start(_) => depth += 1,
                 Token::End => depth -= 1,
                 Token::Text(_) => {}
@@ -364,9 +364,9 @@ impl<'r> Reader<'r> {
     /// To the end of the document, so that what is broken after the last thing of interest is known.
     ///
     /// # Errors
-    /// As [`Reader::next`].
+    /// As [`Reader::token`].
     pub fn finish(&mut self) -> Result<(), ConnectorError> {
-        while self.next()? != Token::Eof {}
+        while self.token()? != Token::Eof {}
         Ok(())
     }
 

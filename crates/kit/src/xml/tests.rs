@@ -6,7 +6,7 @@ fn whole(text: &[u8]) -> Result<(Vec<String>, String), ConnectorError> {
     let mut reader = Reader::new(text)?;
     let (mut names, mut texts) = (Vec::new(), String::new());
     loop {
-        match reader.next()? {
+        match reader.token()? {
             Token::Start(tag) => names.push(format!("{{{}}}{}", tag.namespace, tag.name)),
             Token::Text(text) => texts.push_str(&text),
             Token::End => {}
@@ -187,7 +187,7 @@ fn what_is_too_large_to_keep_is_passed_over() {
     let mut reader = Reader::new(text.as_bytes()).unwrap();
     reader.root().unwrap();
     let mut kept = Vec::new();
-    while let Token::Start(tag) = reader.next().unwrap() {
+    while let Token::Start(tag) = reader.token().unwrap() {
         let name = tag.name.clone();
         kept.push((name, reader.element(tag).unwrap().is_some()));
     }
