@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 
 const NOW: i64 = 1_800_000_000;
 
-fn feed(settings: Value) -> Box<dyn Connection> {
+fn feed(settings: &Value) -> Box<dyn Connection> {
     let connector = connector().unwrap();
-    let settings = connector.manifest().check(&settings).unwrap();
+    let settings = connector.manifest().check(settings).unwrap();
     connector.open(&settings).unwrap()
 }
 
@@ -62,7 +62,7 @@ impl Folder {
             now: Timestamp::from_secs(NOW),
             initial_from: Timestamp::from_secs(self.from),
         };
-        let connection = feed(json!({"url": self.dir.path().to_string_lossy()}));
+        let connection = feed(&json!({"url": self.dir.path().to_string_lossy()}));
         let mut rows = Collected::default();
         let end = connection.source().unwrap().pull(after, &cx, &mut rows)?;
         Ok((rows, end))
@@ -251,7 +251,7 @@ fn no_name_of_a_manifest_leads_out_of_the_folder() {
     let files = Files::default();
     let cx = Cx { http: &http, files: &files, now: Timestamp::from_secs(NOW), initial_from: Timestamp::EPOCH };
     let mut rows = Collected::default();
-    feed(json!({"url": "https://feeds.example/misp"})).source().unwrap().pull(None, &cx, &mut rows).unwrap();
+    feed(&json!({"url": "https://feeds.example/misp"})).source().unwrap().pull(None, &cx, &mut rows).unwrap();
     assert_eq!(*asked.lock().unwrap(), ["https://feeds.example/misp/manifest.json"]);
     assert_eq!(rows.rejected.len(), bad.len());
     assert!(rows.rows.is_empty());
@@ -278,7 +278,7 @@ fn a_server_that_stops_answering_ends_the_run_and_loses_nothing() {
     });
     let files = Files::default();
     let cx = Cx { http: &http, files: &files, now: Timestamp::from_secs(NOW), initial_from: Timestamp::EPOCH };
-    let connection = feed(json!({"url": "https://feeds.example/misp/manifest.json"}));
+    let connection = feed(&json!({"url": "https://feeds.example/misp/manifest.json"}));
     let pull = |after: Option<&Cursor>| {
         let mut rows = Collected::default();
         let end = connection.source().unwrap().pull(after, &cx, &mut rows).unwrap();
@@ -331,7 +331,7 @@ fn addresses() {
         let settings = Settings { url: url.into(), only_tags: vec![], token: None, token_header: None };
         assert_eq!(Feed::open(settings).is_ok(), good, "{url}");
     }
-    let hosts = |url: &str| feed(json!({ "url": url })).hosts();
+    let hosts = |url: &str| feed(&json!({ "url": url })).hosts();
     assert_eq!(hosts("https://Feeds.example:8443/misp"), ["feeds.example"]);
     assert_eq!(hosts("https://[2001:db8::1]:8443/misp"), ["2001:db8::1"]);
     assert!(hosts("/srv/misp").is_empty());
@@ -344,7 +344,7 @@ fn a_published_feed() {
     let files = Files::below(vec![folder.clone()]);
     let http = Http::replaying(Exchanges::default(), Vec::new());
     let cx = Cx { http: &http, files: &files, now: Timestamp::from_secs(NOW), initial_from: Timestamp::EPOCH };
-    let connection = feed(json!({"url": folder.to_string_lossy(), "only_tags": ["tweetfeed"]}));
+    let connection = feed(&json!({"url": folder.to_string_lossy(), "only_tags": ["tweetfeed"]}));
     let mut rows = Collected::default();
     let end = connection.source().unwrap().pull(None, &cx, &mut rows).unwrap();
     let Pulled::Done(Some(cursor)) = end else { panic!("{end:?}") };
