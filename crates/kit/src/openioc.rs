@@ -14,6 +14,8 @@ use crate::xml::{Element, Reader, Tag, Token};
 use intel::{IndicatorKind, Observation, Timestamp, Tlp};
 use std::io::BufRead;
 
+/// Most links that become tags.
+const TAGS: usize = 32;
 /// Longest description that goes with every row, in bytes.
 const COMMENT_BYTES: usize = 1024;
 
@@ -165,13 +167,13 @@ impl Ioc<'_> {
         let text = element.text.trim();
         match element.name() {
             "short_description" if !text.is_empty() => {
-                self.title = Some(clip(text));
+                self.title = Some(clip(text, COMMENT_BYTES));
                 self.about.comment.clone_from(&self.title);
             }
             "description" if !text.is_empty() => {
                 self.about.comment = Some(match &self.title {
-                    Some(title) if title != text => clip(&format!("{title}: {text}")),
-                    _ => clip(text),
+                    Some(title) if title != text => clip(&format!("{title}: {text}"), COMMENT_BYTES),
+                    _ => clip(text, COMMENT_BYTES),
                 });
             }
             "authored_date" => self.about.first_seen = Timestamp::parse(text),
@@ -184,8 +186,10 @@ impl Ioc<'_> {
     fn link(&mut self, link: &Element) {
         let text = link.text.trim();
         match link.attribute("rel").unwrap_or_default().to_ascii_lowercase().as_str() {
-            "threatcategory" | "threatgroup" | "category" | "family" if !text.is_empty() => {
-                self.about.tags.push(text.to_owned());
+            "threatcategory" | "threatgroup" | "category" | "family"
+                if !text.is_empty() && self.about.tags.len() < TAGS =>
+            {
+                self.about.tags.push(clip(text, intel::limits::TAG_BYTES));
             }
             "tlp" => self.about.tlp = self.about.tlp.max(Some(Tlp::parse(text).unwrap_or(Tlp::Red))),
             _ => {}
@@ -274,8 +278,8 @@ fn is_or(tag: &Tag) -> bool {
     tag.attribute("operator").is_some_and(|word| word.trim().eq_ignore_ascii_case("or")) && !is_negated(tag)
 }
 
-fn clip(text: &str) -> String {
-    let mut end = text.len().min(COMMENT_BYTES);
+fn clip(text: &str, bytes: usize) -> String {
+    let mut end = text.len().min(bytes);
     while !text.is_char_boundary(end) {
         end -= 1;
     }

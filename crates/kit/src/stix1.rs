@@ -14,6 +14,7 @@ use crate::connection::Rows;
 use crate::error::ConnectorError;
 use crate::feed::{Counted, ParseStats};
 use crate::xml::{Element, Reader, Tag, Token};
+use intel::limits::{COMMENT_BYTES, TAG_BYTES};
 use intel::{Observation, Timestamp, Tlp};
 use observable::Found;
 use std::collections::{HashMap, HashSet};
@@ -23,6 +24,8 @@ use std::io::BufRead;
 const MEMORY_BYTES: usize = 16 << 20;
 /// How far one reference may lead to the next.
 const REFERENCE_DEPTH: usize = 16;
+/// Most types of one indicator that become tags.
+const TYPES: usize = 32;
 /// Most references that wait for what they name.
 const WAITING: usize = 50_000;
 
@@ -275,7 +278,10 @@ impl Package<'_> {
                     let found = known.found.clone();
                     self.give_all(&about, found, seen, depth + 1);
                 }
-                None if self.waiting.len() < WAITING => self.waiting.push((about.clone(), id)),
+                None if self.waiting.len() < WAITING && self.bytes < MEMORY_BYTES => {
+                    self.bytes += about.comment.as_ref().map_or(0, String::len) + id.len() + 500;
+                    self.waiting.push((about.clone(), id));
+                }
                 None => self.out.filter("unresolved reference"),
             }
         }
@@ -308,9 +314,10 @@ fn about(element: &Element, tlp: Option<Tlp>) -> About {
     let title = element.child_text("Title");
     let text = element.child_text("Description").or_else(|| element.child_text("Short_Description"));
     let comment = match (title, text) {
-        (Some(title), Some(text)) if title != text => Some(format!("{title}: {text}")),
+        (Some(title), Some(text)) if title != text => Some(format!("{}: {text}", clip(title, COMMENT_BYTES))),
         (title, text) => title.or(text).map(str::to_owned),
     };
+    let comment = comment.map(|text| clip(&text, COMMENT_BYTES));
     let mut out = About {
         comment,
         confidence: element.child("Confidence").and_then(|c| c.child_text("Value")).and_then(confidence),
@@ -330,8 +337,18 @@ fn about(element: &Element, tlp: Option<Tlp>) -> About {
     out.expires_at = if to.iter().any(Option::is_none) { None } else { to.into_iter().max().flatten() };
     // What is a list of what to watch for says only the kind, which the value says better.
     let types = element.children.iter().filter(|child| child.name() == "Type").map(|child| child.text.trim());
-    out.tags = types.filter(|text| !text.is_empty() && !text.ends_with("Watchlist")).map(str::to_owned).collect();
+    let types = types.filter(|text| !text.is_empty() && !text.ends_with("Watchlist")).take(TYPES);
+    out.tags = types.map(|text| clip(text, TAG_BYTES)).collect();
     out
+}
+
+/// Nothing is kept longer than a record would.
+fn clip(text: &str, bytes: usize) -> String {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
 }
 
 /// High, medium and low as STIX 2.1 (appendix A) turns them into numbers: 85, 50, 15; none is 0. A number of 0 to 100

@@ -22,7 +22,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
 /// Largest manifest, in bytes.
-const MANIFEST_BYTES: u64 = 32 << 20;
+const MANIFEST_BYTES: u64 = 16 << 20;
 /// Most events of a manifest.
 const EVENTS: usize = 100_000;
 /// Events of one page: what is lost when the process stops is read again.
@@ -191,7 +191,7 @@ impl Feed {
         let mut bytes = Vec::new();
         body.take(MANIFEST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| read_error(&error))?;
         if bytes.len() as u64 > MANIFEST_BYTES {
-            return Err(ConnectorError::Unexpected("manifest.json is larger than 32 MiB".into()));
+            return Err(ConnectorError::Unexpected("manifest.json is larger than 16 MiB".into()));
         }
         let listing = listing(&bytes, &self.only_tags)?;
         Ok(Some((listing, now)))

@@ -57,13 +57,16 @@ impl Scalar<'_> {
     }
 }
 
-/// A list; anything else is an empty one.
+/// Most elements of a list inside an attribute or object: each takes far more room than it has in the document.
+pub(super) const ELEMENTS: usize = 10_000;
+
+/// A list, and whether it was longer than [`ELEMENTS`]; anything else is an empty one.
 #[derive(Debug)]
-pub(super) struct List<T>(pub(super) Vec<T>);
+pub(super) struct List<T>(pub(super) Vec<T>, pub(super) bool);
 
 impl<T> Default for List<T> {
     fn default() -> List<T> {
-        List(Vec::new())
+        List(Vec::new(), false)
     }
 }
 
@@ -172,12 +175,17 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List<T>, A::Error> {
                 let mut out = Vec::new();
-                while let Some(one) = list.next_element()? {
+                while out.len() < ELEMENTS {
+                    let Some(one) = list.next_element()? else { return Ok(List(out, false)) };
                     out.push(one);
                 }
-                Ok(List(out))
+                let mut more = false;
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    more = true;
+                }
+                Ok(List(out, more))
             }
-            otherwise!(List(Vec::new()); text, scalars, map);
+            otherwise!(List::default(); text, scalars, map);
         }
         reader.deserialize_any(Any(std::marker::PhantomData))
     }

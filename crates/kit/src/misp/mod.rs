@@ -34,8 +34,8 @@ use types::Part;
 
 /// The largest attribute or object that is read, in bytes as written; a larger one is a single rejected row.
 pub const OBJECT_BYTES: usize = 16 << 20;
-/// Most tags of one event or attribute that are read.
-const TAGS: usize = 1_000;
+/// Most tags of one event or attribute that are kept. All are looked through for markings.
+const TAGS: usize = intel::limits::TAGS_PER_RECORD;
 /// How deep events may lie in each other: a list, an answer, an event.
 const NESTING: usize = 6;
 
@@ -113,16 +113,19 @@ struct Marks {
 
 impl Marks {
     fn of(tags: &List<Tag<'_>>) -> Marks {
-        let mut out = Marks::default();
-        for tag in tags.0.iter().filter_map(|tag| tag.0.as_deref()).take(TAGS) {
+        // Where there are more than anybody reads, one of them may be a marking.
+        let mut out = Marks { tlp: tags.1.then_some(Tlp::Red), ..Marks::default() };
+        for tag in tags.0.iter().filter_map(|tag| tag.0.as_deref()) {
             let tag = tag.trim();
             if tag.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tlp:")) {
                 // A marking we do not know may be stricter than any default: it fails closed.
                 out.tlp = out.tlp.max(Some(Tlp::parse(tag).unwrap_or(Tlp::Red)));
             } else if let Some(hop) = tag.strip_prefix(HOP_TAG) {
-                out.hops.push(hop.to_owned());
-            } else if !tag.is_empty() {
-                out.tags.push(tag.to_owned());
+                if out.hops.len() < intel::limits::HOPS_PER_RECORD {
+                    out.hops.push(clip(hop, intel::limits::HOP_BYTES + 1));
+                }
+            } else if !tag.is_empty() && out.tags.len() < TAGS {
+                out.tags.push(clip(tag, intel::limits::TAG_BYTES));
             }
         }
         out
@@ -196,7 +199,7 @@ impl Document<'_> {
                     let Some(bytes) = scan.keep_if_small()? else { return Ok(()) };
                     let value: Scalar<'_> = parsed(&bytes, scan)?;
                     match name {
-                        "info" => about.info = value.filled().map(clip),
+                        "info" => about.info = value.filled().map(comment),
                         "uuid" => about.uuid = value.filled().filter(|text| is_uuid(text)).map(str::to_owned),
                         "timestamp" => about.timestamp = value.time(),
                         _ => {
@@ -288,6 +291,10 @@ fn row(scan: &mut Scan<'_>, object: bool, batch: &mut Batch) -> Result<(), Conne
             batch.reject("not readable as an object", &String::from_utf8_lossy(&bytes[..bytes.len().min(200)]));
             return Ok(());
         }
+        if object.attributes.1 {
+            batch.reject("object too large", object.name.filled().unwrap_or_default());
+            return Ok(());
+        }
         for attribute in &object.attributes.0 {
             hold(attribute, Some(&object), batch)?;
         }
@@ -339,7 +346,7 @@ fn hold(attribute: &Attribute<'_>, object: Option<&Object<'_>>, batch: &mut Batc
     if gone {
         modified = modified.max(object.and_then(|object| object.timestamp.time()));
     }
-    let comment = attribute.comment.filled().or_else(|| object.and_then(|object| object.comment.filled()));
+    let said = attribute.comment.filled().or_else(|| object.and_then(|object| object.comment.filled()));
     let mut tags = marks.tags;
     tags.retain(|tag| !tag.starts_with(types::KIND_TAG));
     batch.hold(Held {
@@ -352,14 +359,18 @@ fn hold(attribute: &Attribute<'_>, object: Option<&Object<'_>>, batch: &mut Batc
         last_seen: time(&attribute.last_seen, |object| object.last_seen.time()).map(Timestamp::micros),
         modified: modified.map(Timestamp::micros),
         retracted: gone || attribute.deleted.truth() == Some(true),
-        comment: comment.map(clip),
+        comment: said.map(comment),
         remote_id: attribute.uuid.filled().map(str::to_owned),
     })
 }
 
-/// A comment is not kept longer than this, so that what is held of an event stays small.
-fn clip(text: &str) -> String {
-    let mut end = text.len().min(intel::limits::COMMENT_BYTES);
+fn comment(text: &str) -> String {
+    clip(text, intel::limits::COMMENT_BYTES)
+}
+
+/// Nothing is kept longer than a record would, so that what is held of an event stays small.
+fn clip(text: &str, bytes: usize) -> String {
+    let mut end = text.len().min(bytes);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
