@@ -6,6 +6,7 @@
 mod feed;
 mod file;
 mod hosted;
+mod misp_feed;
 
 use kit::Connector;
 use kit::feed::FeedConnector;
@@ -17,7 +18,7 @@ type Made = Result<Arc<dyn Connector>, String>;
 type Make = fn() -> Made;
 
 /// In the order catalogues show them.
-static ALL: &[Make] = &[feed::connector, file::connector, hosted::list, hosted::manual];
+static ALL: &[Make] = &[feed::connector, misp_feed::connector, file::connector, hosted::list, hosted::manual];
 
 /// Public feeds that need no code: name and manifest.
 const FEEDS: &[(&str, &str)] = &[
@@ -84,7 +85,7 @@ mod tests {
             let exchanges = if is_feed {
                 here.join("feeds/exchanges").join(&name)
             } else {
-                here.join("src").join(&name).join("exchanges")
+                here.join("src").join(name.replace('-', "_")).join("exchanges")
             };
             let cases = exchanges.is_dir().then_some(exchanges.as_path());
             assert!(cases.is_some() || !is_feed, "{name} has no recorded exchange");

@@ -7,11 +7,15 @@ pub mod feed;
 pub mod files;
 pub mod http;
 pub mod manifest;
+pub mod misp;
+pub mod openioc;
 pub mod render;
 pub mod secret;
 pub mod stix;
+pub mod stix1;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
+pub mod xml;
 
 pub use connection::{
     Connection, Connector, Cursor, Cx, Destination, ItemOutcome, Outgoing, Presence, Pulled, Rows, Source, TargetSpec,

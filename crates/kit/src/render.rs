@@ -1,9 +1,10 @@
-//! Lists as devices and programs read them: plain lines, CSV, JSON, STIX.
+//! Lists as devices and programs read them: plain lines, CSV, JSON, STIX, a MISP event.
 //!
 //! Written in one pass from an iterator, so that a list of any length needs no memory. The same bytes come out for the
 //! same entries in the same order: nothing here asks for the time.
 
 use crate::connection::Outgoing;
+use crate::misp::EventWriter;
 use crate::stix;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -21,11 +22,14 @@ pub enum ListFormat {
     Json,
     /// A STIX 2.1 bundle.
     Stix,
+    /// One MISP event, an attribute an entry.
+    Misp,
 }
 
 impl ListFormat {
     /// Every format.
-    pub const ALL: &'static [ListFormat] = &[ListFormat::Edl, ListFormat::Csv, ListFormat::Json, ListFormat::Stix];
+    pub const ALL: &'static [ListFormat] =
+        &[ListFormat::Edl, ListFormat::Csv, ListFormat::Json, ListFormat::Stix, ListFormat::Misp];
 
     /// The name used in parameters.
     pub const fn as_str(self) -> &'static str {
@@ -34,6 +38,7 @@ impl ListFormat {
             ListFormat::Csv => "csv",
             ListFormat::Json => "json",
             ListFormat::Stix => "stix",
+            ListFormat::Misp => "misp",
         }
     }
 
@@ -47,7 +52,7 @@ impl ListFormat {
         match self {
             ListFormat::Edl => "text/plain; charset=utf-8",
             ListFormat::Csv => "text/csv; charset=utf-8; header=present",
-            ListFormat::Json => "application/json",
+            ListFormat::Json | ListFormat::Misp => "application/json",
             ListFormat::Stix => "application/stix+json;version=2.1",
         }
     }
@@ -125,6 +130,7 @@ impl ListStyle {
         let mut lines = 0;
         let mut left_out = 0;
         let mut bundle = None;
+        let mut event = None;
         match self.format {
             ListFormat::Edl => {
                 if let Some(header) = &self.header {
@@ -141,6 +147,7 @@ impl ListStyle {
             }
             ListFormat::Json => out.buffer.push(b'['),
             ListFormat::Stix => bundle = Some(stix::Writer::begin(&self.mark, &self.name, &mut out.buffer)?),
+            ListFormat::Misp => event = Some(EventWriter::begin(&self.name, &self.mark, &mut out.buffer)?),
         }
         for one in all {
             if !self.fits(&one.entry) {
@@ -165,6 +172,11 @@ impl ListStyle {
                         continue;
                     }
                 }
+                ListFormat::Misp => {
+                    if let Some(event) = &mut event {
+                        event.entry(&one, self.line(&one.entry), &mut out.buffer)?;
+                    }
+                }
             }
             lines += 1;
             out.drain(CHUNK_BYTES)?;
@@ -172,7 +184,10 @@ impl ListStyle {
         match self.format {
             ListFormat::Json => out.buffer.extend_from_slice(if lines == 0 { b"]\n" } else { b"\n]\n" }),
             ListFormat::Stix => stix::Writer::end(&mut out.buffer),
-            ListFormat::Edl | ListFormat::Csv => {}
+            ListFormat::Edl | ListFormat::Csv | ListFormat::Misp => {}
+        }
+        if let Some(event) = event {
+            event.end(&mut out.buffer);
         }
         out.drain(0)?;
         out.out.flush()?;

@@ -174,6 +174,7 @@ impl Destination for FileConnection {
             ListFormat::Csv => json!({"format": "csv", "value": "value", "header": "first", "comments": []}),
             ListFormat::Json => json!({"format": "json", "value": "value"}),
             ListFormat::Stix => json!({"format": "stix"}),
+            ListFormat::Misp => json!({"format": "misp"}),
         };
         let spec = FeedSpec::from_settings(&settings).map_err(ConnectorError::Unexpected)?;
         let mut there = There { wanted: entries.iter().map(|e| style.line(&e.entry)).collect(), found: HashSet::new() };
@@ -248,7 +249,7 @@ mod tests {
 
     #[test]
     fn it_writes_and_reads_back_every_format() {
-        for format in ["edl", "csv", "json", "stix"] {
+        for format in ["edl", "csv", "json", "stix", "misp"] {
             let dir = tempfile::tempdir().unwrap();
             assert_eq!(look(dir.path(), format, &["192.0.2.1"]), [Presence::Absent]);
             publish(dir.path(), format, &["192.0.2.1", "http://a.example/x,y"]).unwrap();

@@ -4,6 +4,7 @@
 //! of its own, so that one's memory is not another's. The closing table is Markdown.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
 
+mod documents;
 mod generate;
 mod ingest;
 mod measure;
@@ -40,6 +41,12 @@ const ALL: &[Bench] = &[
         about: "a STIX bundle to normalised rows, one core",
         has_big: false,
         run: |dir, _, sheet| stix::run(dir, sheet),
+    },
+    Bench {
+        name: "documents",
+        about: "MISP, OpenIOC and STIX 1 to rows, one core",
+        has_big: false,
+        run: documents::run,
     },
     Bench { name: "ingest", about: "first ingest against bare SQLite inserts", has_big: false, run: ingest::ingest },
     Bench { name: "again", about: "the same feed again", has_big: false, run: ingest::again },

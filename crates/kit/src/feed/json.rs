@@ -110,14 +110,25 @@ pub(crate) struct Scan<'r> {
     at: usize,
     /// Bytes before the buffer, to say where something is wrong.
     before: u64,
+    /// Lines before the buffer.
+    lines: u64,
     /// The row being kept, and from where in the buffer it goes on.
     kept: Option<(Vec<u8>, usize)>,
+    /// A row that is larger is an error; or, where something is said here, no longer kept.
+    row_bytes: Option<usize>,
+    /// The row being kept was too large.
+    over: bool,
 }
 
 impl<'r> Scan<'r> {
-    /// Starts at the beginning of `body`.
+    /// From the first byte of a document. A text of more than 1 MiB or a row of more than 4 MiB is an error.
     pub(crate) fn new(body: &'r mut dyn BufRead) -> Scan<'r> {
-        Scan { body, buffer: Vec::new(), at: 0, before: 0, kept: None }
+        Scan { body, buffer: Vec::new(), at: 0, before: 0, lines: 0, kept: None, row_bytes: None, over: false }
+    }
+
+    /// The same, but what is larger than this is passed over: see [`Scan::keep_if_small`].
+    pub(crate) fn with_rows_of(body: &'r mut dyn BufRead, row_bytes: usize) -> Scan<'r> {
+        Scan { row_bytes: Some(row_bytes), ..Scan::new(body) }
     }
 }
 
@@ -125,13 +136,23 @@ impl Scan<'_> {
     fn peek(&mut self) -> Result<Option<u8>, ConnectorError> {
         while self.at == self.buffer.len() {
             if let Some((row, from)) = &mut self.kept {
-                row.extend_from_slice(&self.buffer[*from..]);
+                if !self.over {
+                    row.extend_from_slice(&self.buffer[*from..]);
+                }
                 *from = 0;
-                if row.len() > ROW_BYTES {
-                    return Err(unexpected("a single JSON row of more than 4 MiB"));
+                match self.row_bytes {
+                    None if row.len() > ROW_BYTES => {
+                        return Err(unexpected("a single JSON row of more than 4 MiB"));
+                    }
+                    Some(most) if row.len() > most => {
+                        *row = Vec::new();
+                        self.over = true;
+                    }
+                    _ => {}
                 }
             }
             self.before += self.buffer.len() as u64;
+            self.lines += memchr::memchr_iter(b'\n', &self.buffer).count() as u64;
             self.buffer.clear();
             self.at = 0;
             let chunk = self.body.fill_buf().map_err(|error| io_error(&error))?;
@@ -162,7 +183,12 @@ impl Scan<'_> {
     }
 
     pub(crate) fn broken(&self, what: &str) -> ConnectorError {
-        unexpected(&format!("{what}, at byte {}", self.before + self.at as u64))
+        unexpected(&format!("{what}, at byte {}, line {}", self.before + self.at as u64, self.line()))
+    }
+
+    /// The line we are in, from 1.
+    pub(crate) fn line(&self) -> u64 {
+        self.lines + memchr::memchr_iter(b'\n', &self.buffer[..self.at]).count() as u64 + 1
     }
 
     /// Goes to where rows are and hands each over.
@@ -294,6 +320,21 @@ impl Scan<'_> {
         Ok(row)
     }
 
+    /// The value that begins here, as written; None if it is larger than rows may be: it was passed over.
+    pub(crate) fn keep_if_small(&mut self) -> Result<Option<Vec<u8>>, ConnectorError> {
+        let most = self.row_bytes.unwrap_or(ROW_BYTES);
+        self.over = false;
+        self.kept = Some((Vec::new(), self.at));
+        let skipped = self.skip();
+        let (mut row, from) = self.kept.take().unwrap_or_default();
+        skipped?;
+        if std::mem::take(&mut self.over) || row.len() + self.at - from > most {
+            return Ok(None);
+        }
+        row.extend_from_slice(&self.buffer[from..self.at]);
+        Ok(Some(row))
+    }
+
     /// Past the value that begins here. Its inside is balanced, nothing more is promised of it.
     pub(crate) fn skip(&mut self) -> Result<(), ConnectorError> {
         let mut depth = 0usize;
@@ -335,7 +376,8 @@ impl Scan<'_> {
             let rest = &self.buffer[self.at..];
             let stop = memchr2(b'"', b'\\', rest);
             length += stop.unwrap_or(rest.len());
-            if length > STRING_BYTES {
+            // Where large rows are passed over, a large text in one is too.
+            if length > STRING_BYTES && self.row_bytes.is_none() {
                 return Err(self.broken("a JSON text of more than 1 MiB"));
             }
             match stop {

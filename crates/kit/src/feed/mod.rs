@@ -60,25 +60,81 @@ impl ParseStats {
 /// # Errors
 /// [`ConnectorError::Unexpected`] as said; whatever the reader's own errors mean.
 pub fn parse(spec: &FeedSpec, body: impl BufRead, rows: &mut dyn Rows) -> Result<ParseStats, ConnectorError> {
-    let expect = match spec.format {
-        Format::Text | Format::Csv => Expect::List,
-        Format::Extract => Expect::Prose,
-        Format::Json | Format::Ndjson | Format::Stix => Expect::Json,
-    };
-    let mut body = lines::readable(Box::new(body), expect)?;
     let mut sink = Sink { rows, stats: ParseStats::default(), spec };
+    // These judge for themselves what they read.
     match spec.format {
-        Format::Text => text::read(spec, body.as_mut(), &mut sink)?,
-        Format::Csv => table::read(spec, body.as_mut(), &mut sink)?,
-        Format::Json => json::read(spec, body.as_mut(), &mut sink)?,
-        Format::Ndjson => json::read_lines(spec, body.as_mut(), &mut sink)?,
-        Format::Extract => extract(spec, body.as_mut(), &mut sink)?,
-        Format::Stix => {
-            let unread = crate::stix::read(body, &mut Objects(&mut sink))?.unread_fields;
-            sink.stats.unread_fields += unread;
-        }
+        Format::Stix => stix(body, &mut sink)?,
+        Format::Misp => drop(crate::misp::read(body, &mut sink)?),
+        Format::Openioc => drop(crate::openioc::read(body, &mut sink)?),
+        Format::Stix1 => drop(crate::stix1::read(body, &mut sink)?),
+        _ => parse_plain(spec, body, &mut sink)?,
     }
     Ok(sink.stats)
+}
+
+/// STIX of any version: what begins like XML is a package of STIX 1.
+fn stix(mut body: impl BufRead, sink: &mut Sink<'_>) -> Result<(), ConnectorError> {
+    let head = body.fill_buf().map_err(|error| io_error(&error))?;
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let utf16 = head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff");
+    if utf16 || text.trim_ascii_start().starts_with(b"<") {
+        let html = text.trim_ascii_start().get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"<!doctype"))
+            || text.trim_ascii_start().get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"<html"));
+        if !html {
+            return crate::stix1::read(body, sink).map(drop);
+        }
+    }
+    let unread = crate::stix::read(body, sink)?.unread_fields;
+    sink.stats.unread_fields += unread;
+    Ok(())
+}
+
+/// What needs a description.
+fn parse_plain(spec: &FeedSpec, body: impl BufRead, sink: &mut Sink<'_>) -> Result<(), ConnectorError> {
+    let expect = match spec.format {
+        Format::Text | Format::Csv => Expect::List,
+        Format::Json | Format::Ndjson => Expect::Json,
+        _ => Expect::Prose,
+    };
+    let mut body = lines::readable(Box::new(body), expect)?;
+    match spec.format {
+        Format::Text => text::read(spec, body.as_mut(), sink),
+        Format::Csv => table::read(spec, body.as_mut(), sink),
+        Format::Json => json::read(spec, body.as_mut(), sink),
+        Format::Ndjson => json::read_lines(spec, body.as_mut(), sink),
+        _ => extract(spec, body.as_mut(), sink),
+    }
+}
+
+/// Hands rows on and counts them.
+pub(crate) struct Counted<'a> {
+    rows: &'a mut dyn Rows,
+    pub(crate) stats: ParseStats,
+}
+
+impl<'a> Counted<'a> {
+    pub(crate) fn new(rows: &'a mut dyn Rows) -> Counted<'a> {
+        Counted { rows, stats: ParseStats::default() }
+    }
+
+    pub(crate) fn row(&mut self, row: Observation) {
+        self.stats.rows += 1;
+        self.rows.row(row);
+    }
+
+    pub(crate) fn reject(&mut self, reason: &'static str, sample: &str) {
+        self.stats.rejected += 1;
+        self.rows.reject(reason, sample);
+    }
+
+    pub(crate) fn filter(&mut self, reason: &'static str) {
+        self.filter_all(reason, 1);
+    }
+
+    pub(crate) fn filter_all(&mut self, reason: &'static str, n: u64) {
+        self.stats.filtered += n;
+        self.rows.filter(reason, n);
+    }
 }
 
 /// Where rows go, with what every row of the feed has in common.
@@ -118,22 +174,32 @@ impl Sink<'_> {
     }
 }
 
-/// The rows of a format that says itself what each value is, on their way into a sink.
-struct Objects<'s, 'a>(&'s mut Sink<'a>);
-
-impl Rows for Objects<'_, '_> {
+/// Documents that say of each value what it is: only what all rows have in common is added, and a kind that the
+/// settings name is the only one taken.
+impl Rows for Sink<'_> {
     fn row(&mut self, row: Observation) {
-        let other = |wanted| IndicatorKey::parse(row.kind, &row.value).is_ok_and(|key| key.kind() != wanted);
-        if self.0.spec.kind.is_some_and(other) { self.0.filter("another kind") } else { self.0.row(row) }
+        let wanted = self.spec.kind.map(family);
+        if wanted.is_some() && row.kind.map(family) != wanted {
+            return Sink::filter(self, "another kind");
+        }
+        Sink::row(self, row);
     }
 
     fn reject(&mut self, reason: &'static str, sample: &str) {
-        self.0.reject(reason, sample);
+        Sink::reject(self, reason, sample);
     }
 
     fn filter(&mut self, reason: &'static str, n: u64) {
-        self.0.stats.filtered += n;
-        self.0.rows.filter(reason, n);
+        self.stats.filtered += n;
+        self.rows.filter(reason, n);
+    }
+}
+
+/// A hint of any of the address kinds is one of all four.
+fn family(kind: IndicatorKind) -> IndicatorKind {
+    match kind {
+        IndicatorKind::Ipv6 | IndicatorKind::Ipv4Net | IndicatorKind::Ipv6Net => IndicatorKind::Ipv4,
+        other => other,
     }
 }
 
@@ -173,6 +239,16 @@ fn extract(spec: &FeedSpec, body: &mut dyn BufRead, sink: &mut Sink<'_>) -> Resu
             return Ok(());
         }
     }
+}
+
+/// A body of JSON in UTF-8: as [`prose`], and neither HTML nor XML.
+pub(crate) fn json_text<'r>(body: Box<dyn BufRead + 'r>) -> Result<Box<dyn BufRead + 'r>, ConnectorError> {
+    lines::readable(body, Expect::Json)
+}
+
+/// A body of readable text in UTF-8: byte order mark dropped, UTF-16 recoded, binary data refused.
+pub(crate) fn prose<'r>(body: Box<dyn BufRead + 'r>) -> Result<Box<dyn BufRead + 'r>, ConnectorError> {
+    lines::readable(body, Expect::Prose)
 }
 
 fn io_error(error: &std::io::Error) -> ConnectorError {

@@ -24,6 +24,12 @@ pub enum Format {
     Extract,
     /// STIX 2.0 or 2.1: a bundle, a page, a list of objects or one a line.
     Stix,
+    /// MISP events.
+    Misp,
+    /// An OpenIOC document.
+    Openioc,
+    /// A STIX 1 package in XML.
+    Stix1,
 }
 
 /// What stands where the column names are.
@@ -134,7 +140,13 @@ impl FeedSpec {
             "ndjson" => Format::Ndjson,
             "extract" => Format::Extract,
             "stix" => Format::Stix,
-            other => return Err(format!("format: expected text, csv, json, ndjson, extract or stix, found `{other}`")),
+            "stix1" => Format::Stix1,
+            "misp" => Format::Misp,
+            "openioc" => Format::Openioc,
+            other => {
+                let all = "text, csv, json, ndjson, extract, stix, stix1, misp or openioc";
+                return Err(format!("format: expected {all}, found `{other}`"));
+            }
         };
         let header = match keys.header.as_str() {
             "" | "auto" => Header::Auto,

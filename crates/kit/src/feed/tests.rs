@@ -431,7 +431,7 @@ fn real_feeds() {
         crate::decode::unpack(Box::new(packed), &unpack).unwrap().read_to_end(&mut body).unwrap();
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         let (is_csv, is_text) = (extension == "csv", extension == "txt");
-        for format in ["text", "csv", "json", "ndjson", "extract"] {
+        for format in ["text", "csv", "json", "ndjson", "extract", "misp", "openioc", "stix1"] {
             let own = is_csv && format == "csv" || is_text && format == "text";
             if body.len() > 100_000 && !own {
                 continue;
