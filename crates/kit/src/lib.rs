@@ -9,6 +9,8 @@ pub mod http;
 pub mod manifest;
 pub mod render;
 pub mod secret;
+pub mod stix;
+pub mod stix1;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 
