@@ -18,8 +18,7 @@ type Made = Result<Arc<dyn Connector>, String>;
 type Make = fn() -> Made;
 
 /// In the order catalogues show them.
-static ALL: &[Make] =
-    &[feed::connector, file::connector, hosted::list, hosted::manual, taxii::connector];
+static ALL: &[Make] = &[feed::connector, file::connector, hosted::list, hosted::manual, taxii::connector];
 
 /// Public feeds that need no code: name and manifest.
 const FEEDS: &[(&str, &str)] = &[

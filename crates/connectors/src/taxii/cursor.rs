@@ -141,7 +141,11 @@ impl Page {
 
     /// Judges a page that was read and turns to the next.
     pub(super) fn turn(&mut self, seen: &Seen, now: Timestamp) -> Result<Turn, String> {
-        self.dates(seen, now);
+        let circles = seen.n > 0 && self.anchor == Some(seen.print);
+        // A page that comes again says nothing about order.
+        if !circles {
+            self.dates(seen, now);
+        }
         self.n_pages += 1;
         self.n_empty = if seen.n == 0 { self.n_empty + 1 } else { 0 };
         if !seen.more {
@@ -150,7 +154,6 @@ impl Page {
         if self.n_empty > MAX_EMPTY {
             return Err(format!("the server says that there is more, and gave {MAX_EMPTY} empty pages"));
         }
-        let circles = seen.n > 0 && self.anchor == Some(seen.print);
         // Any circle, however long, is met by an anchor that is moved ever more rarely.
         if seen.n > 0 && (self.anchor.is_none() || self.n_pages.is_power_of_two()) {
             self.anchor = Some(seen.print);
@@ -178,11 +181,14 @@ impl Page {
             return Ok(());
         }
         if self.restarts >= MAX_RESTARTS {
-            return Err("the server forgets where we are before its pages are read; lower page_size does not help, \
-                        ask its operator to keep them longer"
-                .into());
+            return Err(
+                "the server forgets where we are before its pages are read; raise page_size, or ask its operator to \
+                        keep them longer"
+                    .into(),
+            );
         }
         self.restarts += 1;
+        self.limit = (self.limit * 2).min(MAX_LIMIT);
         self.go_on_after(self.after.clone());
         Ok(())
     }
@@ -198,8 +204,12 @@ impl Page {
         }
         if self.high.is_none() {
             return Err(match circles {
-                true => "the server gives the same page again and again, and no X-TAXII-Date-Added-Last to go on by".into(),
-                false => "the server says that there is more, and gives neither next nor X-TAXII-Date-Added-Last".into(),
+                true => {
+                    "the server gives the same page again and again, and no X-TAXII-Date-Added-Last to go on by".into()
+                }
+                false => {
+                    "the server says that there is more, and gives neither next nor X-TAXII-Date-Added-Last".into()
+                }
             });
         }
         if self.widened == Some(seen.print) || self.limit >= MAX_LIMIT || self.is_unsorted {
@@ -223,9 +233,8 @@ impl Page {
     }
 
     fn dates(&mut self, seen: &Seen, now: Timestamp) {
-        let known = |text: &Option<String>| {
-            text.as_deref().and_then(|text| Some((Timestamp::parse(text)?, text.to_owned())))
-        };
+        let known =
+            |text: &Option<String>| text.as_deref().and_then(|text| Some((Timestamp::parse(text)?, text.to_owned())));
         let (first, last) = (known(&seen.first), known(&seen.last));
         let high = known(&self.high);
         for pair in [[&high, &first], [&first, &last], [&high, &last]] {

@@ -82,7 +82,9 @@ impl Connector for Taxii {
             return Err("username and password: one is given without the other".into());
         }
         if settings.username.is_some() && settings.token.is_some() {
-            return Err("token: a user is given as well, and only one of them fits into the Authorization header".into());
+            return Err(
+                "token: a user is given as well, and only one of them fits into the Authorization header".into()
+            );
         }
         let is_name = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
         if !settings.api_key_header.chars().all(is_name) {

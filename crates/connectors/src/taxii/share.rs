@@ -259,7 +259,9 @@ impl Batch<'_> {
         };
         Ok(match fate {
             _ if is_there => ItemOutcome::Accepted { remote_id: Some(item.id.clone()) },
-            Fate::Pending => ItemOutcome::Unknown("the server has it, and is still working on it after a minute".into()),
+            Fate::Pending => {
+                ItemOutcome::Unknown("the server has it, and is still working on it after a minute".into())
+            }
             Fate::Untold => ItemOutcome::Unknown("the server counts failures and does not say which objects".into()),
             Fate::Failed(why) => ItemOutcome::Refused(why),
             Fate::Taken => gone(),
@@ -304,7 +306,7 @@ fn read_status(response: kit::http::Response) -> Result<Status, ConnectorError> 
     let status = response.status;
     let text = response.text()?;
     // 200 or 201 with nothing is a server's way to say that all went well.
-    if text.trim().is_empty() && matches!(status, 200 | 201 | 202) {
+    if text.trim().is_empty() && status <= 202 {
         return Ok(Status::default());
     }
     let wrong = |error| ConnectorError::Unexpected(format!("the answer to new objects is no status: {error}"));

@@ -214,7 +214,11 @@ impl Reading<'_> {
         let mut wanted: Vec<String> = Vec::new();
         for id in unresolved {
             let is_id = id.starts_with("marking-definition--") && id.len() <= 64;
-            if is_id && wanted.len() < MAX_FETCHED && self.run.asked.len() < MAX_ASKED && self.run.asked.insert(id.clone()) {
+            if is_id
+                && wanted.len() < MAX_FETCHED
+                && self.run.asked.len() < MAX_ASKED
+                && self.run.asked.insert(id.clone())
+            {
                 wanted.push(id);
             }
         }
@@ -309,7 +313,8 @@ fn scope(settings: &Settings) -> String {
 }
 
 fn value(cursor: &Cursor) -> Result<kit::Cursor, ConnectorError> {
-    serde_json::to_value(cursor).map_err(|error| ConnectorError::Unexpected(format!("the place cannot be kept: {error}")))
+    serde_json::to_value(cursor)
+        .map_err(|error| ConnectorError::Unexpected(format!("the place cannot be kept: {error}")))
 }
 
 fn told(failed: &[String]) -> ConnectorError {

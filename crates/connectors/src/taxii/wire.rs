@@ -112,7 +112,9 @@ impl<'a> Client<'a> {
     /// Asks for a resource, and where it is missing once more without the slash at the end of its path.
     pub(super) fn ask(&self, version: Version, url: &str) -> Result<Got, ConnectorError> {
         match self.ask_once(version, url)? {
-            Got::Absent if url.ends_with('/') => self.ask_once(version, url.trim_end_matches('/')),
+            Got::Absent if url.ends_with('/') && Url::parse(url).is_ok_and(|url| url.path() != "/") => {
+                self.ask_once(version, url.trim_end_matches('/'))
+            }
             got => Ok(got),
         }
     }
@@ -141,7 +143,8 @@ impl<'a> Client<'a> {
         for version in self.versions() {
             match self.ask(*version, url)? {
                 Got::There(response) => {
-                    let version = if self.settings.version == Wanted::Auto { spoken(&response, *version) } else { *version };
+                    let version =
+                        if self.settings.version == Wanted::Auto { spoken(&response, *version) } else { *version };
                     return Ok(Some((version, resource(response)?)));
                 }
                 Got::Absent => {}
@@ -169,7 +172,10 @@ impl<'a> Client<'a> {
             };
             let url = format!("{root}collections/{id}/");
             let (version, value) = self.negotiate(&url)?.ok_or_else(|| {
-                ConnectorError::Denied(format!("{}: there is no such collection, or it is not for this account", shown(&url)))
+                ConnectorError::Denied(format!(
+                    "{}: there is no such collection, or it is not for this account",
+                    shown(&url)
+                ))
             })?;
             let mut place = place(version, &root, &value).unwrap_or_else(|| bare_place(version, &root, &id));
             // What was asked for is what is meant, also where the answer names it by another id.
@@ -342,15 +348,19 @@ impl Places {
                 return Err(ConnectorError::Denied(format!("collection: there are {}; name one", self.listed())));
             }
             Some(wanted) => self.all.iter().find(|place| place.id.eq_ignore_ascii_case(wanted)).or_else(|| {
-                let mut named = self.all.iter().filter(|place| {
-                    place.alias.as_deref() == Some(wanted) || place.title.eq_ignore_ascii_case(wanted)
-                });
+                let mut named = self
+                    .all
+                    .iter()
+                    .filter(|place| place.alias.as_deref() == Some(wanted) || place.title.eq_ignore_ascii_case(wanted));
                 named.next().filter(|_| named.next().is_none())
             }),
         };
         found.cloned().ok_or_else(|| {
             let wanted = wanted.unwrap_or_default();
-            ConnectorError::Denied(format!("there is no one collection {wanted:?} for this account; there are {}", self.listed()))
+            ConnectorError::Denied(format!(
+                "there is no one collection {wanted:?} for this account; there are {}",
+                self.listed()
+            ))
         })
     }
 
