@@ -70,7 +70,7 @@ impl<'r> Reader<'r> {
             }
             Some("indicator") => {
                 let pattern = object["pattern"].as_str().unwrap_or_default();
-                let Some(value) = pattern.split('\'').nth(1).filter(|_| pattern.starts_with('[')) else {
+                let Some(value) = pattern.rsplit('\'').nth(1).filter(|_| pattern.starts_with('[')) else {
                     self.rows.reject("pattern", pattern);
                     return;
                 };

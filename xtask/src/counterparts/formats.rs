@@ -1,0 +1,37 @@
+//! What we write, before those who read it: STIX before its validator, MISP events before PyMISP.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::{Bench, printed};
+use crate::repo;
+
+/// stix2-validator on what `kit` makes of an example of everything.
+pub(super) fn stix(bench: &Bench) -> Result<String> {
+    match emitted(bench, "emit_stix")? {
+        None => Ok("there is no example emit_stix: nothing to judge".into()),
+        Some(file) => Ok(format!("stix2-validator: {}", printed(bench.script("validate_stix.py").arg(file))?.trim())),
+    }
+}
+
+/// PyMISP on the same.
+pub(super) fn misp(bench: &Bench) -> Result<String> {
+    match emitted(bench, "emit_misp")? {
+        None => Ok("there is no example emit_misp: nothing to read".into()),
+        Some(file) => Ok(format!("PyMISP: {}", printed(bench.script("read_misp.py").arg(file))?.trim())),
+    }
+}
+
+/// What an example of `kit` prints, as a file. None: there is no such example.
+fn emitted(bench: &Bench, example: &str) -> Result<Option<PathBuf>> {
+    if !bench.root.join(format!("crates/kit/examples/{example}.rs")).exists() {
+        return Ok(None);
+    }
+    let mut command = repo::cargo(&bench.root);
+    let text = printed(command.args(["run", "--quiet", "--locked", "-p", "kit", "--example", example]))?;
+    let file = bench.dir.join(format!("{example}.json"));
+    fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
+    Ok(Some(file))
+}
