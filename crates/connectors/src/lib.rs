@@ -3,10 +3,12 @@
 //! Adding one is a folder and a line in `ALL`; a public feed that needs no code is a file in `feeds/` and a line in
 //! `FEEDS`. A connector knows `kit` and `intel`, and nothing of the store, the index or its neighbours.
 
+mod aside;
 mod feed;
 mod file;
 mod hosted;
 mod taxii;
+mod taxii1;
 
 use kit::Connector;
 use kit::feed::FeedConnector;
@@ -18,7 +20,8 @@ type Made = Result<Arc<dyn Connector>, String>;
 type Make = fn() -> Made;
 
 /// In the order catalogues show them.
-static ALL: &[Make] = &[feed::connector, file::connector, hosted::list, hosted::manual, taxii::connector];
+static ALL: &[Make] =
+    &[feed::connector, file::connector, hosted::list, hosted::manual, taxii::connector, taxii1::connector];
 
 /// Public feeds that need no code: name and manifest.
 const FEEDS: &[(&str, &str)] = &[

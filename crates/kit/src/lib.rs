@@ -14,6 +14,8 @@ pub mod stix1;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 
+pub mod xml;
+
 pub use connection::{
     Connection, Connector, Cursor, Cx, Destination, ItemOutcome, Outgoing, Presence, Pulled, Rows, Source, TargetSpec,
     accepts,

@@ -4,6 +4,7 @@ use super::cursor::{Cursor, Page, Run, Seen, Todo, Turn, stamp};
 use super::envelope::{self, Envelope};
 use super::wire::{Client, Content, Got, Place, advised};
 use super::{Link, Settings};
+use crate::aside::Aside;
 use intel::Observation;
 use kit::http::Response;
 use kit::stix::{Markings, Reader, Version};
@@ -252,45 +253,6 @@ impl Reading<'_> {
         match envelope::read(response.body.take(MAX_HELD as u64), &mut |object| found.push(object)) {
             Ok(_) | Err(ConnectorError::Unexpected(_)) => Ok(found),
             Err(error) => Err(error),
-        }
-    }
-}
-
-/// Rows that wait until it is clear that nothing is missing.
-#[derive(Default)]
-struct Aside(Vec<Said>);
-
-enum Said {
-    Row(Box<Observation>),
-    Reject(&'static str, String),
-    Filter(&'static str, u64),
-}
-
-impl Aside {
-    fn hand_over(self, rows: &mut dyn Rows) {
-        for said in self.0 {
-            match said {
-                Said::Row(row) => rows.row(*row),
-                Said::Reject(reason, sample) => rows.reject(reason, &sample),
-                Said::Filter(reason, n) => rows.filter(reason, n),
-            }
-        }
-    }
-}
-
-impl Rows for Aside {
-    fn row(&mut self, row: Observation) {
-        self.0.push(Said::Row(Box::new(row)));
-    }
-
-    fn reject(&mut self, reason: &'static str, sample: &str) {
-        self.0.push(Said::Reject(reason, sample.chars().take(400).collect()));
-    }
-
-    fn filter(&mut self, reason: &'static str, n: u64) {
-        match self.0.last_mut() {
-            Some(Said::Filter(last, count)) if *last == reason => *count += n,
-            _ => self.0.push(Said::Filter(reason, n)),
         }
     }
 }
