@@ -8,30 +8,38 @@ use anyhow::{Context, Result};
 use super::{Bench, printed};
 use crate::repo;
 
-/// stix2-validator on what `kit` makes of an example of everything.
+/// stix2-validator on what `kit` makes of an example of everything, in both versions.
 pub(super) fn stix(bench: &Bench) -> Result<String> {
-    match emitted(bench, "emit_stix")? {
-        None => Ok("there is no example emit_stix: nothing to judge".into()),
-        Some(file) => Ok(format!("stix2-validator: {}", printed(bench.script("validate_stix.py").arg(file))?.trim())),
+    let mut seen = Vec::new();
+    for version in ["2.1", "2.0"] {
+        match emitted(bench, "emit_stix", &[version])? {
+            None => return Ok("there is no example emit_stix: nothing to judge".into()),
+            Some(file) => {
+                let judged = printed(bench.script("validate_stix.py").arg(file))?;
+                seen.push(format!("STIX {version}: {}", judged.trim()));
+            }
+        }
     }
+    Ok(format!("stix2-validator 3.2.0: {}", seen.join("; ")))
 }
 
 /// PyMISP on the same.
 pub(super) fn misp(bench: &Bench) -> Result<String> {
-    match emitted(bench, "emit_misp")? {
+    match emitted(bench, "emit_misp", &[])? {
         None => Ok("there is no example emit_misp: nothing to read".into()),
         Some(file) => Ok(format!("PyMISP: {}", printed(bench.script("read_misp.py").arg(file))?.trim())),
     }
 }
 
 /// What an example of `kit` prints, as a file. None: there is no such example.
-fn emitted(bench: &Bench, example: &str) -> Result<Option<PathBuf>> {
+fn emitted(bench: &Bench, example: &str, args: &[&str]) -> Result<Option<PathBuf>> {
     if !bench.root.join(format!("crates/kit/examples/{example}.rs")).exists() {
         return Ok(None);
     }
     let mut command = repo::cargo(&bench.root);
-    let text = printed(command.args(["run", "--quiet", "--locked", "-p", "kit", "--example", example]))?;
-    let file = bench.dir.join(format!("{example}.json"));
+    command.args(["run", "--quiet", "--locked", "-p", "kit", "--example", example, "--"]).args(args);
+    let text = printed(&mut command)?;
+    let file = bench.dir.join(format!("{}.json", [&[example], args].concat().join("-")));
     fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
     Ok(Some(file))
 }

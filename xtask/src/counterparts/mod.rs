@@ -6,7 +6,7 @@
 
 mod exchange;
 mod formats;
-mod python;
+pub(crate) mod python;
 mod taxii;
 
 use std::fs;
@@ -51,8 +51,7 @@ pub(crate) fn run(root: &Path, names: &[String]) -> Result<()> {
         let known: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
         bail!("`{unknown}` is no check; there are {}", known.join(", "));
     }
-    let target = repo::metadata(root, &["--no-deps"])?["target_directory"].as_str().map(PathBuf::from);
-    let target = target.context("cargo metadata names no target directory")?;
+    let target = repo::target(root)?;
     let python = match python::environment(root, &target) {
         Ok(python) => python,
         // On a laptop without Python or a network the other stages are worth having; CI must not pass for lack of a judge.

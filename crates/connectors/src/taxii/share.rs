@@ -12,11 +12,14 @@ use kit::stix::{self, Version};
 use kit::{ConnectorError, Cx, Destination, ItemOutcome, Outgoing, Presence, TargetSpec};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::io::Read as _;
 use std::time::Duration;
 
 /// Most bytes in one message where the server does not say.
 const MESSAGE_BYTES: usize = 8 << 20;
+/// Refused messages of one batch after which it is not taken apart any further: the server refuses everything.
+const MAX_REFUSED: u32 = 40;
 /// Longest answer about one object, in bytes: all its versions may be in it.
 const MAX_OBJECT: u64 = 8 << 20;
 /// Waits between looks at a status, in milliseconds: a minute in all.
@@ -38,6 +41,8 @@ struct Batch<'a> {
     version: Version,
     mark: &'a str,
     max_bytes: usize,
+    /// Messages the server refused whole.
+    n_refused: Cell<u32>,
 }
 
 /// An object and the item it was made of.
@@ -80,7 +85,7 @@ impl Destination for Link {
         let mut outcomes = vec![gone(); batch.len()];
         let mut items = Vec::new();
         for (at, out) in batch.iter().enumerate() {
-            let id = stix::id(sending.mark, &out.key);
+            let Some(id) = sending.id(out) else { continue };
             if params.retract == "delete" && sending.delete(&id)? {
                 continue;
             }
@@ -117,11 +122,12 @@ impl Destination for Link {
         }
         let mut presences = Vec::with_capacity(entries.len());
         for entry in entries {
-            let id = stix::id(looking.mark, &entry.key);
-            presences.push(match looking.latest(&id)? {
+            let id = looking.id(entry);
+            let there = id.as_deref().map(|id| looking.latest(id)).transpose()?.flatten();
+            presences.push(match there {
                 None => Presence::Absent,
                 Some(there) if is_revoked(&there) => Presence::Absent,
-                Some(there) if looking.is_ours(&there) => Presence::Ours { remote_id: Some(id) },
+                Some(there) if looking.is_ours(&there) => Presence::Ours { remote_id: id },
                 Some(_) => Presence::Foreign,
             });
         }
@@ -142,14 +148,20 @@ impl Link {
             "2.1" => Version::V21,
             _ => place.version,
         };
-        Ok((Batch { client, place, version, mark: target.mark, max_bytes }, params))
+        Ok((Batch { client, place, version, mark: target.mark, max_bytes, n_refused: Cell::new(0) }, params))
     }
 }
 
 impl Batch<'_> {
     fn item(&self, at: usize, out: &Outgoing, revoked: bool) -> Option<Item> {
         let object = stix::object(out, self.mark, self.version, revoked)?;
-        Some(Item { at, id: stix::id(self.mark, &out.key), object })
+        let id = object["id"].as_str()?.to_owned();
+        Some(Item { at, id, object })
+    }
+
+    /// The id of an entry's object in the version that is written; None where there is no pattern for its kind.
+    fn id(&self, out: &Outgoing) -> Option<String> {
+        self.item(0, out, false).map(|item| item.id)
     }
 
     /// Sends the items in messages the server takes, and says what became of each.
@@ -208,7 +220,8 @@ impl Batch<'_> {
         let response = response.map_err(advised)?;
         if also.contains(&response.status) {
             // One object that the server cannot take must not keep the others out.
-            if items.len() > 1 {
+            self.n_refused.set(self.n_refused.get() + 1);
+            if items.len() > 1 && self.n_refused.get() <= MAX_REFUSED {
                 let (head, tail) = items.split_at(items.len() / 2);
                 self.post(identity, head, outcomes)?;
                 return self.post(identity, tail, outcomes);

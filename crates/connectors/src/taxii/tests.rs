@@ -591,6 +591,31 @@ fn messages_fit_the_server() {
 }
 
 #[test]
+fn one_that_the_server_cannot_take_keeps_no_other_out() {
+    let server = Server::new(Odd::Nothing, 10, Vec::new());
+    let state = Arc::clone(&server.state);
+    let refusing = |word: &'static str| {
+        let state = Arc::clone(&state);
+        scripted(move |sent| match sent.method() {
+            "POST" if String::from_utf8(sent.body()).unwrap().contains(word) => {
+                json_answer(422, &json!({"title": "no", "description": "cannot process it"}))
+            }
+            _ => answer(&mut state.lock().unwrap(), Odd::Nothing, 10, sent),
+        })
+    };
+    let items: Vec<Outgoing> = (0..60).map(|n| outgoing(&format!("n{n}.example.net"))).collect();
+    let http = refusing("n17.example.net");
+    let outcomes = with(&http, |to, cx| to.push(target(&params("revoke")), &items, cx)).unwrap();
+    let refused = ItemOutcome::Refused("the server answered 422: cannot process it".into());
+    assert!(outcomes.iter().enumerate().all(|(at, outcome)| (at == 17) == (*outcome == refused)), "{outcomes:?}");
+    // A server that refuses everything is not asked about each.
+    let http = refusing("example.net");
+    let outcomes = with(&http, |to, cx| to.push(target(&params("revoke")), &items, cx)).unwrap();
+    assert!(outcomes.iter().all(|outcome| *outcome == refused));
+    assert!(http.calls() < 110, "{}", http.calls());
+}
+
+#[test]
 fn each_object_has_its_own_fate() {
     let server = Server::new(Odd::RefusesOne, 10, Vec::new());
     let outcomes = push(&server, &["a.example.net", "bad.example.net"]);

@@ -12,6 +12,7 @@ mod parsing;
 mod planning;
 mod rules;
 mod serving;
+mod taxii;
 mod world;
 
 use measure::{Figure, Sheet, load};
@@ -34,6 +35,12 @@ struct Bench {
 /// In the order of the closing table.
 const ALL: &[Bench] = &[
     Bench { name: "parse", about: "feeds to normalised rows, one core", has_big: false, run: parsing::run },
+    Bench {
+        name: "taxii",
+        about: "a TAXII collection to normalised rows, the client's thread",
+        has_big: false,
+        run: |_, _, sheet| taxii::run(sheet),
+    },
     Bench { name: "ingest", about: "first ingest against bare SQLite inserts", has_big: false, run: ingest::ingest },
     Bench { name: "again", about: "the same feed again", has_big: false, run: ingest::again },
     Bench {
