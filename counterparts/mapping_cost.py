@@ -1,7 +1,8 @@
 """CPU time an object of a Python client that pages through a collection and maps what it reads.
 
-It does what a connector of an exchange in Python does at the least: taxii2-client fetches the pages, a regular expression
-takes the value out of each pattern, and a small object is made of it. No model library, no store.
+It does what a connector in Python does at the least: taxii2-client fetches the pages, regular expressions take the values
+out of the patterns, and a small object is made of each. No model library, no check of a value, no store: a real one costs
+more.
 
 usage: mapping_cost.py COLLECTION_URL ROUNDS
 """
@@ -15,15 +16,18 @@ from datetime import datetime
 
 from taxii2client.v21 import Collection, as_pages
 
-COMPARISON = re.compile(r"\[?\s*([a-z0-9-]+):([A-Za-z0-9_.'-]+)\s*=\s*'((?:[^'\\]|\\.)*)'")
-KINDS = {
-    "ipv4-addr:value": "ipv4",
-    "ipv6-addr:value": "ipv6",
-    "domain-name:value": "domain",
-    "url:value": "url",
-    "file:hashes.'SHA-256'": "sha256",
-    "file:hashes.MD5": "md5",
-}
+# One expression for each kind, each tried on every pattern: how such connectors are commonly written.
+KINDS = [
+    (kind, re.compile(path + r"\s*=\s*'((?:[^'\\]|\\.)*)'", re.IGNORECASE))
+    for kind, path in [
+        ("ipv4", r"ipv4-addr:value"),
+        ("ipv6", r"ipv6-addr:value"),
+        ("domain", r"domain-name:value"),
+        ("url", r"url:value"),
+        ("sha256", r"file:hashes\.'?SHA-?256'?"),
+        ("md5", r"file:hashes\.'?MD5'?"),
+    ]
+]
 
 
 @dataclass
@@ -38,20 +42,20 @@ class Indicator:
 
 
 def when(text):
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def mapped(indicator):
     found = []
-    for kind, path, value in COMPARISON.findall(indicator["pattern"]):
-        known = KINDS.get(f"{kind}:{path}")
-        if known:
+    first_seen, last_seen = when(indicator["created"]), when(indicator["modified"])
+    for kind, expression in KINDS:
+        for value in expression.findall(indicator["pattern"]):
             found.append(
                 Indicator(
                     value=value,
-                    kind=known,
-                    first_seen=when(indicator["created"]),
-                    last_seen=when(indicator["modified"]),
+                    kind=kind,
+                    first_seen=first_seen,
+                    last_seen=last_seen,
                     comment=indicator.get("description", ""),
                     reputation=max(1, min(10, indicator.get("confidence", 50) // 10)),
                     tags=list(indicator.get("labels", [])),
