@@ -5,6 +5,8 @@
 //! element that is kept whole have limits. Elements are told apart by namespace and local name, whatever their prefix.
 //! It is no validator: what a document may hold is for the format that reads it.
 
+#![allow(clippy::should_implement_trait, clippy::mem_replace_with_default, reason = "a copy, to be replaced")]
+
 use crate::error::ConnectorError;
 use crate::http::read_error;
 use quick_xml::XmlVersion;
