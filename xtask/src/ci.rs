@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{deps, repo, tidy};
+use crate::{counterparts, deps, repo, tidy};
 
 /// One stage: its name for `--only`, and what it does.
 struct Stage {
@@ -33,6 +33,7 @@ const STAGES: &[Stage] = &[
         run: |root| cargo(root, &["test", "--doc", "--workspace", "--all-features", "--locked", "--quiet"]),
     },
     Stage { name: "docs", run: docs },
+    Stage { name: "counterparts", run: |root| counterparts::run(root, &[]) },
 ];
 
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
@@ -50,7 +51,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         let seconds = begin.elapsed().as_secs_f64();
         let word = if outcome.is_ok() { "ok" } else { "FAILED" };
         println!("<== {} {word} in {seconds:.1} s", stage.name);
-        lines.push(format!("  {:<8} {seconds:>7.1} s  {word}", stage.name));
+        lines.push(format!("  {:<12} {seconds:>7.1} s  {word}", stage.name));
         if let Err(error) = outcome {
             println!("{}: {error:#}", stage.name);
             failed.push(stage.name);
@@ -146,6 +147,6 @@ mod tests {
     fn every_stage_of_the_contract_is_there_once() {
         let mut names: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
         names.sort_unstable();
-        assert_eq!(names, ["clippy", "deps", "docs", "doctest", "fmt", "test", "tidy"]);
+        assert_eq!(names, ["clippy", "counterparts", "deps", "docs", "doctest", "fmt", "test", "tidy"]);
     }
 }

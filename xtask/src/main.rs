@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod counterparts;
 mod deps;
 mod repo;
 mod scaffold;
@@ -17,12 +18,15 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 cargo xtask <task>
 
-  ci [--only STAGE,…] [--keep-going]   everything: fmt, clippy, tidy, test, doctest, docs, deps
+  ci [--only STAGE,…] [--keep-going]   everything: fmt, clippy, tidy, test, doctest, docs, deps,
+                                       counterparts
   tidy                                 walls between crates, and house rules that no lint knows
   deps                                 licences and published advisories of everything in Cargo.lock
   advisories PATH [--date D --commit C]  rewrite advisories/advisories.tsv from a RustSec advisory database
                                        (a folder, a git checkout or a .tar.gz of it)
   new-connector NAME                   lay out crates/connectors/src/NAME
+  counterparts [CHECK…]                the built iocast against other people's servers, clients and judges,
+                                       from PyPI at fixed versions
   bench [ARGS…]                        run the benchmarks in a release build; --list names them
 ";
 
@@ -48,6 +52,7 @@ fn run(args: &[String]) -> Result<()> {
         ("deps", []) => deps::run(&root),
         ("advisories", [path, rest @ ..]) => deps::advisories::refresh(&root, path, rest),
         ("new-connector", [name]) => scaffold::new_connector(&root, name),
+        ("counterparts", rest) => counterparts::run(&root, rest),
         ("bench", rest) => bench::run(&root, rest),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");

@@ -105,6 +105,12 @@ pub(crate) fn metadata(root: &Path, more: &[&str]) -> Result<Value> {
     serde_json::from_slice(&output.stdout).context("cargo metadata printed no JSON")
 }
 
+/// The folder in which cargo builds.
+pub(crate) fn target(root: &Path) -> Result<PathBuf> {
+    let target = metadata(root, &["--no-deps"])?["target_directory"].as_str().map(PathBuf::from);
+    target.context("cargo metadata names no target directory")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,10 +3,13 @@
 //! Adding one is a folder and a line in `ALL`; a public feed that needs no code is a file in `feeds/` and a line in
 //! `FEEDS`. A connector knows `kit` and `intel`, and nothing of the store, the index or its neighbours.
 
+mod aside;
 mod feed;
 mod file;
 mod hosted;
 mod misp_feed;
+mod taxii;
+mod taxii1;
 
 use kit::Connector;
 use kit::feed::FeedConnector;
@@ -18,7 +21,15 @@ type Made = Result<Arc<dyn Connector>, String>;
 type Make = fn() -> Made;
 
 /// In the order catalogues show them.
-static ALL: &[Make] = &[feed::connector, misp_feed::connector, file::connector, hosted::list, hosted::manual];
+static ALL: &[Make] = &[
+    feed::connector,
+    misp_feed::connector,
+    taxii::connector,
+    taxii1::connector,
+    file::connector,
+    hosted::list,
+    hosted::manual,
+];
 
 /// Public feeds that need no code: name and manifest.
 const FEEDS: &[(&str, &str)] = &[

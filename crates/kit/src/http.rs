@@ -135,6 +135,9 @@ enum Fault {
     Wrong(String),
 }
 
+/// The longest [`Http::pause`]: what takes longer is for the next run.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 /// Redirects followed, all inside one origin.
 const MAX_REDIRECTS: usize = 3;
 
@@ -222,6 +225,12 @@ impl Http {
     /// A DELETE request.
     pub fn delete(&self, url: &str) -> Request<'_> {
         Request::new(self, Method::Delete, url, RequestBody::None)
+    }
+
+    /// Waits this long, at most [`LONGEST_PAUSE`]: the only way for a connector to wait, for what a server works on after
+    /// it answered. On the clock of the calls, so that a replay does not wait at all.
+    pub fn pause(&self, duration: Duration) {
+        self.wait.sleep(duration.min(LONGEST_PAUSE));
     }
 
     /// How many exchanges were attempted.

@@ -14,6 +14,7 @@ mod planning;
 mod rules;
 mod serving;
 mod stix;
+mod taxii;
 mod world;
 
 use measure::{Figure, Sheet, load};
@@ -47,6 +48,12 @@ const ALL: &[Bench] = &[
         about: "MISP, OpenIOC and STIX 1 to rows, one core",
         has_big: false,
         run: documents::run,
+    },
+    Bench {
+        name: "taxii",
+        about: "a TAXII collection to normalised rows, the client's thread",
+        has_big: false,
+        run: |_, _, sheet| taxii::run(sheet),
     },
     Bench { name: "ingest", about: "first ingest against bare SQLite inserts", has_big: false, run: ingest::ingest },
     Bench { name: "again", about: "the same feed again", has_big: false, run: ingest::again },

@@ -46,6 +46,12 @@ fn cpu_ms() -> f64 {
     tasks.into_iter().filter_map(|task| of(task.path())).sum::<f64>() / 1e6
 }
 
+/// The processor's time of this thread alone, in milliseconds.
+pub(crate) fn thread_cpu_ms() -> f64 {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    stat.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok()).unwrap_or(0.0) / 1e6
+}
+
 /// The processor's time of another process, in milliseconds: threads that ended included, in ticks of 10 ms.
 pub(crate) fn cpu_ms_of(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
