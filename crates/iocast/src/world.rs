@@ -7,7 +7,7 @@ use engine::World;
 use engine::config::Connection;
 use intel::Timestamp;
 use kit::files::Files;
-use kit::http::{Egress, Http, HttpConfig, SystemWait, Wait};
+use kit::http::{Egress, Http, HttpConfig, Paces, SystemWait, Wait};
 use kit::secret::SecretResolver;
 use kit::{ConnectorError, Secret};
 use std::io::Read as _;
@@ -32,16 +32,15 @@ pub struct RealWorld {
     files: Files,
     allow_http: bool,
     wait: Arc<dyn Wait>,
+    paces: Arc<Paces>,
 }
 
 impl RealWorld {
     /// With these permissions.
     pub fn new(outside: Outside) -> RealWorld {
-        RealWorld {
-            files: Files::below(outside.files),
-            allow_http: outside.allow_http,
-            wait: Arc::new(SystemWait::default()),
-        }
+        let wait: Arc<dyn Wait> = Arc::new(SystemWait::default());
+        let paces = Paces::new(Arc::clone(&wait), getrandom::u64().unwrap_or_default());
+        RealWorld { files: Files::below(outside.files), allow_http: outside.allow_http, wait, paces }
     }
 
     fn pem(&self, path: &str, what: &str) -> Result<String, ConnectorError> {
@@ -114,6 +113,7 @@ impl World for RealWorld {
             ca_pem,
             client_cert_pem: client.map(Secret::new),
             jitter_seed: self.random(),
+            pace: Some(self.paces.of(connection.account(), connection.rate())),
             secrets,
             ..HttpConfig::default()
         };
@@ -122,5 +122,9 @@ impl World for RealWorld {
 
     fn files(&self) -> &Files {
         &self.files
+    }
+
+    fn paces(&self) -> Option<&Paces> {
+        Some(&self.paces)
     }
 }

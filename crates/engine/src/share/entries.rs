@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Parameters that do not shape an entry.
 const POLICY_PARAMS: &[&str] =
-    &["access", "allow_from", "allow_empty", "capacity", "max_bytes", "max_prefix_v4", "max_prefix_v6"];
+    &["access", "allow_from", "allow_empty", "batch", "capacity", "max_bytes", "max_prefix_v4", "max_prefix_v6"];
 
 /// Which fields of a summary reach the destination, and so the fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
