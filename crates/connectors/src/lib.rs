@@ -6,6 +6,7 @@
 mod feed;
 mod file;
 mod hosted;
+mod webhook;
 
 use kit::Connector;
 use kit::feed::FeedConnector;
@@ -17,7 +18,7 @@ type Made = Result<Arc<dyn Connector>, String>;
 type Make = fn() -> Made;
 
 /// In the order catalogues show them.
-static ALL: &[Make] = &[feed::connector, file::connector, hosted::list, hosted::manual];
+static ALL: &[Make] = &[feed::connector, file::connector, hosted::list, hosted::manual, webhook::connector];
 
 /// Public feeds that need no code: name and manifest.
 const FEEDS: &[(&str, &str)] = &[
