@@ -90,6 +90,11 @@ fn whole(time: Timestamp) -> Timestamp {
     Timestamp::from_secs(time.secs())
 }
 
+/// The version after one of this time: now, or later where the ledger's second has not passed yet.
+fn next_version(now: Timestamp, before: Timestamp) -> Timestamp {
+    now.max(before.after(Duration::from_secs(1)))
+}
+
 /// The entries that these steps put or change.
 fn changed(steps: &[&Planned]) -> Selection {
     let mut changed = Selection::default();
@@ -315,7 +320,7 @@ impl Engine {
         // What is repeated because nobody knows what came of it is the same version as before: the other side may then
         // tell that it has it. Anything else is a newer one, also within one second, which is what a ledger keeps.
         if !(step.repeat && same) {
-            entry.updated = old.map_or(pass.now, |e| pass.now.max(e.updated.after(Duration::from_secs(1))));
+            entry.updated = old.map_or(pass.now, |e| next_version(pass.now, e.updated));
         }
         match step.step {
             Verb::Retract => entry.line.state = LineState::Retracting,
@@ -369,6 +374,8 @@ impl Engine {
             // An earlier try of this step may have gone through; that this one was refused does not say it did not.
             (_, ItemOutcome::Refused(text)) if step.repeat => {
                 entry.line.state = LineState::Unknown;
+                // Offered again as a newer version: who keeps what it said to this one would say it forever.
+                entry.updated = next_version(pass.now, entry.updated);
                 entry.words = words(text);
             }
             (_, ItemOutcome::Refused(text)) => {
@@ -486,6 +493,13 @@ impl Engine {
                     old.words = Some(text.chars().take(500).collect::<String>().into());
                     old.line.next_try = Some(pass.now.after(REFUSED_RETRY));
                     old
+                }
+                // It was to be taken back and perhaps never was: that it is not wanted now does not say that it is gone.
+                (Verb::Push, ItemOutcome::Refused(_), Some(old)) if old.line.state == LineState::Retracting => {
+                    let mut entry = self.settled(pass, step, entry, outcome, expiry);
+                    entry.line.state = LineState::Unknown;
+                    entry.line.next_try = None;
+                    entry
                 }
                 _ => self.settled(pass, step, entry, outcome, expiry),
             });

@@ -7,5 +7,6 @@ mod demo;
 mod hostile;
 mod kill;
 mod lists;
+mod peers;
 mod server;
 mod support;
