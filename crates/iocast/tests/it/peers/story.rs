@@ -38,7 +38,8 @@ fn config(floor: u8, rate: Option<u32>) -> ConfigFile {
     };
     let endpoint = |name: &str| {
         let url = format!("https://soc.example/{name}");
-        json!({ "name": name, "connector": "webhook", "settings": { "url": url, "secret": hook::SECRET } })
+        let settings = json!({ "url": url, "secret": hook::SECRET });
+        json!({ "name": name, "connector": "webhook", "requests_per_minute": rate, "settings": settings })
     };
     let target = |name: &str, batch: u64| {
         let params = json!({ "batch": batch, "allow_empty": true });
@@ -306,6 +307,42 @@ fn what_is_told_again_after_a_restart_is_known() {
     assert_eq!(after.1, before.1 + 1, "{before:?} {after:?}");
 }
 
+/// Rows for a story that is told by hand.
+fn plain(n: u64, rate: Option<u32>) -> Story {
+    let mut story = Story::new(7, false);
+    story.net.server("lists.example", |server| {
+        server.list("/list-b").unwrap().clear();
+        let rows = (0..n).map(|n| (format!("45.1.{}.{}", n / 250, n % 250 + 1), (9, Some("c2"))));
+        *server.list("/list-a").unwrap() = rows.collect();
+    });
+    story.run(|engine| engine.apply(&config(4, rate), "story", false)).unwrap();
+    story.pull("list-a");
+    story
+}
+
+#[test]
+fn a_change_and_its_opposite_within_a_second_are_both_told() {
+    let mut story = plain(5, None);
+    let now = story.net.now_is();
+    for (floor, expect) in [(4, 5), (10, 0), (4, 5), (10, 0), (4, 5)] {
+        story.run(|engine| engine.apply(&config(floor, None), "story", false)).unwrap();
+        story.share("soc").unwrap();
+        assert_eq!(story.net.server("soc.example", |server| server.holds("/soc").len()), expect);
+    }
+    assert_eq!(story.net.now_is(), now);
+}
+
+/// A receiver takes what was signed at most five minutes ago; it asserts that itself.
+#[test]
+fn a_pass_that_takes_long_signs_with_the_time_of_each_call() {
+    let mut story = plain(300, Some(10));
+    let before = story.net.now_is();
+    let report = story.share("soc").unwrap();
+    assert_eq!((report.accepted, report.unknown, report.deferred), (300, 0, 0), "{report:?}");
+    let took = story.net.now_is().since(before);
+    assert!(took.as_secs() > 500, "a hundred messages, one every six seconds: {took:?}");
+}
+
 #[test]
 fn receivers_hold_exactly_what_the_lists_say() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
@@ -313,7 +350,7 @@ fn receivers_hold_exactly_what_the_lists_say() {
         live(seed, true);
         return;
     }
-    let n = number("IOCAST_SEEDS").unwrap_or(60);
+    let n = number("IOCAST_SEEDS").unwrap_or(100);
     let run = |seed: u64| {
         std::panic::catch_unwind(|| live(seed, false)).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
