@@ -8,5 +8,7 @@ mod hostile;
 mod kill;
 mod lists;
 mod peers;
+#[cfg(unix)]
+mod receiver;
 mod server;
 mod support;
