@@ -85,6 +85,8 @@ struct Gate {
     trouble: Trouble,
     /// What was said about calling again, by account; `*`: to everybody.
     not_before: BTreeMap<String, Timestamp>,
+    /// Said to the next call, whatever the dice say.
+    next: Option<(u16, u64)>,
 }
 
 /// What becomes of a call before the server looks at it.
@@ -100,6 +102,9 @@ impl Gate {
             if let Some(until) = self.not_before.get(who) {
                 assert!(now >= *until, "{account} calls at {now}, and was told not before {until}");
             }
+        }
+        if let Some((status, secs)) = self.next.take() {
+            return Fate::Later(Answer::new(status, "later").header_pair("Retry-After", &secs.to_string()));
         }
         let (status, who) = match dice.below(100) {
             n if n < self.trouble.busy => (429, account),
@@ -219,6 +224,11 @@ impl Net {
 
     pub(crate) fn trouble(&self, host: &'static str, trouble: Trouble) {
         lock(&self.state).gates.entry(host.into()).or_default().trouble = trouble;
+    }
+
+    /// The next call to a host is told to come back after so many seconds.
+    pub(crate) fn tell_later(&self, host: &'static str, status: u16, secs: u64) {
+        lock(&self.state).gates.entry(host.into()).or_default().next = Some((status, secs));
     }
 
     pub(crate) fn stop_in(&self, steps: Option<u64>) {

@@ -3,7 +3,9 @@
 //! computed from the lists themselves, with none of our code between. `IOCAST_SEED=n` tells one world's story.
 
 use super::{Dice, Held, Net, Trouble, hook};
+use crate::support::{StillWorld, TestApp};
 use engine::{ConfigFile, Engine, EngineError, Mode, Registry, ShareReport, Silent};
+use iocast::app::{App, OpenOptions};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -330,6 +332,36 @@ fn a_change_and_its_opposite_within_a_second_are_both_told() {
         assert_eq!(story.net.server("soc.example", |server| server.holds("/soc").len()), expect);
     }
     assert_eq!(story.net.now_is(), now);
+}
+
+#[test]
+fn a_rate_must_be_one() {
+    let mut story = plain(1, None);
+    for rate in [0, 100_001] {
+        match story.engine.as_ref().unwrap().apply(&config(4, Some(rate)), "story", false) {
+            Err(EngineError::Config(problems)) => assert!(problems.iter().all(|p| p.key == "requests_per_minute")),
+            other => panic!("{:?}", other.err()),
+        }
+    }
+    story.share("soc").unwrap();
+}
+
+#[test]
+fn what_a_host_said_is_shown() {
+    let net = Net::new(3);
+    let options = OpenOptions { world: Some(Arc::new(net.clone())), ..OpenOptions::in_memory() };
+    let app = TestApp::over(App::open(options).unwrap(), StillWorld::new(Vec::new()));
+    app.post("/api/v1/config/apply", &serde_json::to_value(config(4, None)).unwrap()).ok();
+    assert_eq!(app.get("/api/v1/status").ok()["calls"], json!([]));
+    net.tell_later("lists.example", 429, 600);
+    app.post("/api/v1/pulls", &json!({ "all": true })).ok();
+    let calls = app.get("/api/v1/status").ok()["calls"].clone();
+    let until = net.now_is().after(std::time::Duration::from_secs(600)).to_string();
+    let expect = json!([{
+        "host": "lists.example", "account": "acme", "state": "later", "until": until,
+        "why": "answered 429 with Retry-After: 600 s", "calls": 1, "waited": 0, "not_made": 1, "told_later": 1,
+    }]);
+    assert_eq!(calls, expect);
 }
 
 /// A receiver takes what was signed at most five minutes ago; it asserts that itself.
