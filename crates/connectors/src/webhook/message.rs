@@ -77,18 +77,18 @@ impl Message {
             target: Some(target.name),
             items: items.iter().map(|item| Item::of(deed, item)).collect(),
         };
-        Message::of(Body { event: "indicators.changed", timestamp: at.to_string(), data })
+        Message::of(&Body { event: "indicators.changed", timestamp: at.to_string(), data })
     }
 
     /// Says nothing, to see whether it is heard.
     pub(super) fn check(now: Timestamp) -> Message {
         let data = Data { exchange: None, target: None, items: Vec::new() };
-        Message::of(Body { event: "indicators.check", timestamp: now.to_string(), data })
+        Message::of(&Body { event: "indicators.check", timestamp: now.to_string(), data })
     }
 
-    fn of(body: Body<'_>) -> Message {
+    fn of(body: &Body<'_>) -> Message {
         // Texts and numbers: writing them cannot fail.
-        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let body = serde_json::to_vec(body).unwrap_or_default();
         let mut id = hex(&Sha256::digest(&body));
         id.truncate(32);
         Message { id: format!("msg_{id}"), body }

@@ -111,7 +111,7 @@ fn items_that_are_not_wanted_are_told_apart() {
             match outcome {
                 ItemOutcome::Refused(why) => assert!(bad.contains(&at) && why.ends_with(&batch[at].entry), "{why}"),
                 other => {
-                    assert!(!bad.contains(&at) && *other == ItemOutcome::Accepted { remote_id: None }, "{other:?}")
+                    assert!(!bad.contains(&at) && *other == ItemOutcome::Accepted { remote_id: None }, "{other:?}");
                 }
             }
         }

@@ -229,7 +229,8 @@ fn a_clock_that_stands_still_ends_in_an_error() {
 #[test]
 fn headers_that_say_that_nothing_is_left() {
     let now = Timestamp::from_secs(1_700_000_000);
-    let cases: [(&[(&str, &str)], Option<u64>); 17] = [
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Headers<'_>, Option<u64>); 17] = [
         (&[("RateLimit-Remaining", "0"), ("RateLimit-Reset", "50")], Some(50)),
         (&[("RateLimit-Remaining", "1"), ("RateLimit-Reset", "50")], None),
         (&[("RateLimit-Remaining", "0")], None),

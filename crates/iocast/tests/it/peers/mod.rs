@@ -6,6 +6,7 @@
 
 mod hook;
 mod list;
+mod mini;
 mod story;
 mod taxii;
 
