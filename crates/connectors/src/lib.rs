@@ -10,6 +10,7 @@ mod hosted;
 mod misp_feed;
 mod taxii;
 mod taxii1;
+mod webhook;
 
 use kit::Connector;
 use kit::feed::FeedConnector;
@@ -26,6 +27,7 @@ static ALL: &[Make] = &[
     misp_feed::connector,
     taxii::connector,
     taxii1::connector,
+    webhook::connector,
     file::connector,
     hosted::list,
     hosted::manual,

@@ -15,6 +15,7 @@ pub(crate) use tenant::{addresses, merge};
 use intel::rule::Rule;
 use intel::sharing::RetractMode;
 use intel::{ConnectionId, DAY, FoldSettings, Policies, Policy, Reputation, SharingId, TargetId, Timestamp, Tlp};
+use kit::http::Rate;
 use kit::manifest::Action;
 use kit::{Connector, Secret};
 use serde::Serialize;
@@ -78,6 +79,13 @@ impl Connection {
     /// The account its entries belong to: the tenant, else itself.
     pub fn account(&self) -> &str {
         self.doc.tenant.as_deref().unwrap_or(&self.doc.name)
+    }
+
+    /// How often it may call a host: what its document says, else its connector. None: as often as there is work.
+    pub fn rate(&self) -> Option<Rate> {
+        let limits = self.connector.manifest().limits;
+        let per_minute = self.doc.requests_per_minute.or(limits.map(|limits| limits.requests_per_minute))?;
+        Some(Rate { per_minute, burst: limits.map_or(1, |limits| limits.burst) })
     }
 }
 

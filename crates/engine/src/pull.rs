@@ -464,6 +464,9 @@ impl Engine {
             return Ok(());
         }
         let mut seen = seen;
+        if !staged.is_empty() {
+            self.forget_cursor(connection, state)?;
+        }
         self.fold_in(connection, run, started, staged, None, Some(&mut seen), report)?;
         self.world.step("pull.absence")?;
         let missing = absent(&self.known(), connection.id, &seen);
@@ -480,6 +483,13 @@ impl Engine {
         self.known_mut().index.believed(connection.id, started);
         report.status = absence::pull_status(&shape, &verdict).as_str().to_owned();
         Ok(())
+    }
+
+    /// Before rows of a whole run are folded in: if the process stops between them and what is no longer listed, the
+    /// source is read again, even if by then it says again what it said before, and would be "not modified".
+    fn forget_cursor(&self, connection: &Connection, state: &ConnectionState) -> Result<(), EngineError> {
+        let state = ConnectionState { cursor: None, ..state.clone() };
+        Ok(self.store.set_connection_state(connection.id, &state.to_text())?)
     }
 
     /// Folds staged rows in, in batches: what they change is written with revisions first and published to the index
@@ -673,6 +683,7 @@ impl Engine {
         }
         let staged: Vec<Staged> = by_key.into_values().collect();
         report.read = staged.len() as u64;
+        self.forget_cursor(connection, &state)?;
         self.fold_in(connection, run, started, &staged, None, None, &mut report)?;
         let missing: Vec<(Slot, IndicatorId)> = {
             let known = self.known();

@@ -4,7 +4,7 @@ use crate::config::Connection;
 use intel::Timestamp;
 use kit::ConnectorError;
 use kit::files::Files;
-use kit::http::Http;
+use kit::http::{Http, Paces};
 use kit::secret::{NoSecrets, SecretResolver};
 
 /// The outside as the engine sees it.
@@ -28,6 +28,10 @@ pub trait World: Send + Sync {
     /// What the world has to tell the operator, each once: such as a key file that was made.
     fn notices(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// What hosts said about calling again, shared by all connections; None where nothing is called.
+    fn paces(&self) -> Option<&Paces> {
+        None
     }
     /// A named point between two steps of a job. A simulation may stop the process here; the real world never does.
     ///

@@ -8,7 +8,7 @@ use engine::World;
 use engine::config::Connection;
 use intel::Timestamp;
 use kit::files::Files;
-use kit::http::{Egress, Http, HttpConfig, SystemWait, Wait};
+use kit::http::{Egress, Http, HttpConfig, Paces, SystemWait, Wait};
 use kit::secret::SecretResolver;
 use kit::{ConnectorError, Secret};
 use std::io::Read as _;
@@ -37,17 +37,15 @@ pub struct RealWorld {
     wait: Arc<dyn Wait>,
     /// None: secrets are kept as they are, because nothing outlives the process.
     keys: Option<Arc<Keys>>,
+    paces: Arc<Paces>,
 }
 
 impl RealWorld {
     /// With these permissions.
     pub fn new(outside: Outside) -> RealWorld {
-        RealWorld {
-            files: Files::below(outside.files),
-            allow_http: outside.allow_http,
-            wait: Arc::new(SystemWait::default()),
-            keys: None,
-        }
+        let wait: Arc<dyn Wait> = Arc::new(SystemWait::default());
+        let paces = Paces::new(Arc::clone(&wait), getrandom::u64().unwrap_or_default());
+        RealWorld { files: Files::below(outside.files), allow_http: outside.allow_http, wait, keys: None, paces }
     }
 
     /// The same, sealing secrets with these keys.
@@ -150,6 +148,7 @@ impl World for RealWorld {
             ca_pem,
             client_cert_pem: client.map(Secret::new),
             jitter_seed: self.random(),
+            pace: Some(self.paces.of(connection.account(), connection.rate())),
             secrets,
             ..HttpConfig::default()
         };
@@ -158,5 +157,9 @@ impl World for RealWorld {
 
     fn files(&self) -> &Files {
         &self.files
+    }
+
+    fn paces(&self) -> Option<&Paces> {
+        Some(&self.paces)
     }
 }

@@ -8,6 +8,7 @@
 mod egress;
 mod exchange;
 mod live;
+mod pace;
 mod request;
 mod response;
 mod retry;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use egress::Egress;
 pub use exchange::{Exchange, Exchanges};
+pub use pace::{Pace, PaceRow, Paces, Rate, WAIT_MOST};
 pub use request::{Request, Sent, encode};
 pub use response::{Answer, Response, read_error};
 pub use retry::retry_after;
@@ -56,6 +58,8 @@ pub struct HttpConfig {
     /// All secrets of the connection by name: they are replaced by `{{name}}` in every error and recording, also where
     /// a server echoes them.
     pub secrets: Vec<(String, Secret)>,
+    /// What this connection shares with others about the hosts it calls; None: it knows nobody and is never held back.
+    pub pace: Option<Pace>,
 }
 
 impl Default for HttpConfig {
@@ -71,6 +75,7 @@ impl Default for HttpConfig {
             jitter_seed: 0,
             user_agent: concat!("iocast/", env!("CARGO_PKG_VERSION")).into(),
             secrets: Vec::new(),
+            pace: None,
         }
     }
 }
@@ -111,6 +116,7 @@ pub struct Http {
     secrets: Vec<(String, Secret)>,
     jitter: AtomicU64,
     calls: AtomicU64,
+    pace: Option<Pace>,
 }
 
 /// One attempt at one exchange.
@@ -188,6 +194,7 @@ impl Http {
             jitter: AtomicU64::new(config.jitter_seed),
             secrets: config.secrets,
             calls: AtomicU64::new(0),
+            pace: config.pace,
         }
     }
 
@@ -248,8 +255,19 @@ impl Http {
         let mut redirects = 0;
         let mut attempt = 0;
         loop {
+            let begun = match &self.pace {
+                None => Duration::ZERO,
+                Some(pace) => pace.admit(&sent.url).map_err(|not_now| ConnectorError::Later {
+                    wait: Some(not_now.wait),
+                    why: sent.about(&not_now.why),
+                })?,
+            };
             self.calls.fetch_add(1, Ordering::Relaxed);
-            let why = match self.transport.call(&sent) {
+            let called = self.transport.call(&sent);
+            if let (Some(pace), Ok(answer)) = (&self.pace, &called) {
+                pace.heard(&sent.url, begun, answer);
+            }
+            let why = match called {
                 Ok(answer) => match answer.status {
                     200..=299 => return Response::open(answer, sent, self.limits),
                     304 if sent.conditional() => return Response::open(answer, sent, self.limits),

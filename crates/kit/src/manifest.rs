@@ -35,12 +35,26 @@ pub struct Manifest {
     /// What it can do as a destination, in the order shown. Empty: it is no destination.
     #[serde(default, rename = "action")]
     pub actions: Vec<Action>,
+    /// How often its API may be called, where that is known.
+    #[serde(default)]
+    pub limits: Option<CallLimits>,
     /// Its settings, in the order shown.
     #[serde(default, rename = "setting")]
     pub settings: Vec<Setting>,
     /// The `[feed]` table of a feed that needs no code; read by the feed room.
     #[serde(default)]
     pub feed: Option<Value>,
+}
+
+/// How often one account may call the product's API, as its maker says. A connection may say otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallLimits {
+    /// Calls a minute, in the long run; at least 1.
+    pub requests_per_minute: u32,
+    /// Calls that may follow each other at once after a pause; at least 1, default 1.
+    #[serde(default = "one")]
+    pub burst: u32,
 }
 
 /// How a source tells.
@@ -267,6 +281,9 @@ impl Manifest {
     fn validate(&self) -> Result<(), String> {
         check::name("name", &self.name)?;
         check::declared("setting", &self.settings)?;
+        if self.limits.is_some_and(|limits| limits.requests_per_minute == 0 || limits.burst == 0) {
+            return Err("[limits]: requests_per_minute and burst must be at least 1".into());
+        }
         for (at, action) in self.actions.iter().enumerate() {
             check::name("action", &action.name)?;
             if self.actions[..at].iter().any(|other| other.name == action.name) {
@@ -292,6 +309,10 @@ impl Action {
     pub fn check(&self, params: &Value) -> Result<Value, Vec<SettingError>> {
         check::check(&self.params, params)
     }
+}
+
+fn one() -> u32 {
+    1
 }
 
 fn hundred() -> usize {

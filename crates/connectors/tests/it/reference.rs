@@ -82,6 +82,15 @@ fn connector(out: &mut String, manifest: &Manifest) {
     if let Some(terms) = manifest.feed.as_ref().and_then(|feed| feed.get("terms")).and_then(Value::as_str) {
         line(out, &format!("Terms: {terms}."));
     }
+    if let Some(limits) = manifest.limits {
+        let (calls, burst) = (limits.requests_per_minute, limits.burst);
+        line(
+            out,
+            &format!(
+                "Calls: at most {calls} a minute for each account, {burst} at once; `requests_per_minute` of the connection says otherwise."
+            ),
+        );
+    }
     if let Some(source) = &manifest.source {
         line(out, "\nAs a source:\n");
         as_source(out, source);

@@ -135,6 +135,9 @@ pub struct ConnectionDoc {
     /// Proxy for its calls: `http://…` or `socks5://…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
+    /// Most calls a minute at each host it calls. Default: as the connector says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u32>,
     /// PEM file of a private certificate authority, below a `--files` directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
@@ -373,6 +376,7 @@ pub fn manual_doc() -> ConnectionDoc {
         enabled: true,
         keep_records: true,
         proxy: None,
+        requests_per_minute: None,
         ca_file: None,
         client_cert_file: None,
         allow_private: Vec::new(),

@@ -276,6 +276,9 @@ fn resolve_connection(
         check.error("override_reputation", "must be 1 to 10");
     }
     check.tlp("tlp", doc.tlp.as_deref(), Tlp::Green);
+    if doc.requests_per_minute.is_some_and(|n| !(1..=100_000).contains(&n)) {
+        check.error("requests_per_minute", "must be 1 to 100000; leave it out for no limit of ours");
+    }
     for network in &doc.allow_private {
         if network.parse::<intel::IpNet>().is_err() {
             check.error("allow_private", format!("\"{network}\" is no network such as 10.1.0.0/16"));
@@ -473,11 +476,16 @@ fn resolve_target(
         }),
     };
     let interval = check.duration("interval", doc.interval.as_deref(), Duration::from_secs(300));
+    let mut action = action.clone();
+    // Smaller calls than the action takes, where the other side wants them.
+    if let Some(batch) = params.get("batch").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()) {
+        action.batch = action.batch.min(batch.max(1));
+    }
     Some(Target {
         id: TargetId(stored.id),
         doc: doc.clone(),
         connection: connection.id,
-        action: action.clone(),
+        action,
         params,
         first_fill_approve,
         retract,

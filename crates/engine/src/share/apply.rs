@@ -85,6 +85,16 @@ impl Pass<'_> {
     }
 }
 
+/// To the second, as the ledger keeps it: a repeat after a restart is then the same.
+fn whole(time: Timestamp) -> Timestamp {
+    Timestamp::from_secs(time.secs())
+}
+
+/// The version after one of this time: now, or later where the ledger's second has not passed yet.
+fn next_version(now: Timestamp, before: Timestamp) -> Timestamp {
+    now.max(before.after(Duration::from_secs(1)))
+}
+
 /// The entries that these steps put or change.
 fn changed(steps: &[&Planned]) -> Selection {
     let mut changed = Selection::default();
@@ -296,7 +306,7 @@ impl Engine {
         let text = pass.plan.entries.text(known, id);
         let own_text = (text != known.index.key_ref(id).1).then(|| text.into());
         let gone = old.as_ref().is_none_or(|e| e.line.state == LineState::Gone);
-        let mut entry = old.unwrap_or_else(|| Entry {
+        let mut entry = old.clone().unwrap_or_else(|| Entry {
             id,
             line: Line::new(LineState::Pending, step.fingerprint),
             remote_id: None,
@@ -306,7 +316,12 @@ impl Engine {
             updated: pass.now,
         });
         entry.line.attempts = entry.line.attempts.saturating_add(1);
-        entry.updated = pass.now;
+        let same = step.step == Verb::Retract || entry.line.fingerprint == step.fingerprint;
+        // What is repeated because nobody knows what came of it is the same version as before: the other side may then
+        // tell that it has it. Anything else is a newer one, also within one second, which is what a ledger keeps.
+        if !(step.repeat && same) {
+            entry.updated = old.map_or(pass.now, |e| next_version(pass.now, e.updated));
+        }
         match step.step {
             Verb::Retract => entry.line.state = LineState::Retracting,
             _ => {
@@ -359,6 +374,8 @@ impl Engine {
             // An earlier try of this step may have gone through; that this one was refused does not say it did not.
             (_, ItemOutcome::Refused(text)) if step.repeat => {
                 entry.line.state = LineState::Unknown;
+                // Offered again as a newer version: who keeps what it said to this one would say it forever.
+                entry.updated = next_version(pass.now, entry.updated);
                 entry.words = words(text);
             }
             (_, ItemOutcome::Refused(text)) => {
@@ -428,7 +445,7 @@ impl Engine {
                 let id = IndicatorId(step.entry);
                 before.push(ledger.and_then(|l| l.get(id)));
                 let entry = self.intended(&known, pass, step);
-                let times = Times { created: entry.first_intent, modified: pass.now, now: pass.now };
+                let times = Times { created: whole(entry.first_intent), modified: whole(entry.updated), now: pass.now };
                 let mut item = pass.plan.entries.outgoing(&known, id, times);
                 item.remote_id = entry.remote_id.as_deref().map(str::to_owned);
                 items.push(item);
@@ -439,7 +456,8 @@ impl Engine {
         self.intend(pass.target.id, pass.run, &entries)?;
         self.world.step("share.intended")?;
         let spec = spec(pass.target, &self.exchange);
-        let called = self.call(connection, pass.now, |cx| {
+        // The time of the call, not of the pass: a long pass must not sign with a time that is over.
+        let called = self.call(connection, self.world.now(), |cx| {
             if retracting { destination.retract(spec, &items, cx) } else { destination.push(spec, &items, cx) }
         });
         self.world.step("share.called")?;
@@ -475,6 +493,13 @@ impl Engine {
                     old.words = Some(text.chars().take(500).collect::<String>().into());
                     old.line.next_try = Some(pass.now.after(REFUSED_RETRY));
                     old
+                }
+                // It was to be taken back and perhaps never was: that it is not wanted now does not say that it is gone.
+                (Verb::Push, ItemOutcome::Refused(_), Some(old)) if old.line.state == LineState::Retracting => {
+                    let mut entry = self.settled(pass, step, entry, outcome, expiry);
+                    entry.line.state = LineState::Unknown;
+                    entry.line.next_try = None;
+                    entry
                 }
                 _ => self.settled(pass, step, entry, outcome, expiry),
             });

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Parameters that do not shape an entry.
 const POLICY_PARAMS: &[&str] =
-    &["access", "allow_from", "allow_empty", "capacity", "max_bytes", "max_prefix_v4", "max_prefix_v6"];
+    &["access", "allow_from", "allow_empty", "batch", "capacity", "max_bytes", "max_prefix_v4", "max_prefix_v6"];
 
 /// Which fields of a summary reach the destination, and so the fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,7 +250,7 @@ impl Entries {
             return Outgoing { entry, reputation, severity, tlp: known.index.tlp(speaker), ..Outgoing::bare(key, now) };
         }
         let summary = known.index.summary(speaker, now);
-        let (tags, mut hops) = split_hops(summary.tags.into_iter().map(String::from).collect());
+        let (tags, mut hops) = split_hops(summary.tags.into_iter().collect());
         hops.push(self.exchange.as_ref().to_owned());
         Outgoing {
             entry,

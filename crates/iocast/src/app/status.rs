@@ -4,6 +4,7 @@ use super::App;
 use crate::api::Problem;
 use engine::state::{ConnectionState, TargetState};
 use intel::Timestamp;
+use kit::http::{PaceRow, Paces};
 use serde::Serialize;
 
 /// Everything at a glance.
@@ -21,6 +22,8 @@ pub(crate) struct Status {
     pub(crate) sources: Vec<SourceStatus>,
     /// The targets.
     pub(crate) targets: Vec<TargetStatus>,
+    /// The hosts that were called since the process began, account by account.
+    pub(crate) calls: Vec<CallStatus>,
     /// What was noticed in the configuration that is no mistake.
     pub(crate) warnings: Vec<String>,
 }
@@ -77,6 +80,45 @@ pub(crate) struct TargetStatus {
     pub(crate) denied: bool,
 }
 
+/// One account at one host.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct CallStatus {
+    /// The host.
+    pub(crate) host: String,
+    /// The tenant, or the connection that has none; `*`: whoever calls.
+    pub(crate) account: String,
+    /// `free`, `paced` (a call waits for its turn) or `later` (nothing is called before `until`).
+    pub(crate) state: &'static str,
+    /// Until when.
+    pub(crate) until: Option<String>,
+    /// What the host said last.
+    pub(crate) why: Option<String>,
+    /// Calls made.
+    pub(crate) calls: u64,
+    /// Of these, calls that waited for their turn.
+    pub(crate) waited: u64,
+    /// Calls we did not make because of it.
+    pub(crate) not_made: u64,
+    /// How often the host said "later".
+    pub(crate) told_later: u64,
+}
+
+impl From<PaceRow> for CallStatus {
+    fn from(row: PaceRow) -> CallStatus {
+        CallStatus {
+            host: row.host,
+            account: row.account,
+            state: row.state,
+            until: row.until.map(|until| until.to_string()),
+            why: row.why,
+            calls: row.calls,
+            waited: row.waited,
+            not_made: row.refused,
+            told_later: row.told,
+        }
+    }
+}
+
 impl App {
     /// How it is.
     pub(crate) fn status(&self) -> Result<Status, Problem> {
@@ -128,6 +170,7 @@ impl App {
             frozen: engine.is_frozen()?,
             sources,
             targets,
+            calls: engine.world().paces().map(Paces::rows).unwrap_or_default().into_iter().map(Into::into).collect(),
             warnings: config.warnings.clone(),
         })
     }

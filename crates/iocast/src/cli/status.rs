@@ -41,6 +41,16 @@ const TARGETS: &[Column] = &[
     text("next", "what to do"),
 ];
 
+/// Hosts that hold us back, or did.
+const CALLS: &[Column] = &[
+    text("host", "host"),
+    text("account", "account"),
+    text("state", "state"),
+    column("until", "until", How::Time),
+    number("not_made", "not made"),
+    text("why", "why"),
+];
+
 /// What a person should do about a source or a target, if anything.
 fn next_step(row: &Value) -> Option<String> {
     let name = row["name"].as_str().unwrap_or_default();
@@ -86,6 +96,14 @@ fn show(status: &Value, ctx: &Ctx) -> Result<(), CliError> {
         }
         ctx.out.line("")?;
         ctx.out.rows(&json!(rows).to_string(), columns)?;
+    }
+    let held_back = |row: &&Value| {
+        row["state"] != "free" || ["not_made", "told_later"].iter().any(|key| row[key].as_u64().unwrap_or(0) > 0)
+    };
+    let calls: Vec<&Value> = status["calls"].as_array().into_iter().flatten().filter(held_back).collect();
+    if !calls.is_empty() {
+        ctx.out.line("")?;
+        ctx.out.rows(&json!(calls).to_string(), CALLS)?;
     }
     for warning in status["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         ctx.out.note(&format!("warning: {warning}"));

@@ -4,6 +4,7 @@
 //! target with exactly what the feed lists. Moments are drawn with a seed over the measured length of a whole run.
 #![cfg(unix)]
 
+use crate::receiver::Receiver;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -38,6 +39,12 @@ connector = "list"
 name = "disk"
 connector = "file"
 
+[[connection]]
+name = "soc"
+connector = "webhook"
+allow_private = ["127.0.0.0/8"]
+settings = { url = "{{receiver}}", secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" }
+
 [[target]]
 name = "served"
 connection = "edge"
@@ -50,6 +57,12 @@ connection = "disk"
 action = "write"
 first_fill = "allow"
 params = { path = "{{dir}}/written.txt" }
+
+[[target]]
+name = "told"
+connection = "soc"
+first_fill = "allow"
+params = { batch = 50 }
 
 [[rule]]
 name = "addresses"
@@ -64,6 +77,11 @@ target = "served"
 source = "levels"
 rule = "addresses"
 target = "written"
+
+[[sharing]]
+source = "levels"
+rule = "addresses"
+target = "told"
 "#;
 
 /// What a feed or a list holds.
@@ -72,6 +90,7 @@ type Set = BTreeSet<String>;
 /// A data directory, a feed that moves on, and a seeded choice of moments.
 struct Victim {
     dir: TempDir,
+    receiver: Receiver,
     version: u32,
     random: u64,
     kills: usize,
@@ -80,9 +99,14 @@ struct Victim {
 
 impl Victim {
     fn new(seed: u64) -> Victim {
-        let victim = Victim { dir: TempDir::new().unwrap(), version: 0, random: seed, kills: 0, serve_kills: 0 };
+        let (dir, receiver) = (TempDir::new().unwrap(), Receiver::new());
+        let victim = Victim { dir, receiver, version: 0, random: seed, kills: 0, serve_kills: 0 };
         let dir = victim.dir.path().canonicalize().unwrap().display().to_string();
-        fs::write(victim.dir.path().join("site.toml"), SITE.replace("{{dir}}", &dir)).unwrap();
+        fs::write(
+            victim.dir.path().join("site.toml"),
+            SITE.replace("{{dir}}", &dir).replace("{{receiver}}", &victim.receiver.url),
+        )
+        .unwrap();
         victim.write_feed();
         victim.ok(&["apply", "site.toml"]);
         victim
@@ -197,7 +221,7 @@ impl Victim {
         let started = Instant::now();
         let reports = self.json(&["share", "--all", "--approve"]);
         let took = started.elapsed();
-        assert_eq!(reports.len(), 2);
+        assert_eq!(reports.len(), 3);
         for report in &reports {
             let n = |key: &str| report[key].as_u64().unwrap();
             assert_eq!(report["status"], "success", "{report}");
@@ -224,6 +248,7 @@ impl Victim {
         let both: Set = old.union(&new).cloned().collect();
         assert!(between == old || between == both || between == new, "version {}", self.version);
         assert_eq!(self.served(), old, "a pull changes no target");
+        assert_eq!(self.receiver.held(), old, "a pull tells nobody anything");
         self.settle_pull();
         assert_eq!(self.known(), new, "version {}: exactly the rows of the feed", self.version);
 
@@ -237,6 +262,9 @@ impl Victim {
         assert_eq!(served, self.ledger("served"), "version {}: body and ledger differ", self.version);
         let written = self.written();
         assert!(written == old || written == new, "version {}", self.version);
+        // One that is told change by change is somewhere between.
+        let held = self.receiver.held();
+        assert!(held.is_subset(&both) && old.intersection(&new).all(|v| held.contains(v)), "version {}", self.version);
         self.check(&new);
     }
 
@@ -257,11 +285,12 @@ impl Victim {
     /// Shares to the end and looks at everything.
     fn check(&self, wanted: &Set) {
         self.settle_share();
-        for target in ["served", "written"] {
+        for target in ["served", "written", "told"] {
             assert_eq!(&self.ledger(target), wanted, "version {}: ledger of {target}", self.version);
         }
         assert_eq!(&self.served(), wanted, "version {}", self.version);
         assert_eq!(&self.written(), wanted, "version {}", self.version);
+        assert_eq!(&self.receiver.held(), wanted, "version {}: what the receiver was told", self.version);
     }
 }
 
@@ -294,11 +323,11 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
             assert_eq!(victim.ok(&["--data", "other", "indicator", "count", ""]), format!("{ROWS}\n"));
             let runs = victim.json(&["run", "list", "--limit", "1000"]);
             let interrupted = runs.iter().filter(|run| run["status"] == "interrupted").count();
-            (victim.kills, victim.serve_kills, interrupted)
+            (victim.kills, victim.serve_kills, interrupted, victim.receiver.repeats())
         })
     });
     let done = workers.map(|worker| worker.join().unwrap());
-    let sum = |part: fn(&(usize, usize, usize)) -> usize| done.iter().map(part).sum::<usize>();
+    let sum = |part: fn(&(usize, usize, usize, usize)) -> usize| done.iter().map(part).sum::<usize>();
     assert!(sum(|d| d.0) >= KILLS, "{done:?}");
     assert!(sum(|d| d.1) >= 8, "{done:?}");
     // How many hit a run that was going depends on how busy the machine is; none would mean that the delays are wrong.

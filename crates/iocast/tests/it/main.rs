@@ -9,5 +9,8 @@ mod hostile;
 mod kill;
 mod lists;
 mod mistakes;
+mod peers;
+#[cfg(unix)]
+mod receiver;
 mod server;
 mod support;

@@ -41,17 +41,22 @@ impl Answer {
         if self.header("content-encoding").is_some() {
             return None;
         }
-        let mut head = Vec::new();
-        let _ = (&mut self.body).take(2_048).read_to_end(&mut head);
-        let text = String::from_utf8_lossy(&head);
-        if text.trim_start().starts_with('<') {
-            return Some("a page of HTML or XML".into());
-        }
-        let words: Vec<&str> = text.split(|c: char| c.is_control() || c.is_whitespace() || c == '\u{fffd}').collect();
-        let line = words.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(" ");
-        let clipped: String = line.chars().take(200).collect();
-        (!clipped.is_empty()).then_some(clipped)
+        one_line(&mut self.body)
     }
+}
+
+/// How a text for people begins, on one line.
+fn one_line(body: &mut dyn Read) -> Option<String> {
+    let mut head = Vec::new();
+    let _ = body.take(2_048).read_to_end(&mut head);
+    let text = String::from_utf8_lossy(&head);
+    if text.trim_start().starts_with('<') {
+        return Some("a page of HTML or XML".into());
+    }
+    let words: Vec<&str> = text.split(|c: char| c.is_control() || c.is_whitespace() || c == '\u{fffd}').collect();
+    let line = words.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(" ");
+    let clipped: String = line.chars().take(200).collect();
+    (!clipped.is_empty()).then_some(clipped)
 }
 
 fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
@@ -132,6 +137,19 @@ impl Response {
     /// 304: what we have is still it.
     pub fn not_modified(&self) -> bool {
         self.status == 304
+    }
+
+    /// A sentence about this answer: the request without its query, the status, and how the body begins. For a status
+    /// asked for by [`super::Request::also`] that is a refusal.
+    pub fn said(mut self) -> String {
+        let begins = one_line(&mut self.body).map_or_else(String::new, |text| format!(": {text}"));
+        scrub(&format!("{}answered {}{begins}", self.what, self.status), &self.secrets)
+    }
+
+    /// Words of this answer, fit to be kept: on one line, clipped, secrets replaced by their names.
+    pub fn hide(&self, words: &str) -> String {
+        // Replaced before they are clipped: half a secret is not recognised.
+        one_line(&mut scrub(words, &self.secrets).as_bytes()).unwrap_or_default()
     }
 
     /// The whole body.

@@ -372,6 +372,10 @@ max = 8
             (100, Some(1_000), true, false)
         );
         assert_eq!(action.check(&json!({"list": "a"})), Ok(json!({"list": "a"})));
+        assert_eq!(manifest.limits, None);
+        let limited = TOML.replacen("[[action]]", "[limits]\nrequests_per_minute = 30\n[[action]]", 1);
+        let limits = Manifest::parse(&limited).unwrap().limits.unwrap();
+        assert_eq!((limits.requests_per_minute, limits.burst), (30, 1));
         assert_eq!(action.check(&Value::Null).unwrap_err()[0].key, "list");
     }
 
@@ -480,6 +484,9 @@ max = 8
             ),
             ("capacity = 1000", "batch = 0", "batch must be at least 1"),
             ("capacity = 1000", "capacity = \"many\"", "invalid type"),
+            ("[[action]]", "[limits]\nrequests_per_minute = 0\n[[action]]", "must be at least 1"),
+            ("[[action]]", "[limits]\nrequests_per_minute = 9\nburst = 0\n[[action]]", "must be at least 1"),
+            ("[[action]]", "[limits]\nrequests_per_hour = 9\n[[action]]", "unknown field `requests_per_hour`"),
         ] {
             assert!(TOML.contains(from), "{from}");
             let error = Manifest::parse(&TOML.replacen(from, to, 1)).unwrap_err();

@@ -1,0 +1,288 @@
+//! Paces on a clock that only moves when somebody waits or a test moves it.
+
+use super::*;
+use crate::error::ConnectorError;
+use crate::http::{Http, HttpConfig, NoWait};
+use std::collections::VecDeque;
+
+/// Starts at 06 Nov 1994 08:49:37 GMT.
+#[derive(Default)]
+struct Clock {
+    passed: Mutex<Duration>,
+    slept: Mutex<Vec<Duration>>,
+}
+
+impl Clock {
+    fn advance(&self, secs: f64) {
+        *self.passed.lock().unwrap() += Duration::from_secs_f64(secs);
+    }
+
+    fn slept(&self) -> Vec<f64> {
+        self.slept.lock().unwrap().drain(..).map(|slept| slept.as_secs_f64()).collect()
+    }
+}
+
+impl Wait for Clock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(784_111_777).after(*self.passed.lock().unwrap())
+    }
+
+    fn monotonic(&self) -> Duration {
+        *self.passed.lock().unwrap()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        self.slept.lock().unwrap().push(duration);
+        *self.passed.lock().unwrap() += duration;
+    }
+}
+
+/// What the server answers next: status and headers; 200 when there is nothing left.
+type Script = Arc<Mutex<VecDeque<(u16, Vec<(&'static str, &'static str)>)>>>;
+
+struct Bench {
+    clock: Arc<Clock>,
+    paces: Arc<Paces>,
+    script: Script,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let clock = Arc::new(Clock::default());
+        let paces = Paces::new(clock.clone(), 7);
+        Bench { clock, paces, script: Script::default() }
+    }
+
+    /// The client of one connection.
+    fn http(&self, account: &str, rate: Option<Rate>) -> Http {
+        let config = HttpConfig { pace: Some(self.paces.of(account, rate)), retries: 0, ..HttpConfig::default() };
+        let script = Arc::clone(&self.script);
+        Http::answering(config, self.clock.clone(), move |_| {
+            let (status, headers) = script.lock().unwrap().pop_front().unwrap_or((200, Vec::new()));
+            headers.iter().fold(Answer::new(status, ""), |answer, (name, value)| answer.header_pair(name, value))
+        })
+    }
+
+    fn say(&self, status: u16, headers: &[(&'static str, &'static str)]) {
+        self.script.lock().unwrap().push_back((status, headers.to_vec()));
+    }
+
+    fn row(&self, host: &str, account: &str) -> PaceRow {
+        self.paces.rows().into_iter().find(|row| row.host == host && row.account == account).unwrap()
+    }
+}
+
+/// Seconds asked to wait; None: it went well.
+fn get(http: &Http, host: &str) -> Option<f64> {
+    match http.get(&format!("https://{host}/x?key=1")).send() {
+        Ok(_) => None,
+        Err(ConnectorError::Later { wait, .. }) => Some(wait.map_or(-1.0, |wait| wait.as_secs_f64())),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_one_connection_is_told_holds_for_its_account() {
+    let bench = Bench::new();
+    let (one, two, other) = (bench.http("acme", None), bench.http("acme", None), bench.http("umbrella", None));
+    bench.say(429, &[("Retry-After", "60")]);
+    assert_eq!(get(&one, "api.example"), Some(60.0));
+    for http in [&one, &two] {
+        assert_eq!(
+            (get(http, "api.example"), http.calls()),
+            (Some(60.0), if std::ptr::eq(http, &one) { 1 } else { 0 })
+        );
+    }
+    assert_eq!(get(&other, "api.example"), None, "another account was told nothing");
+    assert_eq!(get(&two, "API.example:8443"), None, "another port is another host");
+    assert!(bench.clock.slept().is_empty());
+    let row = bench.row("api.example", "acme");
+    assert_eq!((row.state, row.calls, row.refused, row.told), ("later", 1, 2, 1));
+    assert_eq!(row.until, Some(bench.clock.now().after(Duration::from_secs(60))));
+    assert_eq!(row.why.as_deref(), Some("answered 429 with Retry-After: 60 s"));
+
+    // With little left, the call waits for it.
+    bench.clock.advance(55.0);
+    assert_eq!((get(&two, "api.example"), bench.clock.slept()), (None, vec![5.0]));
+    let row = bench.row("api.example", "acme");
+    assert_eq!((row.state, row.calls, row.waited, row.until), ("free", 2, 1, None));
+}
+
+#[test]
+fn a_503_is_said_to_everybody() {
+    let bench = Bench::new();
+    let (one, other) = (bench.http("acme", None), bench.http("umbrella", None));
+    // A date is as good as a number.
+    bench.say(503, &[("Retry-After", "Sun, 06 Nov 1994 08:51:37 GMT")]);
+    assert_eq!(get(&one, "api.example"), Some(120.0));
+    assert_eq!((get(&other, "api.example"), other.calls()), (Some(120.0), 0));
+    assert_eq!(get(&other, "other.example"), None);
+    assert_eq!(bench.row("api.example", "*").state, "later");
+    let said = one.get("https://api.example/x?key=1").send().unwrap_err().to_string();
+    assert!(said.contains("GET https://api.example/x: not called for 120 s more: api.example answered 503"), "{said}");
+    bench.clock.advance(120.0);
+    assert_eq!(get(&other, "api.example"), None);
+    assert_eq!(bench.row("api.example", "*").state, "free");
+}
+
+#[test]
+fn without_a_word_the_wait_doubles_and_ends() {
+    let bench = Bench::new();
+    let http = bench.http("acme", None);
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        bench.say(429, &[]);
+        assert_eq!(get(&http, "api.example"), Some(-1.0), "what the answer did not say is not made up");
+        let until = bench.row("api.example", "acme").until.unwrap();
+        waits.push(until.since(bench.clock.now()).as_secs_f64());
+        bench.clock.advance(600.0);
+    }
+    for (n, wait) in waits.iter().enumerate() {
+        let whole = (5.0 * f64::from(1 << n)).min(600.0);
+        assert!(*wait >= whole / 2.0 - 1e-3 && *wait <= whole, "{n}: {waits:?}");
+    }
+    // A good answer begins anew.
+    assert_eq!(get(&http, "api.example"), None);
+    bench.say(429, &[]);
+    get(&http, "api.example");
+    assert!(bench.row("api.example", "acme").until.unwrap().since(bench.clock.now()).as_secs_f64() <= 5.0);
+}
+
+#[test]
+fn calls_under_way_together_are_one_strike() {
+    let bench = Bench::new();
+    let pace = bench.paces.of("acme", None);
+    let url = "https://api.example/";
+    let begun: Vec<Duration> = (0..5).filter_map(|_| pace.admit(url).ok()).collect();
+    bench.clock.advance(1.0);
+    for at in &begun {
+        pace.heard(url, *at, &Answer::new(429, ""));
+    }
+    let left = bench.row("api.example", "acme").until.unwrap().since(bench.clock.now());
+    assert!(begun.len() == 5 && left <= LIMIT_FIRST, "{left:?}");
+    // Nor does a good answer to an older call say that it is over.
+    pace.heard(url, begun[0], &Answer::new(200, ""));
+    assert_eq!(bench.row("api.example", "acme").state, "later");
+}
+
+#[test]
+fn a_shorter_word_never_shortens_a_wait() {
+    let bench = Bench::new();
+    let pace = bench.paces.of("acme", None);
+    let url = "https://api.example/";
+    for after in ["300", "1"] {
+        let answer = Answer::new(429, "").header_pair("Retry-After", after);
+        pace.heard(url, Duration::ZERO, &answer);
+    }
+    assert_eq!(bench.row("api.example", "acme").until, Some(bench.clock.now().after(Duration::from_secs(300))));
+}
+
+#[test]
+fn calls_are_spread_by_the_rate() {
+    let bench = Bench::new();
+    // One call each second, three at once after a pause; shared by two connections.
+    let rate = Some(Rate { per_minute: 60, burst: 3 });
+    let (one, two) = (bench.http("acme", rate), bench.http("acme", rate));
+    for http in [&one, &two, &one] {
+        assert_eq!((get(http, "api.example"), bench.clock.slept()), (None, vec![]));
+    }
+    assert_eq!(bench.row("api.example", "acme").state, "paced");
+    for http in [&two, &one] {
+        assert_eq!((get(http, "api.example"), bench.clock.slept()), (None, vec![1.0]));
+    }
+    // A connection without a rate of its own is not held back, nor does it use anything up.
+    assert_eq!((get(&bench.http("acme", None), "api.example"), bench.clock.slept()), (None, vec![]));
+    // Refilled after a pause, and no further than the burst.
+    bench.clock.advance(3_600.0);
+    let slept: Vec<Vec<f64>> = (0..5)
+        .map(|_| {
+            get(&one, "api.example");
+            bench.clock.slept()
+        })
+        .collect();
+    assert_eq!(slept, [vec![], vec![], vec![], vec![1.0], vec![1.0]]);
+    // Another account has its own.
+    assert_eq!((get(&bench.http("umbrella", rate), "api.example"), bench.clock.slept()), (None, vec![]));
+}
+
+#[test]
+fn a_long_turn_is_an_error_at_once() {
+    let bench = Bench::new();
+    let http = bench.http("acme", Some(Rate { per_minute: 2, burst: 1 }));
+    assert_eq!(get(&http, "api.example"), None);
+    assert_eq!((get(&http, "api.example"), http.calls()), (Some(30.0), 1));
+    let said = http.get("https://api.example/").send().unwrap_err().to_string();
+    assert!(said.contains("not called: acme may make 2 calls a minute here, the next in 30 s"), "{said}");
+    bench.clock.advance(25.0);
+    assert_eq!((get(&http, "api.example"), bench.clock.slept()), (None, vec![5.0]));
+}
+
+#[test]
+fn a_clock_that_stands_still_ends_in_an_error() {
+    let paces = Paces::new(Arc::new(NoWait), 1);
+    let (pace, url) = (paces.of("acme", None), "https://a.example/");
+    pace.heard(url, Duration::ZERO, &Answer::new(429, "").header_pair("Retry-After", "3"));
+    assert!(pace.admit(url).is_err_and(|not_now| not_now.wait == Duration::from_secs(3)));
+    assert_eq!(paces.rows()[0].refused, 1);
+}
+
+#[test]
+fn headers_that_say_that_nothing_is_left() {
+    let now = Timestamp::from_secs(1_700_000_000);
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Headers<'_>, Option<u64>); 17] = [
+        (&[("RateLimit-Remaining", "0"), ("RateLimit-Reset", "50")], Some(50)),
+        (&[("RateLimit-Remaining", "1"), ("RateLimit-Reset", "50")], None),
+        (&[("RateLimit-Remaining", "0")], None),
+        (&[("RateLimit-Remaining", "0"), ("RateLimit-Reset", "1700000050")], None),
+        (&[("RateLimit", "limit=100, remaining=0, reset=50")], Some(50)),
+        (&[("RateLimit", "limit=100, remaining=7, reset=50")], None),
+        (&[("RateLimit", "\"default\";r=0;t=50")], Some(50)),
+        (&[("RateLimit", "\"burst\";r=3;t=9, \"day\";r=0;t=80, \"hour\";r=0;t=70")], Some(80)),
+        (&[("RateLimit", "\"default\";r=5;t=50")], None),
+        (&[("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "50")], Some(50)),
+        (&[("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "1700000050")], Some(50)),
+        (&[("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "1700900000")], None),
+        (&[("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "1600000000")], None),
+        (&[("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "soon")], None),
+        (&[("X-Rate-Limit-Remaining", "0"), ("X-Rate-Limit-Reset", "86400")], Some(3_600)),
+        (&[("RateLimit", ";;;=,=0;r=;t=99999999999999999999")], None),
+        (&[], None),
+    ];
+    for (headers, secs) in cases {
+        let answer = headers.iter().fold(Answer::new(200, ""), |answer, (name, value)| answer.header_pair(name, value));
+        assert_eq!(used_up(&answer, now).map(|wait| wait.as_secs()), secs, "{headers:?}");
+    }
+    let bench = Bench::new();
+    let http = bench.http("acme", None);
+    bench.say(200, &[("RateLimit-Remaining", "0"), ("RateLimit-Reset", "50")]);
+    assert_eq!(get(&http, "api.example"), None);
+    assert_eq!(get(&http, "api.example"), Some(50.0));
+    assert_eq!(get(&bench.http("umbrella", None), "api.example"), None);
+}
+
+#[test]
+fn what_is_remembered_has_an_end() {
+    let bench = Bench::new();
+    let pace = bench.paces.of("acme", None);
+    for n in 0..HOSTS_MOST + 50 {
+        assert!(pace.admit(&format!("https://h{n}.example/")).is_ok());
+        bench.clock.advance(1.0);
+    }
+    let rows = bench.paces.rows();
+    assert_eq!(rows.len(), HOSTS_MOST);
+    assert!(rows.iter().all(|row| row.host != "h0.example") && rows.iter().any(|row| row.host == "h1000.example"));
+}
+
+#[test]
+fn hosts_as_written() {
+    for (url, host) in [
+        ("https://A.example/x", "a.example"),
+        ("https://user:secret@a.example:8443/x", "a.example:8443"),
+        ("https://a.example?x=@b.example", "a.example"),
+        ("http://[::1]:80/", "[::1]:80"),
+        ("nothing", "nothing"),
+    ] {
+        assert_eq!(host_of(url), host);
+    }
+}
