@@ -17,7 +17,7 @@ type Made = Result<Arc<dyn Connector>, String>;
 type Make = fn() -> Made;
 
 /// In the order catalogues show them.
-static ALL: &[Make] = &[feed::connector, file::connector, hosted::list, hosted::manual];
+static ALL: &[Make] = &[feed::connector, file::connector, hosted::api_source, hosted::list, hosted::manual];
 
 /// Public feeds that need no code: name and manifest.
 const FEEDS: &[(&str, &str)] = &[

@@ -4,13 +4,16 @@
 //! but as part of a plan that passed `restrain`. It does not know which connectors exist, nor what time it is.
 
 pub mod config;
+pub mod changes;
 mod configure;
 mod desk;
 mod echo;
 pub mod error;
 mod expire;
+pub mod ingest;
 pub mod ledger;
 pub mod lists;
+mod publish;
 pub mod pull;
 pub mod registry;
 pub mod runner;
@@ -20,9 +23,11 @@ pub mod why;
 pub mod world;
 
 pub use config::{Config, ConfigError, ConfigFile};
+pub use changes::{Feed, FeedItem, FeedPlace};
 pub use configure::{Applied, Change};
 pub use desk::{Hit, NewIndicator};
 pub use error::EngineError;
+pub use ingest::{Ingested, Op, Outcome, Push, Standing};
 pub use pull::PullReport;
 pub use registry::Registry;
 pub use share::{HeldPlan, Mode, PlannedStep, ShareReport};
@@ -37,7 +42,7 @@ use lists::Bodies;
 use state::ConnectionState;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use store::Store;
 
 /// Everything known, in memory: rebuilt from the store at start, changed only after the store was.
@@ -68,6 +73,10 @@ pub struct Engine {
     bodies: Bodies,
     key_cache: share::KeyCache,
     exchange: Arc<str>,
+    /// The run that pushes to a bucket are counted on.
+    buckets: Mutex<BTreeMap<ConnectionId, ingest::Bucket>>,
+    /// Told of the last revision that can be read.
+    on_change: OnceLock<Box<dyn Fn(u64) + Send + Sync>>,
 }
 
 /// A poisoned lock means a panic in another job: what it guards is still what the store says, so go on.
@@ -128,7 +137,12 @@ impl Engine {
             bodies,
             key_cache: share::KeyCache::default(),
             exchange,
+            buckets: Mutex::new(BTreeMap::new()),
+            on_change: OnceLock::new(),
         };
+        // What was removed last may have a greater revision than all that is there.
+        let last = engine.store.revision()?;
+        engine.known_mut().index.note_revision(last);
         engine.bump(&stale)?;
         Ok(engine)
     }
@@ -206,6 +220,8 @@ impl Engine {
         for (n, (id, _)) in rows.iter().enumerate() {
             known.index.set_revision(*id, first + n as u64);
         }
+        drop(known);
+        self.published();
         Ok(())
     }
 
