@@ -5,9 +5,9 @@
 //! begins at nothing reads a snapshot page by page; its place then also says at which revision it began, because only
 //! removals after that one concern it.
 
+use crate::Engine;
 use crate::desk::{Hit, hit};
 use crate::error::EngineError;
-use crate::Engine;
 use intel::IndicatorKind;
 use store::Changed;
 

@@ -143,8 +143,8 @@ impl Engine {
     pub fn bucket<'c>(&self, config: &'c Config, name: &str) -> Result<&'c Connection, EngineError> {
         let connection = config.connection(name).ok_or_else(|| self.no_connection(name))?;
         let connector = self.registry.get(&connection.doc.connector);
-        let is_hosted = connector
-            .is_some_and(|c| c.manifest().source.as_ref().is_some_and(|source| source.style == Style::Hosted));
+        let is_hosted =
+            connector.is_some_and(|c| c.manifest().source.as_ref().is_some_and(|source| source.style == Style::Hosted));
         if !is_hosted || connection.id == ConnectionId::MANUAL {
             return Err(EngineError::Conflict(format!(
                 "{name} is no bucket: connector \"{}\" is not pushed to; make a connection with connector \"api-source\"",

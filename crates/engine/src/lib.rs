@@ -3,8 +3,8 @@
 //! It pulls, shares, expires and prunes; it decides nothing that `intel` can decide, and nothing reaches a destination
 //! but as part of a plan that passed `restrain`. It does not know which connectors exist, nor what time it is.
 
-pub mod config;
 pub mod changes;
+pub mod config;
 mod configure;
 mod desk;
 mod echo;
@@ -22,8 +22,8 @@ pub mod state;
 pub mod why;
 pub mod world;
 
-pub use config::{Config, ConfigError, ConfigFile};
 pub use changes::{Feed, FeedItem, FeedPlace};
+pub use config::{Config, ConfigError, ConfigFile};
 pub use configure::{Applied, Change};
 pub use desk::{Hit, NewIndicator};
 pub use error::EngineError;

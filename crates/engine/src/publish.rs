@@ -51,7 +51,8 @@ impl Engine {
     ) -> Result<u64, EngineError> {
         let changes: Vec<Change<'_>> = {
             let known = self.known();
-            let after = |row: &Written<'_>| known.index.summary_hash_after(row.id, row.key, connection, &row.record, now);
+            let after =
+                |row: &Written<'_>| known.index.summary_hash_after(row.id, row.key, connection, &row.record, now);
             written
                 .iter()
                 .map(|row| {

@@ -5,8 +5,8 @@
 
 use crate::config::{Config, Connection};
 use crate::error::EngineError;
-use crate::state::{BelievedState, ConnectionState, SuspectState};
 use crate::publish::Written;
+use crate::state::{BelievedState, ConnectionState, SuspectState};
 use crate::world::Progress;
 use crate::{Engine, Known};
 use hashbrown::HashTable;
@@ -573,10 +573,8 @@ impl Engine {
             written.push((at, record));
         }
         drop(known);
-        let written: Vec<Written<'_>> = written
-            .into_iter()
-            .map(|(at, record)| Written { id: ids[at], key: &batch[at].row.key, record })
-            .collect();
+        let written: Vec<Written<'_>> =
+            written.into_iter().map(|(at, record)| Written { id: ids[at], key: &batch[at].row.key, record }).collect();
         report.touched += self.write_records(connection.id, run, started, &written, state, None)?;
         let known = self.known();
         if let Some(seen) = seen {

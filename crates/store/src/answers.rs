@@ -31,8 +31,10 @@ impl Store {
     /// Keeps an answer under a key. An older one under that key is replaced.
     pub fn put_answer(&self, caller: &str, key: &str, answer: &Answer, now: Timestamp) -> Result<(), StoreError> {
         self.write(|tx, _| {
-            tx.prepare_cached("INSERT OR REPLACE INTO answer (caller, key, body, answer, at) VALUES (?1, ?2, ?3, ?4, ?5)")?
-                .execute(params![caller, key, answer.body, answer.answer, now.micros()])?;
+            tx.prepare_cached(
+                "INSERT OR REPLACE INTO answer (caller, key, body, answer, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![caller, key, answer.body, answer.answer, now.micros()])?;
             Ok(())
         })
     }

@@ -53,10 +53,7 @@ impl Store {
                 "SELECT revision, id FROM indicator WHERE revision > ?1 AND revision <= ?2 ORDER BY revision LIMIT ?3",
             )?;
             let rows = statement.query_map(between, |row| {
-                Ok(Changed::Indicator {
-                    revision: row.get::<_, i64>(0)?.cast_unsigned(),
-                    id: IndicatorId(row.get(1)?),
-                })
+                Ok(Changed::Indicator { revision: row.get::<_, i64>(0)?.cast_unsigned(), id: IndicatorId(row.get(1)?) })
             })?;
             let mut items = rows.collect::<Result<Vec<_>, _>>()?;
             let mut statement = conn.prepare_cached(

@@ -1,8 +1,8 @@
 //! Indicators, the records of each connection, what analysts said, and the revisions that tell readers what changed.
 
 use crate::error::{Result, StoreError};
-use crate::tagset::{self, TagSets};
 use crate::runs::{self, RunReport};
+use crate::tagset::{self, TagSets};
 use crate::{Store, accounts, config, row};
 use intel::{
     Analyst, ConnectionId, Indicator, IndicatorId, IndicatorKey, RunId, SourceRecord, Timestamp, Verdict, VerdictKind,
@@ -256,7 +256,8 @@ impl Store {
         self.write(|tx, _| {
             let mut counters = Counters::read(tx)?;
             let mut indicators = tx.prepare_cached("DELETE FROM indicator WHERE id = ?1 RETURNING kind, value")?;
-            let mut tombstones = tx.prepare_cached("INSERT INTO tombstone (revision, kind, value, at) VALUES (?1, ?2, ?3, ?4)")?;
+            let mut tombstones =
+                tx.prepare_cached("INSERT INTO tombstone (revision, kind, value, at) VALUES (?1, ?2, ?3, ?4)")?;
             let mut records = tx.prepare_cached("DELETE FROM record WHERE id BETWEEN ?1 AND ?2")?;
             let mut analysts = tx.prepare_cached("DELETE FROM analyst WHERE indicator = ?1")?;
             let mut n_pruned = 0;

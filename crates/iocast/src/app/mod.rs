@@ -4,6 +4,7 @@
 //! steps, because the last good lists must be served at once while everything known is still being loaded.
 
 pub(crate) mod configuration;
+pub(crate) mod crowd;
 pub(crate) mod jobs;
 pub(crate) mod rules;
 pub(crate) mod shelf;
@@ -13,6 +14,7 @@ use crate::api::Problem;
 use crate::tokens::{self, Caller};
 use crate::world::{Outside, RealWorld};
 use anyhow::Context as _;
+use crowd::Crowd;
 use engine::runner::{Job, Runner};
 use engine::{Engine, Progress, Registry, Silent, World};
 use kit::Connector;
@@ -64,6 +66,7 @@ pub struct App {
     progress: Watcher,
     runner: Mutex<Option<Runner>>,
     shelf: Shelf,
+    crowd: Crowd,
 }
 
 /// What is left to do before the exchange can answer everything.
@@ -108,6 +111,7 @@ impl App {
             progress: options.progress,
             runner: Mutex::new(None),
             shelf,
+            crowd: Crowd::default(),
         });
         Ok((app.clone(), Loading { app, store, registry, lists }))
     }
@@ -123,6 +127,11 @@ impl App {
     /// The served lists.
     pub(crate) fn shelf(&self) -> &Shelf {
         &self.shelf
+    }
+
+    /// Who pushes and who follows.
+    pub(crate) fn crowd(&self) -> &Crowd {
+        &self.crowd
     }
 
     pub(crate) fn progress(&self) -> &dyn Progress {
@@ -214,6 +223,10 @@ impl Loading {
         let Loading { app, store, registry, lists } = self;
         let engine = Engine::open(store, registry, app.world.clone(), lists.as_deref(), app.progress())
             .context("the exchange cannot be loaded")?;
+        let told = app.crowd.revision.clone();
+        engine.on_change(move |revision| {
+            told.send_if_modified(|last| std::mem::replace(last, revision.max(*last)) < revision);
+        });
         // Set once: `Loading` is made once and finished by value.
         let _ = app.engine.set(Arc::new(engine));
         Ok(())
