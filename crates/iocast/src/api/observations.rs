@@ -327,7 +327,9 @@ pub(super) async fn push(
     let (pieces, inbox) = mpsc::channel(4);
     let worker = app.hop(move |app| {
         let _place = place;
-        let body = Incoming { inbox, piece: Bytes::new(), is_whole: false, n_bytes: 0, hash: Sha256::new() };
+        // The same bytes read in another way are another request.
+        let hash = Sha256::new().chain_update([shape as u8]);
+        let body = Incoming { inbox, piece: Bytes::new(), is_whole: false, n_bytes: 0, hash };
         let worked = Work { app, name: &name, who: &caller.name, touched: 0, totals: Totals::default() };
         worked.run(shape, keyed.as_ref(), body)
     });

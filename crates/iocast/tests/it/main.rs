@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod demo;
 mod hostile;
+mod ingest;
 mod kill;
 mod lists;
 mod server;

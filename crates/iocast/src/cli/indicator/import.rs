@@ -36,7 +36,7 @@ pub(crate) struct ImportArgs {
     file: PathBuf,
     /// What the file is, where it is told wrongly: text, csv, json, ndjson, extract, html, items, or another feed format
     #[arg(long = "as", value_name = "FORMAT")]
-    format: Option<String>,
+    read_as: Option<String>,
     /// The bucket to store in; suggested from the file's name if left out
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
@@ -102,7 +102,7 @@ pub(crate) fn import(args: &ImportArgs, ctx: &Ctx) -> Outcome {
     let limit = args.tlp.as_deref().map(|text| tlp(text).ok_or_else(|| no_tlp(text))).transpose()?;
     let (body, name) = read(&args.file)?;
     let client = ctx.client_or_new()?;
-    let asked = json!({ "text": body, "format": args.format, "name": name });
+    let asked = json!({ "text": body, "format": args.read_as, "name": name });
     let answer: Answer = parse(&client.post("/api/v1/extract", &[], &asked)?)?;
     let mut printer = ctx.out.printer(FOUND);
     for found in &answer.items {
