@@ -6,7 +6,7 @@
 
 use super::error::Problem;
 use super::extract::Body;
-use super::observations::{Item, ItemOp};
+use super::observations::{Item, ItemOp, ROW_BYTES, RawRows};
 use crate::app::App;
 use axum::Json;
 use axum::extract::State;
@@ -17,6 +17,7 @@ use kit::Rows;
 use kit::feed::FeedSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -281,23 +282,7 @@ fn detect(text: &str, name: &str) -> &'static str {
         };
     }
     if head.starts_with(['{', '[']) {
-        let Ok(value) = serde_json::from_str::<Value>(start) else {
-            let lines = start.lines().filter(|line| !line.trim().is_empty()).take(PROBE_LINES);
-            let is_items = |line: &str| {
-                serde_json::from_str::<Value>(line).is_ok_and(|value| value.get("value").is_some_and(Value::is_string))
-            };
-            return if lines.clone().count() > 0 && lines.into_iter().all(is_items) { "items" } else { "extract" };
-        };
-        let first = value.as_array().map_or(&value, |rows| rows.first().unwrap_or(&Value::Null));
-        let has = |key: &str| first.get(key).is_some();
-        return match () {
-            () if has("spec_version") || first["type"] == "bundle" => "stix",
-            () if has("Event") || has("Attribute") || first["response"].is_array() || first["response"].is_object() => {
-                "misp"
-            }
-            () if first["value"].is_string() || first["items"][0]["value"].is_string() => "items",
-            () => "extract",
-        };
+        return detect_json(start);
     }
     match extension.as_str() {
         "csv" | "tsv" => "csv",
@@ -305,6 +290,47 @@ fn detect(text: &str, name: &str) -> &'static str {
         "md" | "markdown" => "extract",
         _ if is_list(start) => "text",
         _ => "extract",
+    }
+}
+
+/// The keys by which documents are told apart; what else they hold is passed over.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Peek<'a> {
+    #[serde(borrow)]
+    spec_version: Option<&'a RawValue>,
+    #[serde(borrow, rename = "type")]
+    type_: Option<&'a RawValue>,
+    #[serde(borrow, rename = "Event")]
+    event: Option<&'a RawValue>,
+    #[serde(borrow, rename = "Attribute")]
+    attribute: Option<&'a RawValue>,
+    #[serde(borrow)]
+    response: Option<&'a RawValue>,
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+    #[serde(borrow)]
+    items: Option<&'a RawValue>,
+}
+
+/// The first document of a text, or the first element of an array.
+fn first(text: &str) -> Option<Peek<'_>> {
+    let text = text.strip_prefix('[').unwrap_or(text);
+    serde_json::Deserializer::from_str(text).into_iter::<Peek<'_>>().next()?.ok()
+}
+
+fn is_row(peek: &Peek<'_>) -> bool {
+    peek.value.is_some_and(|value| value.get().starts_with('"'))
+}
+
+fn detect_json(text: &str) -> &'static str {
+    let Some(peek) = first(text) else { return "extract" };
+    let rows = peek.items.and_then(|items| first(items.get()));
+    match () {
+        () if peek.spec_version.is_some() || peek.type_.is_some_and(|name| name.get() == "\"bundle\"") => "stix",
+        () if peek.event.is_some() || peek.attribute.is_some() || peek.response.is_some() => "misp",
+        () if is_row(&peek) || rows.is_some_and(|row| is_row(&row)) => "items",
+        () => "extract",
     }
 }
 
@@ -319,24 +345,27 @@ fn is_list(text: &str) -> bool {
 
 /// Rows as a bucket takes them or a search gives them: `{"items": […]}`, `[…]`, or one a line.
 fn items(text: &str, finds: &mut Finds) -> Result<(), String> {
-    let rows: Vec<Value> = match serde_json::from_str::<Value>(text) {
-        Ok(Value::Array(rows)) => rows,
-        Ok(Value::Object(mut object)) => match object.remove("items") {
-            Some(Value::Array(rows)) => rows,
-            _ => vec![Value::Object(object)],
-        },
-        Ok(_) => return Err("expected objects with a value".to_owned()),
-        Err(_) => text
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| Value::String(line.to_owned())))
-            .collect(),
+    /// Rows with something around them.
+    #[derive(Deserialize)]
+    struct Around<'a> {
+        #[serde(borrow)]
+        items: RawRows<'a>,
+    }
+    let text = text.trim();
+    let rows: Vec<&str> = if text.starts_with('[') {
+        let rows: RawRows<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        rows.0.into_iter().map(RawValue::get).collect()
+    } else if let Ok(around) = serde_json::from_str::<Around<'_>>(text) {
+        around.items.0.into_iter().map(RawValue::get).collect()
+    } else {
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
     };
     let schema = schemars::schema_for!(Item);
     let fields = schema.get("properties").and_then(Value::as_object);
     for row in rows {
-        let Value::Object(mut object) = row else {
-            finds.reject("unreadable", &row.to_string());
+        let read = if row.len() > ROW_BYTES { None } else { serde_json::from_str::<Value>(row).ok() };
+        let Some(Value::Object(mut object)) = read else {
+            finds.reject("unreadable", row);
             continue;
         };
         // What a search gives has more fields than a row; what is empty there is not said.

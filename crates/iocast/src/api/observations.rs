@@ -36,8 +36,10 @@ use tokio::sync::mpsc;
 const CHUNK_ROWS: usize = 5_000;
 /// Bytes of rows folded together.
 const CHUNK_BYTES: usize = 8 << 20;
+/// Most rows of a batch: a row can be a byte long, and what is kept of it is more.
+const BATCH_ROWS: usize = 100_000;
 /// Longest row of a stream, in bytes.
-const ROW_BYTES: usize = 64 << 10;
+pub(super) const ROW_BYTES: usize = 64 << 10;
 /// Longest stream, in bytes.
 const MAX_STREAM_BYTES: u64 = 4 << 30;
 /// Longest silence in the middle of a body.
@@ -141,7 +143,36 @@ pub struct PushBody {
 #[serde(deny_unknown_fields)]
 struct RawBody<'a> {
     #[serde(borrow)]
-    items: Vec<&'a RawValue>,
+    items: RawRows<'a>,
+}
+
+/// Rows that are not read yet, and not too many of them.
+pub(super) struct RawRows<'a>(pub(super) Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for RawRows<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Bounded;
+        impl<'de> serde::de::Visitor<'de> for Bounded {
+            type Value = Vec<&'de RawValue>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("rows")
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut rows: A) -> Result<Self::Value, A::Error> {
+                let mut all = Vec::new();
+                while let Some(row) = rows.next_element()? {
+                    if all.len() == BATCH_ROWS {
+                        let why = format!("more than {BATCH_ROWS} rows in one batch: more can be sent as {NDJSON}");
+                        return Err(serde::de::Error::custom(why));
+                    }
+                    all.push(row);
+                }
+                Ok(all)
+            }
+        }
+        from.deserialize_seq(Bounded).map(RawRows)
+    }
 }
 
 /// How many rows became what. `read = new + changed + unchanged + rejected`.
@@ -538,8 +569,8 @@ impl Work<'_> {
         let bytes = body.whole(super::MAX_BODY_BYTES as u64)?;
         let raw: RawBody<'_> = serde_json::from_slice(&bytes)
             .map_err(|error| Problem::invalid(format!("the body is not {{\"items\": […]}}: {error}")))?;
-        let mut outcomes = Vec::with_capacity(raw.items.len());
-        for chunk in raw.items.chunks(CHUNK_ROWS) {
+        let mut outcomes = Vec::with_capacity(raw.items.0.len());
+        for chunk in raw.items.0.chunks(CHUNK_ROWS) {
             let rows = chunk.iter().map(|item| row(item.get().as_bytes())).collect();
             outcomes.extend(self.fold(rows)?);
         }
@@ -554,7 +585,7 @@ impl Work<'_> {
         loop {
             let is_more = body.line(&mut line)?;
             let text = line.trim_ascii();
-            if text.len() > ROW_BYTES {
+            if line.len() > ROW_BYTES {
                 rows.push(Err(format!("unreadable: the row is longer than {} KiB", ROW_BYTES >> 10)));
             } else if !text.is_empty() {
                 rows.push(row(text));

@@ -435,7 +435,7 @@ fn nobody_misses_a_change_while_many_write() {
                 let row = |n: u32| {
                     let mut observation = intel::Observation::new(format!("45.{seed}.{}.1", (n * 7 + round) % 40));
                     observation.reputation = Some(i64::from((n + round) % 10 + 1));
-                    let op = if (n + round) % 5 == 0 { engine::Op::Retract } else { engine::Op::Upsert };
+                    let op = if (n + round).is_multiple_of(5) { engine::Op::Retract } else { engine::Op::Upsert };
                     Ok(engine::Push { op, observation })
                 };
                 engine.ingest(bucket, (0..10).map(row).collect(), "test").unwrap();

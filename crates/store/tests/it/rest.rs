@@ -95,13 +95,8 @@ fn runs_are_listed_and_interrupted_at_open() {
     assert_eq!(ids(RunFilter { subject: Some("b"), ..all }, 9, None), [third]);
     assert_eq!(ids(RunFilter { status: Some("interrupted"), ..all }, 9, None), [third, second]);
 
-    let row = intel::Row {
-        key: super::key("a"),
-        version: None,
-        claim: intel::Claim::default(),
-        remote_id: None,
-        hops: vec![],
-    };
+    let row =
+        intel::Row { key: key("a"), version: None, claim: intel::Claim::default(), remote_id: None, hops: vec![] };
     store.stage(third, [(&row, 1)]).unwrap();
     let running = store.run_start("pull", "a", at(0)).unwrap();
     assert_eq!(store.prune_runs(at(60)).unwrap(), 2, "what waits and what runs stays");
@@ -221,7 +216,7 @@ fn changes_are_in_order_and_removals_among_them() {
     assert_eq!(told(0, 3, 9), [(1, None), (3, None)], "nothing beyond what may be read");
     assert_eq!(store.prune_removals(NOW).unwrap(), 0, "not yet");
     assert_eq!(store.changes(0, 9, 9).unwrap().floor, 0);
-    assert_eq!(store.prune_removals(NOW.after(std::time::Duration::from_secs(1))).unwrap(), 1);
+    assert_eq!(store.prune_removals(NOW.after(Duration::from_secs(1))).unwrap(), 1);
     assert_eq!(store.changes(0, 9, 9).unwrap().floor, 4);
     assert_eq!(store.revision().unwrap(), 5);
 }
@@ -229,7 +224,7 @@ fn changes_are_in_order_and_removals_among_them() {
 #[test]
 fn answers_are_kept_by_caller_and_key_for_a_while() {
     let store = Store::in_memory().unwrap();
-    let later = NOW.after(std::time::Duration::from_secs(60));
+    let later = NOW.after(Duration::from_secs(60));
     let given = Answer { body: [7; 32], answer: b"yes".to_vec() };
     store.put_answer("1 a", "k", &given, NOW).unwrap();
     assert_eq!(store.answer("1 a", "k", NOW).unwrap(), Some(given.clone()));
@@ -239,10 +234,7 @@ fn answers_are_kept_by_caller_and_key_for_a_while() {
     store.put_answer("1 a", "k", &Answer { body: [8; 32], ..given }, later).unwrap();
     assert_eq!(store.answer("1 a", "k", NOW).unwrap().unwrap().body, [8; 32]);
     assert_eq!(
-        (
-            store.prune_answers(later).unwrap(),
-            store.prune_answers(later.after(std::time::Duration::from_secs(1))).unwrap()
-        ),
+        (store.prune_answers(later).unwrap(), store.prune_answers(later.after(Duration::from_secs(1))).unwrap()),
         (0, 1)
     );
 }

@@ -2,7 +2,7 @@
 
 use crate::api::observations::Item;
 use crate::cli::client::{Client, part};
-use crate::cli::output::{Column, How, column, hidden, number, parse, printable, text, thousands};
+use crate::cli::output::{Column, How, column, defang, hidden, number, parse, printable, text, thousands};
 use crate::cli::{CliError, Ctx, Exit, Outcome};
 use clap::Args;
 use intel::Tlp;
@@ -89,7 +89,7 @@ struct Refused {
 const FOUND: &[Column] = &[
     text("kind", "kind"),
     column("value", "value", How::Indicator),
-    column("written", "as written", How::Indicator),
+    text("written", "as written"),
     number("times", "times"),
     column("known", "known", How::YesNo),
     hidden("active"),
@@ -106,8 +106,14 @@ pub(crate) fn import(args: &ImportArgs, ctx: &Ctx) -> Outcome {
     let answer: Answer = parse(&client.post("/api/v1/extract", &[], &asked)?)?;
     let mut printer = ctx.out.printer(FOUND);
     for found in &answer.items {
+        let is_safe = ["[", "(", "{", "hxxp", "h**p"].iter().any(|mark| found.written.contains(mark));
+        let kind = found.item.kind.as_deref().unwrap_or_default();
+        let written = match ctx.out.is_table() && !is_safe {
+            true => defang(kind, &found.written),
+            false => found.written.clone(),
+        };
         let row = json!({
-            "kind": found.item.kind, "value": found.item.value, "written": found.written, "times": found.times,
+            "kind": found.item.kind, "value": found.item.value, "written": written, "times": found.times,
             "known": found.known, "active": found.active, "guarded": found.guarded, "tlp": found.item.tlp,
             "tags": found.item.tags,
         });
