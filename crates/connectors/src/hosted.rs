@@ -1,5 +1,5 @@
-//! What the exchange itself provides: lists that others fetch, and what people add by hand. The engine runs both; here
-//! is only what they are called and which parameters they take.
+//! What the exchange itself provides: lists that others fetch, what people add by hand, and buckets that others push to.
+//! The engine runs all of them; here is only what they are called and which parameters they take.
 
 use kit::manifest::Manifest;
 use kit::{Connection, Connector, ConnectorError, Cx};
@@ -12,6 +12,10 @@ pub(crate) fn list() -> Result<Arc<dyn Connector>, String> {
 
 pub(crate) fn manual() -> Result<Arc<dyn Connector>, String> {
     Ok(Arc::new(Hosted { manifest: Manifest::parse(include_str!("manual.toml"))? }))
+}
+
+pub(crate) fn api_source() -> Result<Arc<dyn Connector>, String> {
+    Ok(Arc::new(Hosted { manifest: Manifest::parse(include_str!("api-source.toml"))? }))
 }
 
 struct Hosted {

@@ -28,6 +28,7 @@ static ALL: &[Make] = &[
     taxii::connector,
     taxii1::connector,
     webhook::connector,
+    hosted::api_source,
     file::connector,
     hosted::list,
     hosted::manual,

@@ -269,9 +269,13 @@ impl Engine {
         change(&mut analyst);
         let after = self.known_mut().index.summary_hash_with(id, &analyst, now);
         let revision = self.store.set_analyst(id, &analyst, after, who, now)?;
-        let mut known = self.known_mut();
-        known.index.set_analyst(id, analyst, Some(revision), now);
-        Ok(hit(&known, id, now))
+        let hit = {
+            let mut known = self.known_mut();
+            known.index.set_analyst(id, analyst, Some(revision), now);
+            hit(&known, id, now)
+        };
+        self.published();
+        Ok(hit)
     }
 }
 

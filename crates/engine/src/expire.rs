@@ -10,6 +10,8 @@ use store::{IndicatorRow, LoadSink, RecordRow, Store};
 const RUNS_KEPT_DAYS: u32 = 90;
 /// How long a tombstone is kept: longer than any echo of it may last.
 const TOMBSTONES_KEPT_DAYS: u32 = 730;
+/// How long programs that follow the revisions can still hear of a removal; who comes later starts over.
+const REMOVALS_TOLD_DAYS: u32 = 30;
 /// Indicators removed in one transaction.
 const PRUNE_BATCH: usize = 10_000;
 
@@ -88,15 +90,21 @@ impl Engine {
         };
         let mut pruned = 0;
         for batch in doomed.chunks(PRUNE_BATCH) {
-            pruned += self.store.prune(batch)?;
+            pruned += self.store.prune(batch, now)?;
+            let revision = self.store.revision()?;
             let mut known = self.known_mut();
+            known.index.note_revision(revision);
             for id in batch {
                 known.index.remove(*id);
                 for ledger in known.ledgers.values_mut() {
                     ledger.forget(*id);
                 }
             }
+            drop(known);
+            self.published();
         }
+        self.store.prune_removals(now.before(REMOVALS_TOLD_DAYS * intel::DAY))?;
+        self.store.prune_answers(now.before(crate::ingest::ANSWERS_KEPT))?;
         self.store.prune_runs(now.before(RUNS_KEPT_DAYS * intel::DAY))?;
         self.store.prune_tombstones(now.before(TOMBSTONES_KEPT_DAYS * intel::DAY))?;
         self.store.tidy()?;

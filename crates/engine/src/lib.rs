@@ -3,6 +3,7 @@
 //! It pulls, shares, expires and prunes; it decides nothing that `intel` can decide, and nothing reaches a destination
 //! but as part of a plan that passed `restrain`. It does not know which connectors exist, nor what time it is.
 
+pub mod changes;
 pub mod config;
 mod configure;
 mod delete;
@@ -10,8 +11,10 @@ mod desk;
 mod echo;
 pub mod error;
 mod expire;
+pub mod ingest;
 pub mod ledger;
 pub mod lists;
+mod publish;
 pub mod pull;
 pub mod registry;
 pub mod runner;
@@ -21,11 +24,13 @@ pub mod state;
 pub mod why;
 pub mod world;
 
+pub use changes::{Feed, FeedItem, FeedPlace};
 pub use config::{Config, ConfigError, ConfigFile};
 pub use configure::{Applied, ApplyOptions, Change};
 pub use delete::Prune;
 pub use desk::{Hit, NewIndicator};
 pub use error::EngineError;
+pub use ingest::{Ingested, Op, Outcome, Push, Standing};
 pub use pull::PullReport;
 pub use registry::Registry;
 pub use share::{HeldPlan, Mode, PlannedStep, ShareReport};
@@ -40,7 +45,7 @@ use lists::Bodies;
 use state::ConnectionState;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use store::Store;
 
 /// Everything known, in memory: rebuilt from the store at start, changed only after the store was.
@@ -73,6 +78,10 @@ pub struct Engine {
     exchange: Arc<str>,
     /// What the operator should hear of, once.
     notices: Mutex<Vec<String>>,
+    /// The run that pushes to a bucket are counted on.
+    buckets: Mutex<BTreeMap<ConnectionId, ingest::Bucket>>,
+    /// Told of the last revision that can be read.
+    on_change: OnceLock<Box<dyn Fn(u64) + Send + Sync>>,
 }
 
 /// A poisoned lock means a panic in another job: what it guards is still what the store says, so go on.
@@ -135,7 +144,12 @@ impl Engine {
             key_cache: share::KeyCache::default(),
             exchange,
             notices: Mutex::new(sealed.into_iter().collect()),
+            buckets: Mutex::new(BTreeMap::new()),
+            on_change: OnceLock::new(),
         };
+        // What was removed last may have a greater revision than all that is there.
+        let last = engine.store.revision()?;
+        engine.known_mut().index.note_revision(last);
         engine.bump(&stale)?;
         Ok(engine)
     }
@@ -232,6 +246,8 @@ impl Engine {
         for (n, (id, _)) in rows.iter().enumerate() {
             known.index.set_revision(*id, first + n as u64);
         }
+        drop(known);
+        self.published();
         Ok(())
     }
 

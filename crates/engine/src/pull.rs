@@ -5,6 +5,7 @@
 
 use crate::config::{Config, Connection};
 use crate::error::EngineError;
+use crate::publish::Written;
 use crate::state::{BelievedState, ConnectionState, SuspectState};
 use crate::world::Progress;
 use crate::{Engine, Known};
@@ -16,7 +17,7 @@ use intel::{Absorbed, ConnectionId, IndicatorId, IndicatorKey, Observation, Row,
 use kit::{ConnectorError, Cursor, Cx, Pulled, Rows};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use store::{Append, Change, Listed};
+use store::{Append, Listed};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Rows buffered before they are looked up together.
@@ -220,7 +221,7 @@ impl Rows for Collector<'_> {
     }
 }
 
-fn count(counts: &mut BTreeMap<String, u64>, reason: &str, n: u64) {
+pub(crate) fn count(counts: &mut BTreeMap<String, u64>, reason: &str, n: u64) {
     match counts.get_mut(reason) {
         Some(count) => *count += n,
         None => {
@@ -229,13 +230,13 @@ fn count(counts: &mut BTreeMap<String, u64>, reason: &str, n: u64) {
     }
 }
 
-fn sample(samples: &mut Vec<String>, text: &str) {
+pub(crate) fn sample(samples: &mut Vec<String>, text: &str) {
     if samples.len() < SAMPLES {
         samples.push(text.chars().take(SAMPLE_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect());
     }
 }
 
-fn key_hash(key: &IndicatorKey) -> u64 {
+pub(crate) fn key_hash(key: &IndicatorKey) -> u64 {
     xxh3_64(key.value().as_bytes()) ^ key.kind() as u64
 }
 
@@ -585,25 +586,11 @@ impl Engine {
             }
             written.push((at, record));
         }
-        let changes: Vec<Change<'_>> = written
-            .iter()
-            .map(|(at, record)| {
-                let key = &batch[*at].row.key;
-                let after = known.index.summary_hash_after(ids[*at], key, connection.id, record, started);
-                let revise = ids[*at].is_none_or(|id| known.index.summary_hash(id) != after);
-                Change { id: ids[*at], key, record, summary_hash: after, revise }
-            })
-            .collect();
         drop(known);
-        self.world.step("pull.append")?;
-        let appended =
-            self.store.append(&Append { connection: connection.id, run, changes: &changes, listed: &[], state })?;
-        self.world.step("pull.appended")?;
-        let mut known = self.known_mut();
-        for ((change, id), revision) in changes.iter().zip(&appended.ids).zip(&appended.revisions) {
-            report.touched += u64::from(revision.is_some());
-            known.index.put(*id, change.key, connection.id, change.record, *revision, started);
-        }
+        let written: Vec<Written<'_>> =
+            written.into_iter().map(|(at, record)| Written { id: ids[at], key: &batch[at].row.key, record }).collect();
+        report.touched += self.write_records(connection.id, run, started, &written, state, None)?;
+        let known = self.known();
         if let Some(seen) = seen {
             for (at, staged) in batch.iter().enumerate() {
                 let id = ids[at].or_else(|| known.index.id(&staged.row.key));
@@ -654,6 +641,8 @@ impl Engine {
                 report.touched += 1;
             }
         }
+        drop(known);
+        self.published();
         Ok(())
     }
 

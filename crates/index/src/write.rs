@@ -91,6 +91,11 @@ impl Index {
         }
     }
 
+    /// Notes that a revision was given to what is no indicator any more.
+    pub fn note_revision(&mut self, revision: u64) {
+        self.max_revision = self.max_revision.max(revision);
+    }
+
     /// Forgets an indicator and all its records. Its number stays empty until the store gives it out again.
     pub fn remove(&mut self, id: IndicatorId) {
         if !self.exists(id) {

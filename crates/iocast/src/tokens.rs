@@ -15,9 +15,12 @@ pub const PREFIX: &str = "ioc_";
 /// How often it is noted that a token was used: each note is a write to disk.
 const TOUCH_EVERY: Duration = Duration::from_secs(3600);
 
-/// What a token allows. A greater scope includes the lesser ones.
+/// What a token allows. A greater scope includes the lesser ones, but for the least, which is apart: who may push to
+/// one bucket may do nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
+    /// Push to one bucket.
+    Ingest,
     /// Fetch served lists.
     List,
     /// Read everything but secrets.
@@ -28,11 +31,12 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope, the least first.
-    pub const ALL: [Scope; 3] = [Scope::List, Scope::Read, Scope::Admin];
+    pub const ALL: [Scope; 4] = [Scope::Ingest, Scope::List, Scope::Read, Scope::Admin];
 
     /// The name stored and shown.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Scope::Ingest => "ingest",
             Scope::List => "list",
             Scope::Read => "read",
             Scope::Admin => "admin",
@@ -52,6 +56,10 @@ pub struct Caller {
     pub name: String,
     /// How far they may go.
     pub scope: Scope,
+    /// The bucket a caller with scope [`Scope::Ingest`] may push to.
+    pub bucket: Option<String>,
+    /// The number of their token; 0: in our own process.
+    pub token: u32,
     /// In our own process: who may open the data directory needs no token.
     pub is_local: bool,
 }
@@ -59,7 +67,12 @@ pub struct Caller {
 impl Caller {
     /// The person at the keyboard of this very process.
     pub fn local() -> Caller {
-        Caller { name: "local".to_owned(), scope: Scope::Admin, is_local: true }
+        Caller { name: "local".to_owned(), scope: Scope::Admin, bucket: None, token: 0, is_local: true }
+    }
+
+    /// Whether they may push to a bucket.
+    pub fn may_push(&self, bucket: &str) -> bool {
+        self.scope == Scope::Admin || (self.scope == Scope::Ingest && self.bucket.as_deref() == Some(bucket))
     }
 }
 
@@ -99,7 +112,7 @@ pub fn look_up(store: &Store, secret: &str, now: Timestamp) -> Result<Option<Cal
         return Ok(None);
     }
     let Some(token) = store.token_by_hash(&hash(secret))? else { return Ok(None) };
-    let Some(scope) = Scope::parse(&token.scope) else { return Ok(None) };
+    let Some((scope, bucket)) = stored(&token.scope) else { return Ok(None) };
     if token.expires.is_some_and(|expires| expires <= now) {
         return Ok(None);
     }
@@ -109,7 +122,25 @@ pub fn look_up(store: &Store, secret: &str, now: Timestamp) -> Result<Option<Cal
         // A full disk must not keep a reader of lists out.
         tracing::warn!(token = token.id, %error, "cannot note that a token was used");
     }
-    Ok(Some(Caller { name: token.name, scope, is_local: false }))
+    Ok(Some(Caller { name: token.name, scope, bucket, token: token.id, is_local: false }))
+}
+
+/// What a stored scope says: `read`, or `ingest:BUCKET`.
+fn stored(text: &str) -> Option<(Scope, Option<String>)> {
+    match text.split_once(':') {
+        None => Scope::parse(text).filter(|scope| *scope != Scope::Ingest).map(|scope| (scope, None)),
+        Some((scope, bucket)) => (Scope::parse(scope)? == Scope::Ingest && !bucket.is_empty())
+            .then(|| (Scope::Ingest, Some(bucket.to_owned()))),
+    }
+}
+
+/// How a scope is stored. None: a bucket is named where none belongs, or the other way round.
+pub fn to_store(scope: Scope, bucket: Option<&str>) -> Option<String> {
+    match (scope, bucket.filter(|bucket| !bucket.is_empty())) {
+        (Scope::Ingest, Some(bucket)) => Some(format!("{}:{bucket}", scope.as_str())),
+        (Scope::Ingest, None) | (_, Some(_)) => None,
+        (scope, None) => Some(scope.as_str().to_owned()),
+    }
 }
 
 /// Makes the first token of a store that has none: an administrator's. The secret is given once.

@@ -3,7 +3,7 @@
 
 use crate::error::{Result, StoreError};
 use crate::migrate::{MIGRATIONS, migrate};
-use crate::{Store, config, db, lock};
+use crate::{Store, changes, config, db, lock};
 use rusqlite::Connection;
 use std::fs;
 use std::path::Path;
@@ -57,6 +57,7 @@ pub fn restore(from: &Path, dir: &Path, replace: bool) -> Result<(), StoreError>
         let mut conn = db::connect(&part)?;
         migrate(&mut conn, MIGRATIONS)?;
         config::write_setting(&conn, RECONCILE_FIRST, "true")?;
+        changes::start_over(&conn)?;
     }
     if is_there {
         let kept = db::sibling(&path, ".before-restore");

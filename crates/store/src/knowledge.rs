@@ -1,6 +1,7 @@
 //! Indicators, the records of each connection, what analysts said, and the revisions that tell readers what changed.
 
 use crate::error::{Result, StoreError};
+use crate::runs::{self, RunReport};
 use crate::tagset::{self, TagSets};
 use crate::{Store, accounts, config, row};
 use intel::{
@@ -85,6 +86,11 @@ impl Store {
     /// Fails with [`StoreError::Conflict`] when a key said to be new is known, an id is not, or a record to list or
     /// unlist is not there: what the caller believes is then not what is stored.
     pub fn append(&self, append: &Append<'_>) -> Result<Appended, StoreError> {
+        self.append_counted(append, None)
+    }
+
+    /// As [`Store::append`], and says in the same transaction how the run stands: rows and counts are there together.
+    pub fn append_counted(&self, append: &Append<'_>, run: Option<RunReport<'_>>) -> Result<Appended, StoreError> {
         self.write(|tx, tagsets| {
             let mut counters = Counters::read(tx)?;
             let mut out = Appended { first_revision: counters.revision + 1, ..Appended::default() };
@@ -92,6 +98,9 @@ impl Store {
             out.listed_revisions = write_listed(tx, &mut counters, append.connection, append.listed)?;
             if let Some(state) = append.state {
                 config::write_state(tx, append.connection, state)?;
+            }
+            if let Some(run) = &run {
+                runs::write_report(tx, run)?;
             }
             counters.save(tx)?;
             Ok(out)
@@ -241,19 +250,28 @@ impl Store {
         })
     }
 
-    /// Removes indicators with their records and what analysts said. Their ids are not used again. Gives how many
-    /// were there.
-    pub fn prune(&self, ids: &[IndicatorId]) -> Result<u64, StoreError> {
+    /// Removes indicators with their records and what analysts said. Their ids are not used again. Each removal has a
+    /// revision, and what was removed is remembered under it. Gives how many were there.
+    pub fn prune(&self, ids: &[IndicatorId], now: Timestamp) -> Result<u64, StoreError> {
         self.write(|tx, _| {
-            let mut indicators = tx.prepare_cached("DELETE FROM indicator WHERE id = ?1")?;
+            let mut counters = Counters::read(tx)?;
+            let mut indicators = tx.prepare_cached("DELETE FROM indicator WHERE id = ?1 RETURNING kind, value")?;
+            let mut tombstones =
+                tx.prepare_cached("INSERT INTO tombstone (revision, kind, value, at) VALUES (?1, ?2, ?3, ?4)")?;
             let mut records = tx.prepare_cached("DELETE FROM record WHERE id BETWEEN ?1 AND ?2")?;
             let mut analysts = tx.prepare_cached("DELETE FROM analyst WHERE indicator = ?1")?;
             let mut n_pruned = 0;
             for id in ids {
-                n_pruned += indicators.execute([id.0])? as u64;
+                let gone: Option<(u8, String)> =
+                    indicators.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+                if let Some((kind, value)) = gone {
+                    n_pruned += 1;
+                    tombstones.execute(params![signed(counters.next_revision()), kind, value, now.micros()])?;
+                }
                 records.execute([row::record_id(*id, ConnectionId(0)), row::record_id(*id, ConnectionId(u16::MAX))])?;
                 analysts.execute([id.0])?;
             }
+            counters.save(tx)?;
             Ok(n_pruned)
         })
     }

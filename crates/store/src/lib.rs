@@ -9,9 +9,11 @@
 //! and blocks. Callbacks given to a method must not call the store.
 
 mod accounts;
+mod answers;
 mod backup;
 #[cfg(feature = "bare")]
 pub mod bare;
+mod changes;
 mod config;
 mod db;
 mod error;
@@ -27,14 +29,16 @@ mod stage;
 mod tagset;
 
 pub use accounts::{AuditRow, Token};
+pub use answers::Answer;
 pub use backup::restore;
+pub use changes::{Changed, Changes};
 pub use config::{Doc, DocChange, DocRemoval};
 pub use error::StoreError;
 pub use knowledge::{Append, Appended, Change, Deleted, Listed};
 pub use ledger::{Effects, LINE_GONE, Line, LineRow, Published, Settle};
 pub use load::{IndicatorRow, LoadSink, RecordRow};
 pub use plans::{Decision, PlanFilter, PlanId, PlanRow, PlanStatus};
-pub use runs::{RunFilter, RunRow};
+pub use runs::{RunFilter, RunReport, RunRow};
 
 use error::Result;
 use rusqlite::{Connection, Transaction, TransactionBehavior};

@@ -18,6 +18,7 @@ pub(crate) struct Migration {
 pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { name: "0001_init", sql: include_str!("migrations/0001_init.sql") },
     Migration { name: "0002_views", sql: include_str!("migrations/0002_views.sql") },
+    Migration { name: "0003_ingest", sql: include_str!("migrations/0003_ingest.sql") },
 ];
 
 /// "IOCA": what the file says it is.

@@ -3,7 +3,7 @@
 use crate::Store;
 use crate::error::{Result, StoreError};
 use intel::{RunId, Timestamp};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// One execution of one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,19 @@ pub struct RunFilter<'a> {
     pub status: Option<&'a str>,
 }
 
+/// How a run stands, to be written with what it did.
+#[derive(Debug, Clone, Copy)]
+pub struct RunReport<'a> {
+    /// Which run.
+    pub id: RunId,
+    /// How it ended, so far.
+    pub status: &'a str,
+    /// Counts and details, as JSON.
+    pub report: &'a str,
+    /// When.
+    pub at: Timestamp,
+}
+
 const SELECT: &str = "SELECT id, kind, subject, started, ended, status, report FROM run";
 
 impl Store {
@@ -51,15 +64,7 @@ impl Store {
 
     /// Ends a run, or says anew how it ended, as when a suspect one is approved.
     pub fn run_end(&self, id: RunId, status: &str, report: &str, now: Timestamp) -> Result<(), StoreError> {
-        self.write(|tx, _| {
-            let n_runs = tx
-                .prepare_cached("UPDATE run SET ended = ?2, status = ?3, report = ?4 WHERE id = ?1")?
-                .execute(params![id.0.cast_signed(), now.micros(), status, report])?;
-            match n_runs {
-                0 => Err(StoreError::Conflict(format!("there is no run {id}"))),
-                _ => Ok(()),
-            }
-        })
+        self.write(|tx, _| write_report(tx, &RunReport { id, status, report, at: now }))
     }
 
     /// Runs, latest first, at most `limit`, those before `before` only.
@@ -107,6 +112,16 @@ impl Store {
             self.write(|tx, _| Ok(tx.execute("UPDATE run SET status = 'interrupted' WHERE status = 'running'", [])?))?;
         }
         Ok(())
+    }
+}
+
+pub(crate) fn write_report(tx: &Connection, run: &RunReport<'_>) -> Result<()> {
+    let n_runs = tx
+        .prepare_cached("UPDATE run SET ended = ?2, status = ?3, report = ?4 WHERE id = ?1")?
+        .execute(params![run.id.0.cast_signed(), run.at.micros(), run.status, run.report])?;
+    match n_runs {
+        0 => Err(StoreError::Conflict(format!("there is no run {}", run.id))),
+        _ => Ok(()),
     }
 }
 

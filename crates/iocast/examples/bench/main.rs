@@ -11,6 +11,7 @@ mod measure;
 mod memory;
 mod parsing;
 mod planning;
+mod pushing;
 mod rules;
 mod serving;
 mod stix;
@@ -64,6 +65,8 @@ const ALL: &[Bench] = &[
         run: |_, n, sheet| rules::run(n, sheet),
     },
     Bench { name: "plan", about: "20 targets after 1 % changed", has_big: false, run: planning::run },
+    Bench { name: "push", about: "rows pushed over loopback by one client", has_big: false, run: pushing::bulk },
+    Bench { name: "react", about: "a pushed row until it is in a served list", has_big: false, run: pushing::react },
     Bench { name: "list", about: "a served list over loopback", has_big: false, run: serving::list },
     Bench {
         name: "memory",

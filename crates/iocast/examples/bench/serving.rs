@@ -17,14 +17,14 @@ use std::time::{Duration, Instant};
 /// Set in a process that is to be the server and nothing else.
 pub(crate) const AS_SERVER: &str = "IOCAST_BENCH_AS_SERVER";
 /// A token that `prepare` puts into the store.
-const TOKEN: &str = "ioc_bench";
+pub(crate) const TOKEN: &str = "ioc_bench";
 /// Longest wait for a server.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A running server; it ends with this value.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
     begun: Instant,
 }
 
@@ -37,7 +37,7 @@ impl Drop for Server {
 
 impl Server {
     /// This program as `iocast serve` on a data directory.
-    fn start(data: &Path) -> Result<Server, Fault> {
+    pub(crate) fn start(data: &Path) -> Result<Server, Fault> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let begun = Instant::now();
         let child = Command::new(std::env::current_exe()?)
@@ -51,8 +51,13 @@ impl Server {
         Ok(Server { child, port, begun })
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks until the answer has this status; gives how long after the start that was.
-    fn until(&mut self, path: &str, status: u16) -> Result<Duration, Fault> {
+    pub(crate) fn until(&mut self, path: &str, status: u16) -> Result<Duration, Fault> {
         let (_kept, never) = channel::<()>();
         let mut last = None;
         while self.begun.elapsed() < PATIENCE {
@@ -145,9 +150,9 @@ pub(crate) fn prepare(dir: &Path, n: u32) -> Result<(), Fault> {
     put_token(&engine)
 }
 
-fn put_token(engine: &engine::Engine) -> Result<(), Fault> {
+pub(crate) fn put_token(engine: &engine::Engine) -> Result<(), Fault> {
     let now = engine.world().now();
-    engine.store().put_token("bench", &tokens::hash(TOKEN), tokens::Scope::Read.as_str(), now, None)?;
+    engine.store().put_token("bench", &tokens::hash(TOKEN), tokens::Scope::Admin.as_str(), now, None)?;
     Ok(())
 }
 

@@ -82,6 +82,11 @@ impl Problem {
         Problem { retry_after_secs: Some(secs), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 
+    /// Too much at once from this side.
+    pub fn busy(detail: impl Into<String>, secs: u32) -> Problem {
+        Problem { retry_after_secs: Some(secs), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+    }
+
     /// The index is still being loaded.
     pub fn starting() -> Problem {
         Problem::later("starting: everything known is being loaded; served lists answer already", 2)

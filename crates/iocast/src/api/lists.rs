@@ -11,6 +11,7 @@ use super::error::Problem;
 use super::extract::Part;
 use crate::app::App;
 use crate::app::shelf::{Admission, Packed, Shelved};
+use crate::tokens::Scope;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -56,6 +57,9 @@ pub(super) async fn serve(
         let is_local = caller.as_ref().is_some_and(|caller| caller.is_local);
         if admission == Admission::No && !is_local {
             return Err(Problem::forbidden("this list is not served to your network"));
+        }
+        if caller.as_ref().is_some_and(|caller| caller.scope < Scope::List) {
+            return Err(Problem::forbidden("this token is for pushing to a bucket, not for reading lists"));
         }
         if caller.is_none() {
             return Err(Problem::unauthorized_device());

@@ -7,12 +7,15 @@ pub mod error;
 pub mod routes;
 
 mod auth;
+pub mod changes;
 mod config;
 mod connectors;
 mod extract;
+pub mod import;
 mod indicators;
 mod jobs;
 pub mod lists;
+pub mod observations;
 mod rules;
 mod runs;
 mod system;

@@ -1,6 +1,6 @@
 //! Every route there is. Router, permissions and the test that calls each without a token are read from this table.
 
-use super::{config, connectors, indicators, jobs, lists, rules, runs, system};
+use super::{changes, config, connectors, import, indicators, jobs, lists, observations, rules, runs, system};
 use crate::app::App;
 use axum::routing::{self, MethodRouter};
 use std::sync::Arc;
@@ -12,6 +12,8 @@ pub enum Needs {
     Nothing,
     /// As each thing behind it says for itself.
     ItsOwn,
+    /// A token with scope `ingest` for the bucket of the address, or `admin`.
+    Ingest,
     /// A token with scope `read`.
     Read,
     /// A token with scope `admin`.
@@ -78,11 +80,16 @@ const fn job(path: &'static str, needs: Needs, summary: &'static str, handler: H
     Route { method: Verb::Post, path, needs, patience: Patience::Long, summary, handler }
 }
 
+/// A question whose answer goes on, or is waited for.
+const fn follow(path: &'static str, needs: Needs, summary: &'static str, handler: Handler) -> Route {
+    Route { method: Verb::Get, path, needs, patience: Patience::Long, summary, handler }
+}
+
 const fn delete(path: &'static str, needs: Needs, summary: &'static str, handler: Handler) -> Route {
     Route { method: Verb::Delete, path, needs, patience: Patience::Quick, summary, handler }
 }
 
-use Needs::{Admin, ItsOwn, Nothing, Read};
+use Needs::{Admin, Ingest, ItsOwn, Nothing, Read};
 
 /// The table.
 pub static TABLE: &[Route] = &[
@@ -131,6 +138,18 @@ pub static TABLE: &[Route] = &[
     job("/api/v1/connections/{name}/check", Admin, "Whether a connection works with its settings.", || {
         routing::post(connectors::check)
     }),
+    Route {
+        method: Verb::Post,
+        path: "/api/v1/connections/{name}/observations",
+        needs: Ingest,
+        patience: Patience::Long,
+        summary: "Pushes rows to a bucket: JSON, or NDJSON of any length.",
+        handler: || routing::post(observations::push),
+    },
+    follow("/api/v1/changes", Read, "What changed after a revision, in order; waits, or goes on as events.", || {
+        routing::get(changes::read)
+    }),
+    post("/api/v1/extract", Read, "The indicators in a text; stores nothing.", || routing::post(import::extract)),
     get("/api/v1/tokens", Admin, "The tokens, without their secrets.", || routing::get(system::tokens)),
     post("/api/v1/tokens", Admin, "Makes a token; its secret is shown this once.", || routing::post(system::new_token)),
     delete("/api/v1/tokens/{id}", Admin, "Ends a token.", || routing::delete(system::revoke_token)),

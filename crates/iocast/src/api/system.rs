@@ -4,7 +4,7 @@ use super::error::Problem;
 use super::extract::{Body, Params, Part};
 use crate::app::App;
 use crate::app::status::Status;
-use crate::tokens::{Caller, NewToken, Scope};
+use crate::tokens::{self, Caller, NewToken, Scope};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
@@ -51,6 +51,8 @@ pub(super) async fn tokens(State(app): State<Arc<App>>) -> Result<Json<Vec<Value
 pub(super) struct TokenBody {
     name: String,
     scope: String,
+    /// The bucket a token with scope `ingest` is for.
+    connection: Option<String>,
     /// RFC 3339 or a date. Without: 90 days, or for lists never.
     expires_at: Option<String>,
 }
@@ -75,6 +77,12 @@ pub(super) async fn new_token(
         if body.name.trim().is_empty() || body.name.chars().count() > 64 || body.name.chars().any(char::is_control) {
             return Err(Problem::invalid("name: 1 to 64 characters"));
         }
+        let stored = tokens::to_store(scope, body.connection.as_deref()).ok_or_else(|| {
+            Problem::invalid("connection: scope ingest is for one bucket, named here; no other scope takes one")
+        })?;
+        if let Some(bucket) = &body.connection {
+            engine.bucket(&engine.config(), bucket)?;
+        }
         let expires =
             match &body.expires_at {
                 Some(text) => Some(Timestamp::parse(text).ok_or_else(|| {
@@ -90,18 +98,18 @@ pub(super) async fn new_token(
         }
         let token = NewToken::generate().map_err(|error| Problem::internal(error.to_string()))?;
         let store = engine.store();
-        let id = store.put_token(&body.name, &token.hash, scope.as_str(), now, expires)?;
+        let id = store.put_token(&body.name, &token.hash, &stored, now, expires)?;
         store.audit(
             &caller.name,
             "token.create",
             &body.name,
-            &json!({ "id": id, "scope": scope.as_str() }).to_string(),
+            &json!({ "id": id, "scope": stored }).to_string(),
             now,
         )?;
         let shown = json!({
             "id": id,
             "name": body.name,
-            "scope": scope.as_str(),
+            "scope": stored,
             "expires_at": expires.map(|expires| expires.to_string()),
             "token": token.secret.reveal(),
         });

@@ -4,6 +4,7 @@
 //! steps, because the last good lists must be served at once while everything known is still being loaded.
 
 pub(crate) mod configuration;
+pub(crate) mod crowd;
 pub(crate) mod jobs;
 pub(crate) mod rules;
 pub(crate) mod shelf;
@@ -14,6 +15,7 @@ use crate::seal::Keys;
 use crate::tokens::{self, Caller};
 use crate::world::{Outside, RealWorld, default_key_file};
 use anyhow::Context as _;
+use crowd::Crowd;
 use engine::runner::{Job, Runner};
 use engine::{Engine, Progress, Registry, Silent, World};
 use kit::Connector;
@@ -69,6 +71,7 @@ pub struct App {
     /// What opening had to say, for whoever has no log.
     told: Mutex<Vec<String>>,
     shelf: Shelf,
+    crowd: Crowd,
 }
 
 /// What is left to do before the exchange can answer everything.
@@ -126,6 +129,7 @@ impl App {
             runner: Mutex::new(None),
             told: Mutex::default(),
             shelf,
+            crowd: Crowd::default(),
         });
         Ok((app.clone(), Loading { app, store, registry, lists }))
     }
@@ -146,6 +150,11 @@ impl App {
     /// The served lists.
     pub(crate) fn shelf(&self) -> &Shelf {
         &self.shelf
+    }
+
+    /// Who pushes and who follows.
+    pub(crate) fn crowd(&self) -> &Crowd {
+        &self.crowd
     }
 
     pub(crate) fn progress(&self) -> &dyn Progress {
@@ -237,6 +246,10 @@ impl Loading {
         let Loading { app, store, registry, lists } = self;
         let engine = Engine::open(store, registry, app.world.clone(), lists.as_deref(), app.progress())
             .context("the exchange cannot be loaded")?;
+        let told = app.crowd.revision.clone();
+        engine.on_change(move |revision| {
+            told.send_if_modified(|last| std::mem::replace(last, revision.max(*last)) < revision);
+        });
         // Set once: `Loading` is made once and finished by value.
         let engine = Arc::new(engine);
         for notice in engine.notices() {

@@ -1,5 +1,6 @@
-//! `indicator`: search, count, explain, add and judge.
+//! `indicator`: search, count, explain, add, import and judge.
 
+mod import;
 mod why;
 
 use super::client::Lines;
@@ -11,7 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::io::BufRead as _;
 
-/// Indicators: search, count, explain, add, judge
+/// Indicators: search, count, explain, add, import, judge
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -29,6 +30,7 @@ enum IndicatorCommand {
     Count(CountArgs),
     Why(WhyArgs),
     Add(AddArgs),
+    Import(import::ImportArgs),
     Verdict(VerdictArgs),
     Mute(MuteArgs),
     Tag(TagArgs),
@@ -237,6 +239,7 @@ pub(crate) fn indicator(args: &IndicatorArgs, ctx: &Ctx) -> Outcome {
         IndicatorCommand::Count(args) => count(args, ctx),
         IndicatorCommand::Why(args) => why(args, ctx),
         IndicatorCommand::Add(args) => add(args, ctx),
+        IndicatorCommand::Import(args) => import::import(args, ctx),
         IndicatorCommand::Verdict(args) => verdict(args, ctx),
         IndicatorCommand::Mute(args) => {
             let words = if args.undo { "is no longer muted" } else { "is muted: nothing new is shared of it" };

@@ -19,7 +19,7 @@ enum RunCommand {
     /// Runs, the latest first
     #[command(after_help = "Examples:\n  iocast run list\n  iocast run list --kind pull --limit 5 --format ndjson")]
     List {
-        /// Only these: pull, share, expire, prune, add
+        /// Only these: pull, share, expire, prune, add, ingest
         #[arg(long)]
         kind: Option<String>,
         /// How many

@@ -18,6 +18,8 @@ pub(crate) struct TokenArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Scope {
+    /// Push to one bucket, named by --connection, and nothing else
+    Ingest,
     /// Fetch served lists
     List,
     /// Read everything but secrets
@@ -32,13 +34,17 @@ enum TokenCommand {
     #[command(after_help = "\
 Examples:
   iocast token create firewall --scope list
-  iocast token create dashboard --scope read --expires 2027-01-31")]
+  iocast token create dashboard --scope read --expires 2027-01-31
+  iocast token create partner --scope ingest --connection partner-feed")]
     Create {
         /// Who it is for, as the audit log will say
         name: String,
         /// How far it goes
         #[arg(long, value_enum, default_value_t = Scope::List)]
         scope: Scope,
+        /// The bucket a token with scope ingest is for
+        #[arg(long, value_name = "NAME", required_if_eq("scope", "ingest"))]
+        connection: Option<String>,
         /// When it ends: a date or RFC 3339; if left out after 90 days, for scope list never
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
@@ -67,9 +73,9 @@ const COLUMNS: &[Column] = &[
 pub(crate) fn token(args: &TokenArgs, ctx: &Ctx) -> Outcome {
     let client = ctx.client_or_new()?;
     match &args.command {
-        TokenCommand::Create { name, scope, expires } => {
+        TokenCommand::Create { name, scope, connection, expires } => {
             let scope = scope.to_possible_value().map(|value| value.get_name().to_owned());
-            let asked = json!({ "name": name, "scope": scope, "expires_at": expires });
+            let asked = json!({ "name": name, "scope": scope, "connection": connection, "expires_at": expires });
             let answer = client.post("/api/v1/tokens", &[], &asked)?;
             if !ctx.out.is_table() {
                 ctx.out.document(&answer)?;

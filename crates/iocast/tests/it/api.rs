@@ -17,6 +17,7 @@ fn every_route_asks_for_a_token() {
     let list = app.token("list");
     let read = app.token("read");
     let admin = app.token("admin");
+    let ingest = app.token("ingest:somebody");
     let ask = |route: &iocast::api::routes::Route, token: Option<&str>| {
         let method = Method::from_bytes(route.method.as_str().as_bytes()).unwrap();
         let mut request = Request::builder().method(method).uri(address(route.path));
@@ -26,6 +27,9 @@ fn every_route_asks_for_a_token() {
         app.send(request.body(Body::empty()).unwrap()).status
     };
     let mut without = Vec::new();
+    for route in TABLE.iter().filter(|route| route.needs != Needs::Nothing) {
+        assert_eq!(ask(route, Some(&ingest)), StatusCode::FORBIDDEN, "{}: pushing elsewhere only", route.path);
+    }
     for route in TABLE {
         let name = format!("{} {}", route.method.as_str(), route.path);
         let none = ask(route, None);
@@ -35,6 +39,13 @@ fn every_route_asks_for_a_token() {
             Needs::ItsOwn => {
                 assert_eq!((none, unknown), (StatusCode::UNAUTHORIZED, StatusCode::UNAUTHORIZED), "{name}");
                 assert_eq!(ask(route, Some(&list)), StatusCode::NOT_FOUND, "{name}");
+            }
+            Needs::Ingest => {
+                assert_eq!((none, unknown), (StatusCode::UNAUTHORIZED, StatusCode::UNAUTHORIZED), "{name}");
+                for token in [&list, &read, &ingest] {
+                    assert_eq!(ask(route, Some(token)), StatusCode::FORBIDDEN, "{name}");
+                }
+                assert_eq!(ask(route, Some(&admin)), StatusCode::NOT_FOUND, "{name}");
             }
             Needs::Read | Needs::Admin => {
                 assert_eq!((none, unknown), (StatusCode::UNAUTHORIZED, StatusCode::UNAUTHORIZED), "{name}");

@@ -8,8 +8,10 @@ use crate::receiver::Receiver;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -292,6 +294,103 @@ impl Victim {
         assert_eq!(&self.written(), wanted, "version {}", self.version);
         assert_eq!(&self.receiver.held(), wanted, "version {}: what the receiver was told", self.version);
     }
+}
+
+/// Servers killed while rows are pushed to them.
+const PUSHED_KILLS: u32 = 10;
+/// Rows of a push.
+const PUSHED: u32 = 25;
+
+/// A server and where it listens.
+fn serving(victim: &Victim) -> (Child, String) {
+    let mut command = victim.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address = loop {
+        let line = lines.next().unwrap().unwrap();
+        if let Some(address) = line.strip_prefix("listening on http://") {
+            break address.to_owned();
+        }
+    };
+    // What it says later is read to its end, so that it never waits for us.
+    std::thread::spawn(move || lines.count());
+    (child, address)
+}
+
+/// Pushes rows; true: they were acknowledged. None: the server is gone.
+fn push(address: &str, token: &str, key: u32, values: &[String]) -> Option<bool> {
+    let rows: String = values.iter().map(|value| format!("{{\"value\":\"{value}\"}}\n")).collect();
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(
+        stream,
+        "POST /api/v1/connections/bucket/observations HTTP/1.1\r\nHost: x\r\nConnection: close\r\nIdempotency-Key: {key}\r\n\
+         Authorization: Bearer {token}\r\nContent-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n{rows}",
+        rows.len()
+    )
+    .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let status = answer.split(' ').nth(1)?;
+    assert!(matches!(status, "200" | "503"), "{answer}");
+    Some(status == "200")
+}
+
+#[test]
+fn nothing_pushed_and_acknowledged_is_lost_by_a_kill() {
+    let mut victim = Victim::new(0x5eed);
+    let bucket = "[[connection]]\nname = \"bucket\"\nconnector = \"api-source\"\n";
+    fs::write(victim.dir.path().join("bucket.toml"), bucket).unwrap();
+    victim.ok(&["apply", "bucket.toml"]);
+    let token = victim.ok(&["token", "create", "p", "--scope", "ingest", "--connection", "bucket", "--quiet"]);
+    let token = token.trim();
+    let mut acknowledged = Set::new();
+    let mut key = 0;
+    let mut most = 0;
+    for _ in 0..PUSHED_KILLS {
+        let (mut child, address) = serving(&victim);
+        let n_acknowledged = victim.roll() % 12;
+        let after = Duration::from_micros(victim.roll() % 20_000);
+        let (enough, killed) = channel::<()>();
+        let killer = std::thread::spawn(move || {
+            // After so many answers and a moment more, in the middle of whatever then goes on.
+            let _ = killed.recv();
+            let (_keep, never) = channel::<()>();
+            let _ = never.recv_timeout(after);
+            child.kill().unwrap();
+            child.wait().unwrap();
+        });
+        let mut n = 0;
+        loop {
+            if n == n_acknowledged {
+                let _ = enough.send(());
+            }
+            let values: Vec<String> =
+                (0..PUSHED).map(|row| format!("46.{}.{}.{row}", key >> 8 & 255, key & 255)).collect();
+            match push(&address, token, key, &values) {
+                None => break,
+                Some(false) => continue,
+                Some(true) => {
+                    acknowledged.extend(values);
+                    key += 1;
+                    n += 1;
+                }
+            }
+        }
+        most = most.max(n);
+        killer.join().unwrap();
+    }
+    let known = victim.known();
+    let lost: Vec<&String> = acknowledged.difference(&known).collect();
+    assert!(lost.is_empty(), "{} of {} are lost: {lost:?}", lost.len(), acknowledged.len());
+    assert!(most > 2, "too few pushes for a kill to hit one");
+    // What was not acknowledged is there whole or not at all.
+    let pushed = known.iter().filter(|value| value.starts_with("46.")).count();
+    assert_eq!(pushed % PUSHED as usize, 0, "a batch is half there");
+    let runs = victim.json(&["run", "list", "--kind", "ingest", "--limit", "1000"]);
+    let n = |run: &Value, key: &str| run["report"][key].as_u64().unwrap();
+    let sum = |key: &str| runs.iter().map(|run| n(run, key)).sum::<u64>();
+    assert_eq!(sum("new"), pushed as u64, "rows and counts are there together: {runs:?}");
+    assert_eq!(sum("read"), sum("new") + sum("changed") + sum("unchanged") + sum("rejected"));
 }
 
 #[test]

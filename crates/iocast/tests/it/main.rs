@@ -6,6 +6,7 @@ mod code;
 mod config;
 mod demo;
 mod hostile;
+mod ingest;
 mod kill;
 mod lists;
 mod mistakes;

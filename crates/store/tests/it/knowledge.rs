@@ -296,7 +296,7 @@ fn ids_are_not_used_again() {
     let store = Store::in_memory().unwrap();
     let ids = add(&store, &[key("a"), key("b")], &plain()).ids;
     store.set_analyst(ids[1], &Analyst { muted: true, ..Analyst::default() }, 0, "ann", NOW).unwrap();
-    assert_eq!(store.prune(&[ids[1], IndicatorId(500)]).unwrap(), 1);
+    assert_eq!(store.prune(&[ids[1], IndicatorId(500)], NOW).unwrap(), 1);
     assert_eq!(store.indicator(ids[1]).unwrap(), None);
     assert_eq!(store.record(ids[1], ConnectionId(2)).unwrap(), None);
     store.tidy().unwrap();

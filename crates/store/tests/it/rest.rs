@@ -1,10 +1,10 @@
 //! Configuration, runs, plans, accounts.
 
-use super::NOW;
+use super::{NOW, add, key, plain};
 use intel::{ConnectionId, IndicatorId, RunId, TargetId, Timestamp};
 use rusqlite::Connection;
 use std::time::Duration;
-use store::{Decision, DocChange, DocRemoval, PlanFilter, PlanStatus, RunFilter, Store, StoreError};
+use store::{Answer, Changed, Decision, DocChange, DocRemoval, PlanFilter, PlanStatus, RunFilter, Store, StoreError};
 
 fn at(secs: u64) -> Timestamp {
     NOW.after(Duration::from_secs(secs))
@@ -95,13 +95,8 @@ fn runs_are_listed_and_interrupted_at_open() {
     assert_eq!(ids(RunFilter { subject: Some("b"), ..all }, 9, None), [third]);
     assert_eq!(ids(RunFilter { status: Some("interrupted"), ..all }, 9, None), [third, second]);
 
-    let row = intel::Row {
-        key: super::key("a"),
-        version: None,
-        claim: intel::Claim::default(),
-        remote_id: None,
-        hops: vec![],
-    };
+    let row =
+        intel::Row { key: key("a"), version: None, claim: intel::Claim::default(), remote_id: None, hops: vec![] };
     store.stage(third, [(&row, 1)]).unwrap();
     let running = store.run_start("pull", "a", at(0)).unwrap();
     assert_eq!(store.prune_runs(at(60)).unwrap(), 2, "what waits and what runs stays");
@@ -250,4 +245,46 @@ fn one_change_writes_removes_and_releases() {
     assert!(spelled());
     store.scrub().unwrap();
     assert!(!spelled());
+}
+
+#[test]
+fn changes_are_in_order_and_removals_among_them() {
+    let store = Store::in_memory().unwrap();
+    let ids = add(&store, &[key("a"), key("b"), key("c")], &plain()).ids;
+    assert_eq!(store.prune(&[ids[1]], NOW).unwrap(), 1);
+    add(&store, &[key("d")], &plain());
+    let told = |since, upto, limit| -> Vec<(u64, Option<String>)> {
+        let word = |change: &Changed| match change {
+            Changed::Indicator { .. } => None,
+            Changed::Removed { key, .. } => Some(key.value().to_owned()),
+        };
+        store.changes(since, upto, limit).unwrap().items.iter().map(|c| (c.revision(), word(c))).collect()
+    };
+    let gone = Some(key("b").value().to_owned());
+    assert_eq!(told(0, 9, 9), [(1, None), (3, None), (4, gone.clone()), (5, None)]);
+    assert_eq!(told(3, 9, 1), [(4, gone)], "the limit is over both");
+    assert_eq!(told(0, 3, 9), [(1, None), (3, None)], "nothing beyond what may be read");
+    assert_eq!(store.prune_removals(NOW).unwrap(), 0, "not yet");
+    assert_eq!(store.changes(0, 9, 9).unwrap().floor, 0);
+    assert_eq!(store.prune_removals(NOW.after(Duration::from_secs(1))).unwrap(), 1);
+    assert_eq!(store.changes(0, 9, 9).unwrap().floor, 4);
+    assert_eq!(store.revision().unwrap(), 5);
+}
+
+#[test]
+fn answers_are_kept_by_caller_and_key_for_a_while() {
+    let store = Store::in_memory().unwrap();
+    let later = NOW.after(Duration::from_secs(60));
+    let given = Answer { body: [7; 32], answer: b"yes".to_vec() };
+    store.put_answer("1 a", "k", &given, NOW).unwrap();
+    assert_eq!(store.answer("1 a", "k", NOW).unwrap(), Some(given.clone()));
+    for (caller, key, since) in [("1 b", "k", NOW), ("1 a", "l", NOW), ("1 a", "k", later)] {
+        assert_eq!(store.answer(caller, key, since).unwrap(), None, "{caller} {key}");
+    }
+    store.put_answer("1 a", "k", &Answer { body: [8; 32], ..given }, later).unwrap();
+    assert_eq!(store.answer("1 a", "k", NOW).unwrap().unwrap().body, [8; 32]);
+    assert_eq!(
+        (store.prune_answers(later).unwrap(), store.prune_answers(later.after(Duration::from_secs(1))).unwrap()),
+        (0, 1)
+    );
 }

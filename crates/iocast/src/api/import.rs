@@ -1,0 +1,493 @@
+//! The indicators in a text that somebody has: found, refanged, and compared with what is known. Nothing is stored;
+//! whoever likes what they see pushes the rows to a bucket.
+//!
+//! Which format a text is in is looked up, not asked: by its first characters and the name of the file. What has no
+//! format of its own is prose.
+
+use super::error::Problem;
+use super::extract::Body;
+use super::observations::{Item, ItemOp, ROW_BYTES, RawRows};
+use crate::app::App;
+use axum::Json;
+use axum::extract::State;
+use engine::Engine;
+use html5gum::{DefaultEmitter, Token, Tokenizer};
+use intel::{IndicatorKey, Observation, Timestamp};
+use kit::Rows;
+use kit::feed::FeedSpec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Most indicators of one text.
+const MAX_FOUND: usize = 100_000;
+/// Rejected rows shown.
+const MAX_REJECTED: usize = 200;
+/// Lines looked at to tell a list from prose.
+const PROBE_LINES: usize = 200;
+
+/// A text to look into.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExtractBody {
+    /// The text itself: prose, Markdown, HTML, a list, a table, JSON, NDJSON, XML.
+    pub text: String,
+    /// `auto`, which is the default; `html`, `items` (rows as a bucket takes them), or the name of a feed's format.
+    #[serde(default)]
+    pub format: Option<String>,
+    /// The name of the file it is from, where there is one.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// One indicator of the text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Candidate {
+    /// The row, as a bucket takes it: its value is canonical.
+    pub item: Item,
+    /// As it stands in the text.
+    pub written: String,
+    /// How often it stands there.
+    pub times: u64,
+    /// Something is known of it.
+    pub known: bool,
+    /// What is known counts.
+    pub active: bool,
+    /// What the guard says of it, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guarded: Option<String>,
+}
+
+/// What is no indicator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Refused {
+    /// As it stands in the text, shortened.
+    pub text: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a text holds. `read = found + repeated + rejected`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ExtractAnswer {
+    /// The format it was read as.
+    pub format: String,
+    /// Candidates, repeats and rejected ones included.
+    pub read: u64,
+    /// Different indicators.
+    pub found: u64,
+    /// Further mentions of them.
+    pub repeated: u64,
+    /// What looked like an indicator and is none.
+    pub rejected: u64,
+    /// What is no candidate.
+    pub filtered: u64,
+    /// Rejected ones by reason.
+    pub rejected_by: BTreeMap<String, u64>,
+    /// Filtered ones by reason.
+    pub filtered_by: BTreeMap<String, u64>,
+    /// In the order of the text.
+    pub items: Vec<Candidate>,
+    /// The first rejected ones.
+    pub refused: Vec<Refused>,
+}
+
+/// `POST /api/v1/extract`.
+pub(super) async fn extract(
+    State(app): State<Arc<App>>,
+    Body(body): Body<ExtractBody>,
+) -> Result<Json<ExtractAnswer>, Problem> {
+    app.hop(move |app| look(app.engine()?, &body)).await.map(Json)
+}
+
+/// What is found, while it is read.
+struct Finds {
+    now: Timestamp,
+    places: HashMap<IndicatorKey, usize>,
+    found: Vec<(IndicatorKey, Observation, u64)>,
+    n_rejected: u64,
+    n_filtered: u64,
+    rejected_by: BTreeMap<String, u64>,
+    filtered_by: BTreeMap<String, u64>,
+    refused: Vec<Refused>,
+    is_full: bool,
+}
+
+impl Finds {
+    fn refuse(&mut self, reason: &str, why: String, text: &str) {
+        self.n_rejected += 1;
+        *self.rejected_by.entry(reason.to_owned()).or_default() += 1;
+        if self.refused.len() < MAX_REJECTED {
+            self.refused.push(Refused { text: text.chars().take(120).collect(), reason: why });
+        }
+    }
+}
+
+impl Rows for Finds {
+    fn row(&mut self, row: Observation) {
+        match row.clone().normalise(self.now) {
+            Ok(read) => match self.places.get(&read.key) {
+                Some(at) => self.found[*at].2 += 1,
+                None if self.found.len() == MAX_FOUND => self.is_full = true,
+                None => {
+                    self.places.insert(read.key.clone(), self.found.len());
+                    self.found.push((read.key, row, 1));
+                }
+            },
+            Err(rejection) => self.refuse(rejection.reason.as_str(), rejection.to_string(), &row.value),
+        }
+    }
+
+    fn reject(&mut self, reason: &'static str, sample: &str) {
+        self.refuse(reason, reason.to_owned(), sample);
+    }
+
+    fn filter(&mut self, reason: &'static str, n: u64) {
+        self.n_filtered += n;
+        *self.filtered_by.entry(reason.to_owned()).or_default() += n;
+    }
+}
+
+/// Finds what a text holds.
+fn look(engine: &Engine, body: &ExtractBody) -> Result<ExtractAnswer, Problem> {
+    let mut finds = Finds {
+        now: engine.world().now(),
+        places: HashMap::new(),
+        found: Vec::new(),
+        n_rejected: 0,
+        n_filtered: 0,
+        rejected_by: BTreeMap::new(),
+        filtered_by: BTreeMap::new(),
+        refused: Vec::new(),
+        is_full: false,
+    };
+    let text = body.text.trim_start_matches('\u{feff}');
+    let asked = body.format.as_deref().filter(|format| !matches!(*format, "" | "auto"));
+    let format = match asked {
+        Some(format) => {
+            read(text, format, &mut finds).map_err(Problem::invalid)?;
+            format.to_owned()
+        }
+        None => {
+            let guess = detect(text, body.name.as_deref().unwrap_or_default());
+            // A document that only looks like one of its kind still holds what prose holds.
+            match read(text, guess, &mut finds) {
+                Ok(()) if guess == "extract" || !finds.found.is_empty() => guess.to_owned(),
+                _ => {
+                    finds = Finds {
+                        places: HashMap::new(),
+                        found: Vec::new(),
+                        refused: Vec::new(),
+                        n_rejected: 0,
+                        n_filtered: 0,
+                        rejected_by: BTreeMap::new(),
+                        filtered_by: BTreeMap::new(),
+                        ..finds
+                    };
+                    read(text, "extract", &mut finds).map_err(Problem::invalid)?;
+                    "extract".to_owned()
+                }
+            }
+        }
+    };
+    if finds.is_full {
+        return Err(Problem::invalid(format!("more than {MAX_FOUND} indicators in one text: that is a feed")));
+    }
+    let known = engine.known();
+    let items: Vec<Candidate> = finds
+        .found
+        .iter()
+        .map(|(key, observation, times)| {
+            let id = known.index.id(key);
+            Candidate {
+                item: item(key, observation),
+                written: observation.value.clone(),
+                times: *times,
+                known: id.is_some(),
+                active: id.is_some_and(|id| known.index.summary(id, finds.now).folded.active),
+                guarded: known.guard.look_up(key).map(|hit| {
+                    let verb = if hit.stop { "stopped" } else { "flagged" };
+                    format!("{verb} by the {} list \"{}\": {}", hit.class, hit.list, hit.value)
+                }),
+            }
+        })
+        .collect();
+    let repeated = items.iter().map(|item| item.times - 1).sum();
+    Ok(ExtractAnswer {
+        format,
+        read: items.len() as u64 + repeated + finds.n_rejected,
+        found: items.len() as u64,
+        repeated,
+        rejected: finds.n_rejected,
+        filtered: finds.n_filtered,
+        rejected_by: finds.rejected_by,
+        filtered_by: finds.filtered_by,
+        items,
+        refused: finds.refused,
+    })
+}
+
+/// An observation as a bucket takes it.
+fn item(key: &IndicatorKey, seen: &Observation) -> Item {
+    let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+    Item {
+        value: key.value().to_owned(),
+        kind: Some(key.kind().as_str().to_owned()),
+        op: if seen.retracted { ItemOp::Retract } else { ItemOp::Upsert },
+        reputation: seen.reputation.map(|reputation| reputation.clamp(1, 10)),
+        confidence: seen.confidence.map(|confidence| confidence.clamp(0, 100)),
+        severity: seen.severity.map(|severity| severity.as_str().to_owned()),
+        tlp: seen.tlp.map(|tlp| tlp.as_str().to_owned()),
+        tags: seen.tags.clone(),
+        first_seen: time(seen.first_seen),
+        last_seen: time(seen.last_seen),
+        modified: time(seen.modified),
+        valid_from: time(seen.valid_from),
+        expires_at: time(seen.expires_at),
+        comment: seen.comment.clone(),
+        link: seen.link.clone(),
+        internal_hits: seen.internal_hits,
+        external_hits: seen.external_hits,
+        id: seen.remote_id.clone(),
+        hops: seen.hops.clone(),
+    }
+}
+
+/// Reads a text in a format.
+fn read(text: &str, format: &str, finds: &mut Finds) -> Result<(), String> {
+    let (settings, text) = match format {
+        "items" => return items(text, finds),
+        "html" => (json!({ "format": "extract" }), html(text)),
+        format => (json!({ "format": format }), text.to_owned()),
+    };
+    let spec = FeedSpec::from_settings(&settings)?;
+    kit::feed::parse(&spec, text.as_bytes(), finds).map(drop).map_err(|error| error.to_string())
+}
+
+/// What a text most likely is.
+fn detect(text: &str, name: &str) -> &'static str {
+    let start = text.trim_start();
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default();
+    let head: String = start.chars().take(2_000).flat_map(char::to_lowercase).collect();
+    if head.starts_with('<') {
+        return match () {
+            () if head.contains("stix_package") => "stix1",
+            () if head.contains("<openioc") || head.contains("<ioc ") => "openioc",
+            () if head.contains("<!doctype html") || head.contains("<html") => "html",
+            () if matches!(extension.as_str(), "html" | "htm" | "xhtml") => "html",
+            () => "extract",
+        };
+    }
+    if head.starts_with(['{', '[']) {
+        return detect_json(start);
+    }
+    match extension.as_str() {
+        "csv" | "tsv" => "csv",
+        "html" | "htm" => "html",
+        "md" | "markdown" => "extract",
+        _ if is_list(start) => "text",
+        _ => "extract",
+    }
+}
+
+/// The keys by which documents are told apart; what else they hold is passed over.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Peek<'a> {
+    #[serde(borrow)]
+    spec_version: Option<&'a RawValue>,
+    #[serde(borrow, rename = "type")]
+    type_: Option<&'a RawValue>,
+    #[serde(borrow, rename = "Event")]
+    event: Option<&'a RawValue>,
+    #[serde(borrow, rename = "Attribute")]
+    attribute: Option<&'a RawValue>,
+    #[serde(borrow)]
+    response: Option<&'a RawValue>,
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+    #[serde(borrow)]
+    items: Option<&'a RawValue>,
+}
+
+/// The first document of a text, or the first element of an array.
+fn first(text: &str) -> Option<Peek<'_>> {
+    let text = text.strip_prefix('[').unwrap_or(text);
+    serde_json::Deserializer::from_str(text).into_iter::<Peek<'_>>().next()?.ok()
+}
+
+fn is_row(peek: &Peek<'_>) -> bool {
+    peek.value.is_some_and(|value| value.get().starts_with('"'))
+}
+
+fn detect_json(text: &str) -> &'static str {
+    let Some(peek) = first(text) else { return "extract" };
+    let rows = peek.items.and_then(|items| first(items.get()));
+    match () {
+        () if peek.spec_version.is_some() || peek.type_.is_some_and(|name| name.get() == "\"bundle\"") => "stix",
+        () if peek.event.is_some() || peek.attribute.is_some() || peek.response.is_some() => "misp",
+        () if is_row(&peek) || rows.is_some_and(|row| is_row(&row)) => "items",
+        () => "extract",
+    }
+}
+
+/// Whether nearly every line is a value and nothing else.
+fn is_list(text: &str) -> bool {
+    let is_comment = |line: &str| line.starts_with(['#', ';', '!']) || line.starts_with("//");
+    let lines: Vec<&str> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !is_comment(line)).take(PROBE_LINES).collect();
+    let n_values = lines.iter().filter(|line| IndicatorKey::parse(None, line).is_ok()).count();
+    n_values > 0 && n_values * 10 >= lines.len() * 7
+}
+
+/// Rows as a bucket takes them or a search gives them: `{"items": […]}`, `[…]`, or one a line.
+fn items(text: &str, finds: &mut Finds) -> Result<(), String> {
+    /// Rows with something around them.
+    #[derive(Deserialize)]
+    struct Around<'a> {
+        #[serde(borrow)]
+        items: RawRows<'a>,
+    }
+    let text = text.trim();
+    let rows: Vec<&str> = if text.starts_with('[') {
+        let rows: RawRows<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        rows.0.into_iter().map(RawValue::get).collect()
+    } else if let Ok(around) = serde_json::from_str::<Around<'_>>(text) {
+        around.items.0.into_iter().map(RawValue::get).collect()
+    } else {
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
+    };
+    let schema = schemars::schema_for!(Item);
+    let fields = schema.get("properties").and_then(Value::as_object);
+    for row in rows {
+        let read = if row.len() > ROW_BYTES { None } else { serde_json::from_str::<Value>(row).ok() };
+        let Some(Value::Object(mut object)) = read else {
+            finds.reject("unreadable", row);
+            continue;
+        };
+        // What a search gives has more fields than a row; what is empty there is not said.
+        object.retain(|key, value| fields.is_none_or(|fields| fields.contains_key(key)) && !value.is_null());
+        let text = Value::Object(object.clone()).to_string();
+        match serde_json::from_value::<Item>(Value::Object(object))
+            .map_err(|error| error.to_string())
+            .and_then(Item::read)
+        {
+            Ok(push) => {
+                let retracted = push.op == engine::Op::Retract;
+                finds.row(Observation { retracted, ..push.observation });
+            }
+            Err(why) => finds.refuse("unreadable", why, &text),
+        }
+    }
+    Ok(())
+}
+
+/// Elements in whose text nobody reads.
+const UNREAD: &[&[u8]] = &[b"script", b"style", b"template", b"svg", b"iframe"];
+/// Elements that stand inside a word or a sentence.
+const INLINE: &[&[u8]] = &[
+    b"a", b"abbr", b"b", b"bdi", b"bdo", b"cite", b"code", b"del", b"dfn", b"em", b"font", b"i", b"ins", b"kbd",
+    b"mark", b"q", b"s", b"samp", b"small", b"span", b"strike", b"strong", b"sub", b"sup", b"tt", b"u", b"var", b"wbr",
+];
+
+/// What a page shows, and where its links lead, a line each.
+fn html(text: &str) -> String {
+    let mut emitter = DefaultEmitter::default();
+    emitter.naively_switch_states(true);
+    let (mut shown, mut links) = (String::with_capacity(text.len() / 2), String::new());
+    let mut unread: Option<Vec<u8>> = None;
+    let mut depth = 0_usize;
+    for Ok(token) in Tokenizer::new_with_emitter(text, emitter) {
+        match token {
+            Token::StartTag(tag) => {
+                let name: &[u8] = &tag.name;
+                if unread.is_none() && UNREAD.contains(&name) && !tag.self_closing {
+                    (unread, depth) = (Some(name.to_vec()), 0);
+                }
+                if unread.as_deref() == Some(name) && !tag.self_closing {
+                    depth += 1;
+                }
+                if !INLINE.contains(&name) {
+                    shown.push('\n');
+                }
+                if unread.is_none()
+                    && let Some(target) = tag.attributes.get(&b"href"[..])
+                {
+                    links.push_str(&String::from_utf8_lossy(&target.value));
+                    links.push('\n');
+                }
+            }
+            Token::EndTag(tag) => {
+                let name: &[u8] = &tag.name;
+                if unread.as_deref() == Some(name) {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        unread = None;
+                    }
+                }
+                if !INLINE.contains(&name) {
+                    shown.push('\n');
+                }
+            }
+            Token::String(piece) if unread.is_none() => shown.push_str(&String::from_utf8_lossy(&piece.value)),
+            _ => {}
+        }
+    }
+    shown.push('\n');
+    shown.push_str(&links);
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_what_it_shows_and_links_to() {
+        let page = "<!doctype html><html><head><title>Report</title><style>.a{background:url(http://style.example.com/x)}</style>\
+            <script>var c2 = 'http://script.example.com/';</script></head><body><p>evil<b>[.]example</b>.com</p>\
+            <svg><a href='http://svg.example.com/'>x</a></svg>\
+            <td>1.2.3.4</td><td>5.6.7.8</td><a href=\"http://link.example.org/a?b=1&amp;c=2\">here</a>\
+            <!-- http://comment.example.com/ --></body>";
+        let text = html(page);
+        for there in ["evil[.]example.com", "1.2.3.4\n", "http://link.example.org/a?b=1&c=2\n"] {
+            assert!(text.contains(there), "{there}: {text}");
+        }
+        for hidden in ["script.example", "style.example", "comment.example", "svg.example"] {
+            assert!(!text.contains(hidden), "{hidden}: {text}");
+        }
+        // Hostile ones end, and what is not closed hides the rest rather than showing it.
+        for hostile in
+            ["<".repeat(100_000), "<script>".repeat(50_000), "<a href=".repeat(50_000), "<svg>".repeat(9_999)]
+        {
+            let _ = html(&hostile);
+        }
+    }
+
+    #[test]
+    fn formats_are_told_by_their_beginnings() {
+        let cases = [
+            ("1.2.3.4\n5.6.7.8\n", "", "text"),
+            ("# a list\nevil.com\n\nhxxp://evil[.]com/a\n", "x.txt", "text"),
+            ("The actor used evil[.]com and 1.2.3.4 for this.\nMore prose here.\n", "", "extract"),
+            ("1.2.3.4\n", "notes.md", "extract"),
+            ("ip,port\n1.2.3.4,80\n", "a.csv", "csv"),
+            ("<!DOCTYPE html><p>x", "", "html"),
+            ("<p>x", "a.html", "html"),
+            ("<stix:STIX_Package>", "", "stix1"),
+            ("<?xml version='1.0'?><OpenIOC>", "", "openioc"),
+            (r#"{"type":"bundle","objects":[]}"#, "", "stix"),
+            (r#"{"Event":{}}"#, "", "misp"),
+            (r#"{"items":[{"value":"1.2.3.4"}]}"#, "", "items"),
+            ("{\"value\":\"a.com\"}\n{\"value\":\"b.com\"}\n", "", "items"),
+            (r#"{"urls":["http://a.com/"]}"#, "", "extract"),
+            ("", "", "extract"),
+        ];
+        for (text, name, format) in cases {
+            assert_eq!(detect(text, name), format, "{text}");
+        }
+    }
+}
