@@ -15,6 +15,7 @@ use intel::sharing::RetractMode;
 use intel::{ConnectionId, DAY, FoldSettings, Policies, Policy, Reputation, SharingId, TargetId, Tlp};
 use kit::manifest::Action;
 use kit::{Connector, Secret};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A mistake in the configuration: where it is, what is wrong, what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ConfigError {
     /// `connection`, `target`, `rule`, `sharing`, `guard`, `guard_exception` or `policy`.
     pub section: &'static str,

@@ -12,13 +12,14 @@ use crate::state::ConnectionState;
 use crate::{Engine, share, unpoison};
 use intel::guard::{Guard, GuardClass, GuardException, GuardList};
 use intel::{ConnectionId, IndicatorKey, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use store::{DocChange, Store};
 
 /// One document that an apply creates or changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Change {
     /// `connection`, `target`, …
     pub section: &'static str,
@@ -31,7 +32,7 @@ pub struct Change {
 }
 
 /// What an apply did, or would do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Applied {
     /// Every document that differs.
     pub changes: Vec<Change>,

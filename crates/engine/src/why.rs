@@ -10,6 +10,7 @@ use index::RecordRow;
 use intel::expr::{Explanation, Subject};
 use intel::sharing::{LineState, Step, Wanted, Why, decide};
 use intel::{Indicator, IndicatorId, IndicatorKey, IndicatorKind, RunId, TargetId, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -17,7 +18,7 @@ use std::collections::HashMap;
 type Cuts = HashMap<TargetId, HashMap<u32, Why>>;
 
 /// Everything there is to say about one value.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct WhyReport {
     /// What was asked.
     pub asked: String,
@@ -42,7 +43,7 @@ pub struct WhyReport {
 }
 
 /// One source's record.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct WhyRecord {
     /// Which connection.
     pub source: String,
@@ -66,7 +67,7 @@ pub struct WhyRecord {
 }
 
 /// The answer at one target.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct WhyTarget {
     /// Which target.
     pub target: String,
@@ -91,7 +92,7 @@ pub struct WhyTarget {
 }
 
 /// What one sharing says.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct WhySharing {
     /// A connection, or `any`.
     pub source: String,

@@ -1,5 +1,6 @@
 //! The documents an operator writes: what files, the API and the store hold. Plain, unresolved, serialized as they are.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -16,7 +17,7 @@ fn is_false(value: &bool) -> bool {
 }
 
 /// Everything one configuration file may say. Sections may be left out; what a file leaves out is never deleted.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigFile {
     /// Settings of the whole exchange.
@@ -43,7 +44,7 @@ pub struct ConfigFile {
 }
 
 /// `[policy]`: settings of the whole exchange.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyDoc {
     /// Which record leads: `highest_reputation` (default), `latest`, `first`.
@@ -58,7 +59,7 @@ pub struct PolicyDoc {
 }
 
 /// `[[connection]]`: a named, credentialed, scheduled instance of a connector.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectionDoc {
     /// Unique name.
@@ -122,7 +123,7 @@ pub struct ConnectionDoc {
 }
 
 /// `[[target]]`: what a destination should hold.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetDoc {
     /// Unique name; for a served list also its address, `/lists/NAME`.
@@ -150,7 +151,7 @@ pub struct TargetDoc {
 }
 
 /// `[[rule]]`: an expression that selects, plus exceptions that never pass.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleDoc {
     /// Unique name.
@@ -169,7 +170,7 @@ pub struct RuleDoc {
 }
 
 /// One named exception of a rule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExceptionDoc {
     /// Its name, shown wherever it applies.
@@ -189,7 +190,7 @@ pub struct ExceptionDoc {
 }
 
 /// `[[sharing]]`: one direction, identified by its three names.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SharingDoc {
     /// A connection's name, or `any`.
@@ -214,7 +215,7 @@ impl SharingDoc {
 }
 
 /// `[[guard]]`: values never sent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GuardDoc {
     /// Unique name.
@@ -227,7 +228,7 @@ pub struct GuardDoc {
 }
 
 /// `[[guard_exception]]`: one value, one target, a reason, an end, an approver.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GuardExceptionDoc {
     /// The value that may be sent although it is guarded.

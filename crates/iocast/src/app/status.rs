@@ -4,10 +4,11 @@ use super::App;
 use crate::api::Problem;
 use engine::state::{ConnectionState, TargetState};
 use intel::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Everything at a glance.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Status {
     /// Of the program.
     pub(crate) version: &'static str,
@@ -26,7 +27,7 @@ pub(crate) struct Status {
 }
 
 /// One source.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct SourceStatus {
     /// Its name.
     pub(crate) name: String,
@@ -51,7 +52,7 @@ pub(crate) struct SourceStatus {
 }
 
 /// One target.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct TargetStatus {
     /// Its name.
     pub(crate) name: String,
