@@ -42,12 +42,12 @@ pub struct Applied {
     pub warnings: Vec<String>,
 }
 
-const CONNECTION: &str = "connection";
-const TARGET: &str = "target";
-const RULE: &str = "rule";
+pub(crate) const CONNECTION: &str = "connection";
+pub(crate) const TARGET: &str = "target";
+pub(crate) const RULE: &str = "rule";
 const SHARING: &str = "sharing";
-const GUARD: &str = "guard";
-const GUARD_EXCEPTION: &str = "guard_exception";
+pub(crate) const GUARD: &str = "guard";
+pub(crate) const GUARD_EXCEPTION: &str = "guard_exception";
 const POLICY: &str = "policy";
 
 /// Makes sure the built-in connection exists under its fixed id.
@@ -244,10 +244,7 @@ impl Engine {
         section!(RULE, rules, rule, |d: &RuleDoc| d.name.clone());
         section!(SHARING, sharings, sharing, SharingDoc::name);
         section!(GUARD, guards, guard, |d: &GuardDoc| d.name.clone());
-        section!(GUARD_EXCEPTION, guard_exceptions, guard_exception, |d: &GuardExceptionDoc| format!(
-            "{} → {}",
-            d.value, d.target
-        ));
+        section!(GUARD_EXCEPTION, guard_exceptions, guard_exception, GuardExceptionDoc::name);
         let resolved = config::resolve(&documents, &self.registry, self.world.secrets(), Strict::Yes)
             .map_err(EngineError::Config)?;
         let Overlay { changes, unchanged, writes, .. } = out;
@@ -284,7 +281,7 @@ impl Engine {
     }
 
     /// Reads the documents again and lets index, guard and ledgers follow.
-    fn reload(&self) -> Result<(), EngineError> {
+    pub(crate) fn reload(&self) -> Result<(), EngineError> {
         let documents = load_documents(&self.store)?;
         let config = Arc::new(
             config::resolve(&documents, &self.registry, self.world.secrets(), Strict::No)

@@ -13,9 +13,11 @@ pub mod ledger;
 pub mod lists;
 pub mod pull;
 pub mod registry;
+mod remove;
 pub mod runner;
 pub mod share;
 pub mod state;
+mod told;
 pub mod why;
 pub mod world;
 
@@ -26,6 +28,7 @@ pub use error::EngineError;
 pub use pull::PullReport;
 pub use registry::Registry;
 pub use share::{HeldPlan, Mode, PlannedStep, ShareReport};
+pub use told::{Delivery, DeliveryCursor, GuardAnswer, Record};
 pub use why::WhyReport;
 pub use world::{Progress, Silent, Stopped, World};
 

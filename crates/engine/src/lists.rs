@@ -137,6 +137,17 @@ impl Bodies {
         Ok(Draft { list: served_list(&published, format, body), published })
     }
 
+    /// Serves a list no more: its target is deleted.
+    pub(crate) fn forget(&self, name: &str) {
+        let old = unpoison(self.served.write()).remove(name);
+        if let Some(old) = old
+            && let Body::File(path) = &old.body
+        {
+            // The next start removes what could not be removed here.
+            let _ = fs::remove_file(path);
+        }
+    }
+
     /// Serves a draft whose transaction has been committed, and removes the body it replaces.
     pub(crate) fn serve(&self, draft: Draft) {
         let name = draft.list.name.clone();

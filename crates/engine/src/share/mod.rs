@@ -9,7 +9,7 @@ mod collect;
 mod entries;
 mod held;
 
-pub(crate) use apply::load_ledger;
+pub(crate) use apply::{load_ledger, row_of, state_of};
 pub(crate) use collect::{Collected, KeyCache, collect};
 pub use held::HeldPlan;
 
@@ -244,7 +244,7 @@ impl Engine {
     }
 
     /// Passes of one pool never overlap.
-    fn pass_lock(&self, config: &Config, target: &Target) -> Arc<std::sync::Mutex<()>> {
+    pub(crate) fn pass_lock(&self, config: &Config, target: &Target) -> Arc<std::sync::Mutex<()>> {
         let account = config.connections.get(&target.connection).map_or("", |c| c.account());
         let pool = match target.action.delivery {
             Delivery::Hosted => format!("target {}", target.doc.name),

@@ -3,8 +3,8 @@
 use super::error::Problem;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 /// A JSON body. An empty one is read as `{}`.
@@ -14,6 +14,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Body<T>, Problem> {
+        let is_json = speaks_json(request.headers());
         let bytes = Bytes::from_request(request, state).await.map_err(|error| match error.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 let most = super::MAX_BODY_BYTES >> 20;
@@ -21,7 +22,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             }
             _ => Problem::invalid("the body could not be read to its end"),
         })?;
+        if !is_json && !bytes.is_empty() {
+            let detail = "the body must be JSON: send \"Content-Type: application/json\"";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        }
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        // A list of values in the order of an object's keys would be read as the object; nobody means that.
+        if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+            return Err(Problem::invalid("the body is not what is expected: an object, not a list"));
+        }
         let mut reader = serde_json::Deserializer::from_slice(text);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
@@ -34,6 +43,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         reader.end().map_err(|_| Problem::invalid("the body goes on after its end"))?;
         Ok(Body(value))
     }
+}
+
+/// Whether a body is said to be JSON. One about which nothing is said is read as such.
+fn speaks_json(headers: &HeaderMap) -> bool {
+    let Some(media) = headers.get(header::CONTENT_TYPE) else { return true };
+    let media = media.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
 }
 
 /// The query of the address.

@@ -28,7 +28,13 @@ impl App {
     }
 
     /// Applies a file, or says what it would change.
-    pub(crate) fn apply(&self, mut file: ConfigFile, who: &str, dry_run: bool) -> Result<Applied, Problem> {
+    pub(crate) fn apply(&self, file: ConfigFile, who: &str, dry_run: bool) -> Result<Applied, Problem> {
+        let _one = self.editing();
+        self.apply_held(file, who, dry_run)
+    }
+
+    /// The same, for who holds [`App::editing`].
+    pub(crate) fn apply_held(&self, mut file: ConfigFile, who: &str, dry_run: bool) -> Result<Applied, Problem> {
         let engine = self.engine()?;
         let config = engine.config();
         for doc in &mut file.connection {

@@ -63,6 +63,8 @@ pub struct App {
     world: Arc<dyn World>,
     progress: Watcher,
     runner: Mutex<Option<Runner>>,
+    /// Held from the look at the configuration to its change.
+    editing: Mutex<()>,
     shelf: Shelf,
 }
 
@@ -107,6 +109,7 @@ impl App {
             world,
             progress: options.progress,
             runner: Mutex::new(None),
+            editing: Mutex::new(()),
             shelf,
         });
         Ok((app.clone(), Loading { app, store, registry, lists }))
@@ -178,6 +181,11 @@ impl App {
         if let Some(runner) = runner {
             runner.stop();
         }
+    }
+
+    /// Keeps every other change of the configuration waiting.
+    pub(crate) fn editing(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.editing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Option<Runner>> {

@@ -7,5 +7,7 @@ mod demo;
 mod hostile;
 mod kill;
 mod lists;
+mod nouns;
+mod openapi;
 mod server;
 mod support;
