@@ -250,7 +250,7 @@ impl Entries {
             return Outgoing { entry, reputation, severity, tlp: known.index.tlp(speaker), ..Outgoing::bare(key, now) };
         }
         let summary = known.index.summary(speaker, now);
-        let (tags, mut hops) = split_hops(summary.tags.into_iter().map(String::from).collect());
+        let (tags, mut hops) = split_hops(summary.tags.into_iter().collect());
         hops.push(self.exchange.as_ref().to_owned());
         Outgoing {
             entry,

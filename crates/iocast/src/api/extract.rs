@@ -1,11 +1,13 @@
 //! Reading what was sent: the same strictness and the same kind of answer everywhere.
 
 use super::error::Problem;
+use super::strict::Strict;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// A JSON body. An empty one is read as `{}`.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -27,21 +29,49 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-        // A list of values in the order of an object's keys would be read as the object; nobody means that.
-        if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-            return Err(Problem::invalid("the body is not what is expected: an object, not a list"));
+        match read(text) {
+            Ok(value) => Ok(Body(value)),
+            Err(problem) => reread(text).unwrap_or(Err(problem)),
         }
-        let mut reader = serde_json::Deserializer::from_slice(text);
-        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let path = error.path().to_string();
-            let inner = error.into_inner();
-            match path.as_str() {
-                "." => Problem::invalid(format!("the body is not what is expected: {inner}")),
-                _ => Problem::invalid(format!("the body is not what is expected: {path}: {inner}")),
-            }
-        })?;
-        reader.end().map_err(|_| Problem::invalid("the body goes on after its end"))?;
-        Ok(Body(value))
+    }
+}
+
+fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(Strict(&mut reader)).map_err(|error| unexpected(&error))?;
+    reader.end().map_err(|_| Problem::invalid("the body goes on after its end"))?;
+    Ok(value)
+}
+
+/// Says where a body is not what is expected.
+pub(super) fn unexpected(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let (path, inner) = (error.path().to_string(), error.inner());
+    match path.as_str() {
+        "." => Problem::invalid(format!("the body is not what is expected: {inner}")),
+        _ => Problem::invalid(format!("the body is not what is expected: {path}: {inner}")),
+    }
+}
+
+/// In JSON 5.0 is a whole number, and some programs write no other. None: there is none such.
+fn reread<T: DeserializeOwned>(text: &[u8]) -> Option<Result<Body<T>, Problem>> {
+    let mut value: Value = serde_json::from_slice(text).ok()?;
+    let value = whole(&mut value).then_some(value)?;
+    Some(serde_path_to_error::deserialize(Strict(value)).map(Body).map_err(|error| unexpected(&error)))
+}
+
+/// Writes whole numbers as such. Gives whether there were any that were not.
+pub(super) fn whole(value: &mut Value) -> bool {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            // What a double holds exactly.
+            let exact = number.as_f64().filter(|n| n.fract() == 0.0 && n.abs() <= 9_007_199_254_740_992.0);
+            let Some(exact) = exact else { return false };
+            *value = (exact as i64).into();
+            true
+        }
+        Value::Array(items) => items.iter_mut().fold(false, |any, item| whole(item) | any),
+        Value::Object(map) => map.values_mut().fold(false, |any, item| whole(item) | any),
+        _ => false,
     }
 }
 

@@ -20,6 +20,7 @@ mod nouns;
 mod rules;
 mod runs;
 mod shapes;
+mod strict;
 mod system;
 
 pub use error::Problem;

@@ -7,8 +7,10 @@
 //! A further noun is one `impl Noun` below and four rows in the table.
 
 use super::error::Problem;
-use super::extract::{Body, Params, Part};
+use super::extract::{Body, Params, Part, unexpected, whole};
+use super::routes::TABLE;
 use super::shapes::{PAGE, Page, PageQuery, cursor_of, cursor_text};
+use super::strict::Strict;
 use crate::app::App;
 use crate::tokens::Caller;
 use axum::extract::State;
@@ -266,10 +268,9 @@ impl<N: Noun> Sent<N> {
                 return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
             }
         }
-        serde_path_to_error::deserialize(Value::Object(map)).map_err(|error| {
-            let path = error.path().to_string();
-            Problem::invalid(format!("the body is not what is expected: {path}: {}", error.into_inner()))
-        })
+        let mut map = Value::Object(map);
+        whole(&mut map);
+        serde_path_to_error::deserialize(Strict(map)).map_err(|error| unexpected(&error))
     }
 }
 
@@ -380,7 +381,13 @@ pub(super) async fn put<N: Noun>(
         let doc = shown::<N>(app, &key)?.ok_or_else(|| missing::<N>(&key))?;
         let mut response = tagged(if there.is_some() { StatusCode::OK } else { StatusCode::CREATED }, &doc);
         if there.is_none() {
-            let place = key.iter().fold(N::PATH.to_owned(), |path, part| format!("{path}/{}", escaped(part)));
+            let mut place = key.iter().fold(N::PATH.to_owned(), |path, part| format!("{path}/{}", escaped(part)));
+            if TABLE.iter().any(|route| route.path == place) {
+                // Another route has that address: the same name written otherwise has not.
+                let (path, last) = place.rsplit_once('/').unwrap_or_default();
+                let first = last.bytes().next().unwrap_or_default();
+                place = format!("{path}/%{first:02X}{}", last.get(1..).unwrap_or_default());
+            }
             if let Ok(place) = HeaderValue::from_str(&place) {
                 response.headers_mut().insert(header::LOCATION, place);
             }

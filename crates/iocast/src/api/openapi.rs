@@ -53,6 +53,9 @@ pub fn document() -> Value {
         rename(&mut schema);
         schemas.insert(format!("{name}{SENT}"), schema);
     }
+    let mut paths = Value::Object(paths);
+    bound(&mut paths);
+    schemas.values_mut().for_each(bound);
     let nouns: BTreeSet<&str> = TABLE.iter().map(Route::noun).collect();
     json!({
         "openapi": "3.1.1",
@@ -69,7 +72,7 @@ pub fn document() -> Value {
         "components": {
             "schemas": schemas,
             "securitySchemes": {
-                "bearer": { "type": "http", "scheme": "bearer", "description": "A token, made by `iocast token new`." },
+                "bearer": { "type": "http", "scheme": "bearer", "description": "A token, made by `iocast token create`." },
                 "password": {
                     "type": "http",
                     "scheme": "basic",
@@ -87,6 +90,26 @@ fn generator(sent: bool) -> SchemaGenerator {
     });
     let settings = if sent { settings.for_deserialize() } else { settings.for_serialize() };
     settings.into_generator()
+}
+
+/// The greatest number of a width: formats are only remarks.
+fn bound(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            let greatest = match map.get("format").and_then(Value::as_str) {
+                Some("uint16") => Some(u64::from(u16::MAX)),
+                Some("uint32") => Some(u64::from(u32::MAX)),
+                Some("uint64" | "uint") => Some(u64::MAX),
+                _ => None,
+            };
+            if let Some(greatest) = greatest {
+                map.entry("maximum").or_insert(greatest.into());
+            }
+            map.values_mut().for_each(bound);
+        }
+        Value::Array(items) => items.iter_mut().for_each(bound),
+        _ => {}
+    }
 }
 
 /// What is sent refers to what is sent.
@@ -139,7 +162,10 @@ fn operation(route: &Route, sent: &mut SchemaGenerator, given: &mut SchemaGenera
             media["example"] = example;
         }
         // An empty body is read as an empty object, so it can be left out where that is enough.
-        operation["requestBody"] = json!({ "content": { "application/json": media } });
+        let name = media["schema"]["$ref"].as_str().and_then(|to| to.strip_suffix(SENT)?.rsplit('/').next());
+        let whole = name.and_then(|name| sent.definitions().get(name)).unwrap_or(&media["schema"]);
+        let is_needed = whole["required"].as_array().is_some_and(|keys| !keys.is_empty());
+        operation["requestBody"] = json!({ "required": is_needed, "content": { "application/json": media } });
     }
     operation
 }
@@ -169,7 +195,11 @@ fn parameters(route: &Route) -> Vec<Value> {
     for name in route.path_params() {
         let schema: Value = match name {
             "id" => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
-            "kind" => shapes::kind_or_auto(&mut inline).to_value(),
+            "kind" => {
+                let mut kind = shapes::kind_or_auto(&mut inline).to_value();
+                plain(&mut kind);
+                kind
+            }
             _ => json!({ "type": "string", "minLength": 1 }),
         };
         let mut parameter = json!({ "name": name, "in": "path", "required": true, "schema": schema });

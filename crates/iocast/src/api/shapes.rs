@@ -47,6 +47,7 @@ impl<const MAX: u64> JsonSchema for Limit<MAX> {
 
 /// A page and where the next begins.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
 pub(crate) struct Page<T> {
     /// What is on it.
     pub(crate) items: Vec<T>,
@@ -67,9 +68,10 @@ pub(crate) struct PageQuery {
 /// On a page where nothing is said.
 pub(crate) const PAGE: usize = 100;
 
+/// One of these, or nothing said.
 fn names<'n>(names: impl Iterator<Item = &'n str>) -> Schema {
-    let names: Vec<&str> = names.collect();
-    json_schema!({ "type": "string", "enum": names })
+    let names: Vec<Option<&str>> = names.map(Some).chain([None]).collect();
+    json_schema!({ "type": ["string", "null"], "enum": names })
 }
 
 /// A kind of indicator, or `auto`.
@@ -95,12 +97,13 @@ pub(crate) fn verdict(_: &mut SchemaGenerator) -> Schema {
 
 /// What a token allows.
 pub(crate) fn scope(_: &mut SchemaGenerator) -> Schema {
-    names(crate::tokens::Scope::ALL.iter().map(|scope| scope.as_str()))
+    let names: Vec<&str> = crate::tokens::Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+    json_schema!({ "type": "string", "enum": names })
 }
 
 /// A time; a date alone is read as its first moment.
 pub(crate) fn time(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "format": "date-time" })
+    json_schema!({ "type": ["string", "null"], "format": "date-time" })
 }
 
 /// Reads a state of a ledger's line.

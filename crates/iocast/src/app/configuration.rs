@@ -122,11 +122,20 @@ fn restore(doc: &mut ConnectionDoc, old: Option<&ConnectionDoc>, registry: &Regi
     Ok(())
 }
 
-/// Where a connection goes: its settings that are addresses.
-fn addresses(doc: &ConnectionDoc, registry: &Registry) -> Vec<Value> {
+/// Where a connection goes: its settings that are addresses, say where or hold one, and the proxy on the way.
+fn addresses(doc: &ConnectionDoc, registry: &Registry) -> Vec<(String, Value)> {
     let Some(connector) = registry.get(&doc.connector) else { return Vec::new() };
-    let urls = connector.manifest().settings.iter().filter(|setting| setting.value_type == SettingType::Url);
-    urls.map(|setting| doc.settings.get(&setting.key).cloned().unwrap_or_default()).collect()
+    let mut out = Vec::new();
+    for setting in connector.manifest().settings.iter().filter(|setting| setting.value_type != SettingType::Secret) {
+        let value = doc.settings.get(&setting.key).cloned().unwrap_or_default();
+        // Texts may be addresses too: a feed's is one, or a path, or a pattern.
+        let says_where = ["url", "host", "server", "address"].iter().any(|word| setting.key.contains(word));
+        if setting.value_type == SettingType::Url || says_where || value.to_string().contains("://") {
+            out.push((setting.key.clone(), value));
+        }
+    }
+    out.push(("proxy".to_owned(), doc.proxy.as_deref().map(bare_proxy).into()));
+    out
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use clap::Args;
 ///
 /// A server also gives it at /api/v1/openapi.json, to anybody.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  iocast openapi > openapi.json")]
+#[command(after_help = "Examples:\n  iocast openapi > openapi.json\n  iocast openapi | grep operationId")]
 pub(crate) struct OpenapiArgs {}
 
 pub(crate) fn openapi(ctx: &Ctx) -> Outcome {

@@ -155,11 +155,9 @@ fn records_of_a_deleted_connection_count_no_longer() {
 #[test]
 fn a_secret_is_written_and_never_read() {
     let app = TestApp::new();
-    let manifests = app.get("/api/v1/connectors").ok();
-    assert!(manifests.as_array().unwrap().iter().any(|c| c["name"] == "misp"), "{manifests}");
     let secret = "Zm9yLXRlc3Rz-aaaaaaaaaaaaaaaaaaaaaaaaaaa";
-    let path = "/api/v1/connections/misp";
-    let body = json!({ "connector": "misp", "settings": { "url": "https://misp.example", "key": secret } });
+    let path = "/api/v1/connections/feed";
+    let body = json!({ "connector": "feed", "settings": { "url": "https://feed.example/x", "format": "text", "token": secret } });
     let reply = ask(&app, "PUT", path, &[], Some(&body));
     assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text());
     let shown = app.get(path);
@@ -173,10 +171,22 @@ fn a_secret_is_written_and_never_read() {
     let reply = ask(&app, "PUT", path, &[("if-match", &seen)], Some(&again));
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     let config = app.app.engine().unwrap().config();
-    assert!(config.connection("misp").unwrap().doc.settings.to_string().contains(secret));
+    assert!(config.connection("feed").unwrap().doc.settings.to_string().contains(secret));
     // It does not go where its writer has not sent it.
-    again["settings"]["url"] = "https://elsewhere.example".into();
+    again["settings"]["url"] = "https://elsewhere.example/x".into();
     assert_eq!(ask(&app, "PUT", path, &[("if-match", "*")], Some(&again)).status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[test]
+fn a_name_that_another_route_has_is_written_otherwise() {
+    let app = TestApp::new();
+    let body = json!({ "when": "reputation > 1" });
+    let made = ask(&app, "PUT", "/api/v1/rules/%74est", &[], Some(&body));
+    assert_eq!((made.status, made.header("location")), (StatusCode::CREATED, Some("/api/v1/rules/%74est")));
+    assert_eq!(app.get("/api/v1/rules/%74est").ok()["name"], "test");
+    let odd = ask(&app, "PUT", "/api/v1/rules/a%2Fb%20%C3%A9", &[], Some(&body));
+    assert_eq!((odd.status, odd.header("location")), (StatusCode::CREATED, Some("/api/v1/rules/a%2Fb%20%C3%A9")));
+    assert_eq!(app.get("/api/v1/rules/a%2Fb%20%C3%A9").ok()["name"], "a/b é");
 }
 
 #[test]
@@ -297,6 +307,10 @@ fn methods_queries_and_bodies_that_do_not_fit() {
         ("POST", "/api/v1/passes", &[("content-type", "text/plain")], Some("{\"all\":true}"), 415),
         ("POST", "/api/v1/passes", &[("content-type", "application/xml")], Some("<a/>"), 415),
         ("POST", "/api/v1/passes", &[("content-type", "application/json; charset=utf-8")], Some("{\"all\":true}"), 200),
+        ("POST", "/api/v1/indicators", &[], Some(r#"{"items":[{"value":"1.2.3.4","reputation":7.0}]}"#), 200),
+        ("POST", "/api/v1/indicators", &[], Some(r#"{"items":[{"value":"1.2.3.4","reputation":7.5}]}"#), 400),
+        ("PUT", "/api/v1/connections/c", &[], Some(r#"{"connector":"list","aging_days":5.0}"#), 201),
+        ("PUT", "/api/v1/connections/d", &[], Some(r#"{"connector":"list","aging_days":-5.0}"#), 400),
         ("POST", "/api/v1/passes", &[("content-type", "application/json")], Some("[]"), 400),
         ("POST", "/api/v1/passes", &[("content-type", "application/json")], Some(" [[],true]"), 400),
     ] {
