@@ -89,6 +89,10 @@ impl Engine {
                 let settle =
                     Settle { target: target.id, run, lines: &lines, dropped: &[], published: None, target_state: None };
                 self.store.settle(&settle)?;
+                // At once: should what follows fail, no pass may take for ours what has just been released.
+                if let Some(ledger) = self.known_mut().ledgers.get_mut(&target.id) {
+                    chunk.iter().for_each(|entry| ledger.put(entry.clone()));
+                }
             }
             let report = serde_json::json!({ "target": name, "released": entries.len() });
             self.store.run_end(run, "success", &report.to_string(), now)?;

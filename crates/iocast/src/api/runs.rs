@@ -125,7 +125,7 @@ pub(super) struct PlanQuery {
     #[schemars(schema_with = "plan_status")]
     #[serde(default)]
     status: Option<String>,
-    /// Most given; 50 where nothing is said.
+    /// Most given; 1,000 where nothing is said.
     limit: Option<Limit<1_000>>,
     /// Only plans before this one: the last of the page before.
     before: Option<u32>,
@@ -151,7 +151,7 @@ pub(super) async fn plans(
     app.hop(move |app| {
         let mut plans = app.engine()?.plans(query.status.as_deref())?;
         plans.retain(|plan| query.before.is_none_or(|before| plan.id < before.into()));
-        let limit = query.limit.map_or(50, |limit| limit.get());
+        let limit = query.limit.map_or(1_000, |limit| limit.get());
         let more = plans.len() > limit;
         plans.truncate(limit);
         Ok(next_page(&uri, &plans, plans.last().filter(|_| more).map(|plan| plan.id)))
