@@ -18,6 +18,7 @@ use intel::{ConnectionId, DAY, FoldSettings, Policies, Policy, Reputation, Shari
 use kit::http::Rate;
 use kit::manifest::Action;
 use kit::{Connector, Secret};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A mistake in the configuration: where it is, what is wrong, what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ConfigError {
     /// `tenant`, `connection`, `target`, `rule`, `sharing`, `guard`, `guard_exception` or `policy`.
     pub section: &'static str,

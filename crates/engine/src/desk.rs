@@ -8,6 +8,7 @@ use intel::expr::Expr;
 use intel::{
     Analyst, ConnectionId, IndicatorId, IndicatorKey, IndicatorKind, Observation, Timestamp, Tlp, Verdict, VerdictKind,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
@@ -31,7 +32,7 @@ pub struct NewIndicator {
 }
 
 /// One indicator as found by a search.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Hit {
     /// What sort of thing.
     pub kind: String,

@@ -21,6 +21,7 @@ pub mod runner;
 pub mod seal;
 pub mod share;
 pub mod state;
+mod told;
 pub mod why;
 pub mod world;
 
@@ -34,6 +35,7 @@ pub use ingest::{Ingested, Op, Outcome, Push, Standing};
 pub use pull::PullReport;
 pub use registry::Registry;
 pub use share::{HeldPlan, Mode, PlannedStep, ShareReport};
+pub use told::{Delivery, DeliveryCursor, GuardAnswer, Record};
 pub use why::WhyReport;
 pub use world::{Progress, Silent, Stopped, World};
 

@@ -15,6 +15,7 @@ use intel::absence::{self, Believed, PullStatus, RunEnd, RunShape, RunVerdict};
 use intel::schedule::{backoff, jitter_of};
 use intel::{Absorbed, ConnectionId, IndicatorId, IndicatorKey, Observation, Row, RunId, SourceRecord, Timestamp};
 use kit::{ConnectorError, Cursor, Cx, Pulled, Rows};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use store::{Append, Listed};
@@ -30,7 +31,7 @@ const SAMPLES: usize = 20;
 const SAMPLE_CHARS: usize = 120;
 
 /// What one run of a source did. `read = new + changed + unchanged + rejected`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PullReport {
     /// Which connection.
     pub connection: String,

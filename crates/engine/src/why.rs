@@ -10,6 +10,7 @@ use index::RecordRow;
 use intel::expr::{Explanation, Subject};
 use intel::sharing::{LineState, Step, Wanted, Why, decide};
 use intel::{Indicator, IndicatorId, IndicatorKey, IndicatorKind, RunId, TargetId, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -17,7 +18,7 @@ use std::collections::HashMap;
 type Cuts = HashMap<TargetId, HashMap<u32, Why>>;
 
 /// Everything there is to say about one value.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct WhyReport {
     /// What was asked.
     pub asked: String,
@@ -42,7 +43,7 @@ pub struct WhyReport {
 }
 
 /// One source's record.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct WhyRecord {
     /// Which connection.
     pub source: String,
@@ -66,7 +67,7 @@ pub struct WhyRecord {
 }
 
 /// The answer at one target.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct WhyTarget {
     /// Which target.
     pub target: String,
@@ -91,7 +92,7 @@ pub struct WhyTarget {
 }
 
 /// What one sharing says.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct WhySharing {
     /// A connection, or `any`.
     pub source: String,
@@ -212,23 +213,8 @@ impl Engine {
             .connections
             .get(&row.connection)
             .map_or_else(|| format!("#{}", row.connection), |c| c.doc.name.clone());
-        let counts = known.index.policies().get(row.connection).is_some_and(|p| p.counts);
         let facts = &row.facts;
-        let why = if row.active {
-            None
-        } else if facts.echo {
-            Some("an echo: we put it there first".to_owned())
-        } else if facts.retracted {
-            Some("the source or a person has taken it back".to_owned())
-        } else if !facts.listed {
-            Some("the source's last believed run no longer lists it".to_owned())
-        } else if !counts {
-            Some("its connection is disabled".to_owned())
-        } else if facts.valid_from.is_some_and(|from| from > now) {
-            Some("not valid yet".to_owned())
-        } else {
-            Some("expired".to_owned())
-        };
+        let why = (!row.active).then(|| silent_because(known, &row, now).to_owned());
         WhyRecord {
             source,
             active: row.active,
@@ -299,6 +285,24 @@ impl Engine {
             words: entry.and_then(|e| e.words).map(Into::into),
             sharings,
         }
+    }
+}
+
+/// Why a record that does not count does not.
+pub(crate) fn silent_because(known: &Known, row: &RecordRow, now: Timestamp) -> &'static str {
+    let facts = &row.facts;
+    if facts.echo {
+        "an echo: we put it there first"
+    } else if facts.retracted {
+        "the source or a person has taken it back"
+    } else if !facts.listed {
+        "the source's last believed run no longer lists it"
+    } else if !known.index.policies().get(row.connection).is_some_and(|policy| policy.counts) {
+        "its connection is disabled"
+    } else if facts.valid_from.is_some_and(|from| from > now) {
+        "not valid yet"
+    } else {
+        "expired"
     }
 }
 

@@ -207,6 +207,34 @@ impl Store {
         })
     }
 
+    /// Lines of a target after an indicator, by indicator, at most `limit`; in one state or in any. Fails as
+    /// [`Store::lines`] does.
+    pub fn lines_after(
+        &self,
+        target: TargetId,
+        after: Option<IndicatorId>,
+        state: Option<u8>,
+        limit: usize,
+    ) -> Result<Vec<LineRow>, StoreError> {
+        self.read(|conn| {
+            let select = format!(
+                "SELECT {COLUMNS} FROM line WHERE id > ?1 AND id <= ?2 AND (?3 IS NULL OR state = ?3) \
+                 ORDER BY id LIMIT ?4"
+            );
+            let mut statement = conn.prepare_cached(&select)?;
+            // Before the first where nothing is said.
+            let first = after.map_or_else(|| Ok(line_id(target, IndicatorId(0))? - 1), |id| line_id(target, id))?;
+            let last = line_id(target, IndicatorId(u32::MAX))?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut rows = statement.query(params![first, last, state, limit])?;
+            let (mut out, mut scratch) = (Vec::new(), Vec::new());
+            while let Some(row) = rows.next()? {
+                out.push(line(row, &mut scratch)?.to_row());
+            }
+            Ok(out)
+        })
+    }
+
     /// One line.
     pub fn line(&self, target: TargetId, indicator: IndicatorId) -> Result<Option<LineRow>, StoreError> {
         self.read(|conn| {

@@ -28,7 +28,7 @@ pub(crate) fn load_ledger(store: &Store, target: TargetId) -> Result<Ledger, Eng
         ledger.put(Entry {
             id: line.indicator,
             line: Line {
-                state: LineState::ALL.get(usize::from(line.state)).copied().unwrap_or(LineState::Unknown),
+                state: state_of(line.state),
                 fingerprint: line.fingerprint,
                 next_try: line.next_try,
                 remote_expires: line.remote_expires,
@@ -43,6 +43,11 @@ pub(crate) fn load_ledger(store: &Store, target: TargetId) -> Result<Ledger, Eng
         });
     })?;
     Ok(ledger)
+}
+
+/// A state as stored. A number nobody gave is an outcome nobody knows.
+pub(crate) fn state_of(number: u8) -> LineState {
+    LineState::ALL.get(usize::from(number)).copied().unwrap_or(LineState::Unknown)
 }
 
 /// A ledger line as stored.

@@ -9,6 +9,7 @@ use crate::{Engine, Known};
 use intel::plan::{ApprovedSet, plan_hash};
 use intel::sharing::Verb;
 use intel::{IndicatorId, RunId, TargetId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{Decision, PlanFilter, PlanId, PlanRow, PlanStatus};
 
@@ -17,7 +18,7 @@ use store::{Decision, PlanFilter, PlanId, PlanRow, PlanStatus};
 struct Kept(u32, String, u64, Option<String>, #[serde(default)] Option<String>);
 
 /// A held plan as shown.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct HeldPlan {
     /// Its number.
     pub id: u64,

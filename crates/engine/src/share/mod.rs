@@ -9,7 +9,7 @@ mod collect;
 mod entries;
 mod held;
 
-pub(crate) use apply::load_ledger;
+pub(crate) use apply::{load_ledger, state_of};
 pub(crate) use collect::{Collected, KeyCache, collect};
 pub use held::HeldPlan;
 
@@ -27,6 +27,7 @@ use intel::sharing::{LineState, Rank, TargetView, Verb, Wanted, Why};
 use intel::{DAY, IndicatorId, RunId, Timestamp};
 use kit::ConnectorError;
 use kit::manifest::{Delivery, Pool};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ pub struct Mode {
 }
 
 /// One step of a plan, as shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PlannedStep {
     /// `push`, `update`, `retract`, `settle`, `drop`.
     pub verb: &'static str,
@@ -58,7 +59,7 @@ pub struct PlannedStep {
 }
 
 /// What one pass of a target did, or would do.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ShareReport {
     /// Which target.
     pub target: String,

@@ -1,7 +1,7 @@
 //! Who asks, and may they.
 
 use super::error::Problem;
-use super::routes::{Needs, Patience};
+use super::route::{Needs, Patience};
 use crate::app::App;
 use crate::tokens::{Caller, Scope};
 use axum::extract::{Request, State};
@@ -65,6 +65,8 @@ pub(crate) struct Gate {
     pub(crate) app: Arc<App>,
     pub(crate) needs: Needs,
     pub(crate) patience: Patience,
+    /// A query is refused: nobody would look at it.
+    pub(crate) takes_no_query: bool,
 }
 
 /// Lets a request through to its handler, or not.
@@ -90,6 +92,9 @@ pub(crate) async fn gate(State(gate): State<Gate>, mut request: Request, next: N
     if !may {
         let (has, needs) = (caller.scope.as_str(), least.as_str());
         return Problem::forbidden(format!("this needs a token with scope {needs}; yours has {has}")).into_response();
+    }
+    if gate.takes_no_query && request.uri().query().is_some_and(|query| !query.is_empty()) {
+        return Problem::invalid("this address takes no query").into_response();
     }
     let is_local = caller.is_local;
     request.extensions_mut().insert(caller);

@@ -7,12 +7,14 @@ use crate::tokens::Caller;
 use axum::extract::State;
 use axum::{Extension, Json};
 use engine::{Applied, ApplyOptions, ConfigFile, Prune};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ApplyQuery {
+    /// Says what would change, and changes nothing.
     #[serde(default)]
     dry_run: bool,
     /// Delete what the file leaves out.

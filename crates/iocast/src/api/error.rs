@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::{ConfigError, EngineError};
+use schemars::JsonSchema;
 use serde::Serialize;
 use store::StoreError;
 
@@ -24,21 +25,31 @@ pub struct Problem {
     takes_password: bool,
 }
 
-/// How a problem looks on the wire.
-#[derive(Serialize)]
-struct Wire<'a> {
+/// What did not work, and what to do (RFC 9457).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct Wire<'a> {
+    /// Always `about:blank`: the status says what sort of problem it is.
     #[serde(rename = "type")]
     type_: &'static str,
+    /// The status in words.
     title: &'a str,
+    /// The status.
     status: u16,
+    /// What went wrong here, and what to do.
     detail: &'a str,
+    /// The entry of the log that knows more, where the trouble is ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
+    /// Each mistake in a configuration.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [ConfigError],
 }
 
 impl Problem {
+    /// Its media type.
+    pub(crate) const MEDIA: &'static str = "application/problem+json";
+
     /// A problem the caller can do something about.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
         Problem {
@@ -105,6 +116,21 @@ impl Problem {
         self
     }
 
+    /// The same under another status.
+    #[must_use]
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Problem {
+        self.status = status;
+        self
+    }
+
+    /// The same mistakes, said as another status and in other words.
+    #[must_use]
+    pub(crate) fn instead(mut self, status: StatusCode, detail: String) -> Problem {
+        self.status = status;
+        self.detail = detail;
+        self
+    }
+
     /// Its status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -134,7 +160,7 @@ impl Problem {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(Problem::MEDIA));
         if let Some(secs) = self.retry_after_secs {
             headers.insert(header::RETRY_AFTER, secs.into());
         }

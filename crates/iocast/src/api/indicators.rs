@@ -3,6 +3,7 @@
 use super::error::Problem;
 use super::extract::{Body, Params};
 use super::lists::Chunks;
+use super::shapes::{self, Limit, Page};
 use crate::app::App;
 use crate::tokens::Caller;
 use axum::body::{Body as HttpBody, Bytes};
@@ -10,12 +11,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use base64::Engine as _;
 use engine::{Hit, NewIndicator, WhyReport};
 use index::{PageCursor, Sort, SortField};
 use intel::{IndicatorId, IndicatorKind, Timestamp, Tlp, Verdict, VerdictKind};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -28,40 +28,54 @@ const STREAM_PAGE: usize = 5_000;
 /// Values added in one request.
 const MAX_ADDED: usize = 100_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FindQuery {
+    /// A search; without: every indicator.
     #[serde(default)]
     q: String,
+    /// Inactive indicators too.
     #[serde(default)]
     all: bool,
+    /// The order; with `-` before it the greatest come first. Default `id`.
+    #[schemars(schema_with = "sort_names")]
+    #[serde(default)]
     sort: Option<String>,
-    limit: Option<usize>,
+    /// Most on a page, 10,000 at most; 100 where nothing is said. Of a stream: most lines; all where nothing is said.
+    limit: Option<Limit<4_294_967_295>>,
+    /// `next` of the page before.
     after: Option<String>,
+}
+
+/// What can be sorted by.
+const FIELDS: [(&str, SortField); 12] = [
+    ("id", SortField::Id),
+    ("value", SortField::Value),
+    ("kind", SortField::Kind),
+    ("reputation", SortField::Reputation),
+    ("severity", SortField::Severity),
+    ("confidence", SortField::Confidence),
+    ("tlp", SortField::Tlp),
+    ("first_seen", SortField::FirstSeen),
+    ("last_seen", SortField::LastSeen),
+    ("sources", SortField::Sources),
+    ("hits", SortField::Hits),
+    ("revision", SortField::Revision),
+];
+
+fn sort_names(_: &mut SchemaGenerator) -> Schema {
+    let names: Vec<String> = FIELDS.iter().flat_map(|(name, _)| [(*name).to_owned(), format!("-{name}")]).collect();
+    json_schema!({ "type": "string", "enum": names })
 }
 
 /// `last_seen`, or `-last_seen` for the greatest first.
 fn sort_of(text: Option<&str>) -> Result<Sort, Problem> {
-    let fields = [
-        ("id", SortField::Id),
-        ("value", SortField::Value),
-        ("kind", SortField::Kind),
-        ("reputation", SortField::Reputation),
-        ("severity", SortField::Severity),
-        ("confidence", SortField::Confidence),
-        ("tlp", SortField::Tlp),
-        ("first_seen", SortField::FirstSeen),
-        ("last_seen", SortField::LastSeen),
-        ("sources", SortField::Sources),
-        ("hits", SortField::Hits),
-        ("revision", SortField::Revision),
-    ];
     let text = text.unwrap_or("id");
     let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
-    match fields.iter().find(|(field, _)| *field == name) {
+    match FIELDS.iter().find(|(field, _)| *field == name) {
         Some((_, field)) => Ok(Sort { field: *field, descending }),
         None => {
-            let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+            let names: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
             Err(Problem::invalid(format!(
                 "sort: \"{name}\" is none of {}; with '-' before it, the greatest come first",
                 names.join(", ")
@@ -70,19 +84,27 @@ fn sort_of(text: Option<&str>) -> Result<Sort, Problem> {
     }
 }
 
-const CURSOR: base64::engine::GeneralPurpose = base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 /// Where a page ended, as text for the address of the next.
-fn cursor_text(cursor: &PageCursor) -> String {
-    CURSOR.encode(json!([cursor.key, cursor.id.0, cursor.text]).to_string())
+pub(super) fn cursor_text(cursor: &PageCursor) -> String {
+    shapes::cursor_text(&(cursor.key, cursor.id.0, &cursor.text))
 }
 
-fn cursor_of(text: &str) -> Result<PageCursor, Problem> {
-    let read = || -> Option<PageCursor> {
-        let (key, id, text): (u64, u32, Option<Box<str>>) = serde_json::from_slice(&CURSOR.decode(text).ok()?).ok()?;
-        Some(PageCursor { key, text, id: IndicatorId(id) })
-    };
-    read().ok_or_else(|| Problem::invalid("after: take it from \"next\" of the page before, unchanged"))
+pub(super) fn place_of(text: &str) -> Result<PageCursor, Problem> {
+    let (key, id, text): (u64, u32, Option<Box<str>>) = shapes::cursor_of(text)?;
+    Ok(PageCursor { key, text, id: IndicatorId(id) })
+}
+
+/// Whether one object a line is asked for.
+pub(super) fn wants_lines(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = values.flat_map(|value| value.split(',')).map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let refused =
+            parts.filter_map(|part| part.strip_prefix("q=")).any(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0));
+        media == super::route::NDJSON && !refused
+    });
+    ranges.any(|wanted| wanted)
 }
 
 pub(super) async fn find(
@@ -91,15 +113,15 @@ pub(super) async fn find(
     Params(query): Params<FindQuery>,
 ) -> Result<Response, Problem> {
     let sort = sort_of(query.sort.as_deref())?;
-    let after = query.after.as_deref().map(cursor_of).transpose()?;
-    let wants = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if wants.contains("application/x-ndjson") {
+    let after = query.after.as_deref().map(place_of).transpose()?;
+    if wants_lines(&headers) {
         return stream(app, query, sort, after).await;
     }
-    let limit = query.limit.unwrap_or(PAGE).min(MAX_PAGE);
+    let limit = query.limit.map_or(PAGE, |limit| limit.get()).min(MAX_PAGE);
     let (items, next) =
         app.hop(move |app| Ok(app.engine()?.find(&query.q, query.all, sort, after.as_ref(), limit)?)).await?;
-    Ok(Json(json!({ "items": items, "next": next.as_ref().map(cursor_text) })).into_response())
+    let next = next.as_ref().map(cursor_text);
+    Ok(Json(Page { items, next }).into_response())
 }
 
 fn lines(hits: &[Hit]) -> Bytes {
@@ -116,7 +138,7 @@ fn lines(hits: &[Hit]) -> Bytes {
 /// All pages, one indicator a line. The first page is read before anything is answered, so that a search that cannot
 /// be read is told as such.
 async fn stream(app: Arc<App>, query: FindQuery, sort: Sort, after: Option<PageCursor>) -> Result<Response, Problem> {
-    let mut left = query.limit.unwrap_or(usize::MAX);
+    let mut left = query.limit.map_or(usize::MAX, |limit| limit.get());
     let page = move |app: &App, after: Option<&PageCursor>, left: usize| {
         Ok::<_, Problem>(app.engine()?.find(&query.q, query.all, sort, after, left.min(STREAM_PAGE))?)
     };
@@ -148,35 +170,48 @@ async fn stream(app: Arc<App>, query: FindQuery, sort: Sort, after: Option<PageC
         }
     });
     let mut response = Response::new(HttpBody::from_stream(Chunks(inbox)));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(super::route::NDJSON));
     Ok(response)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CountQuery {
+    /// A search; without: every indicator.
     #[serde(default)]
     q: String,
+    /// Inactive indicators too.
     #[serde(default)]
     all: bool,
+}
+
+/// How many.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Count {
+    /// Indicators.
+    count: u64,
 }
 
 pub(super) async fn count(
     State(app): State<Arc<App>>,
     Params(query): Params<CountQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Count>, Problem> {
     let count = app.hop(move |app| Ok(app.engine()?.count(&query.q, query.all)?)).await?;
-    Ok(Json(json!({ "count": count })))
+    Ok(Json(Count { count }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WhyQuery {
+    /// In any spelling.
     value: String,
+    /// Where the value does not speak for itself.
+    #[schemars(schema_with = "shapes::kind_or_auto")]
+    #[serde(default)]
     kind: Option<String>,
 }
 
-fn kind_of(kind: Option<&str>) -> Result<Option<IndicatorKind>, Problem> {
+pub(super) fn kind_of(kind: Option<&str>) -> Result<Option<IndicatorKind>, Problem> {
     match kind {
         None | Some("auto") => Ok(None),
         Some(name) => IndicatorKind::from_name(name).map(Some).ok_or_else(|| {
@@ -194,22 +229,39 @@ pub(super) async fn why(
     app.hop(move |app| Ok(app.engine()?.why(&query.value, kind)?)).await.map(Json)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AddBody {
+    /// The values, 100,000 at most.
+    #[schemars(length(max = 100_000))]
     items: Vec<AddItem>,
 }
 
-#[derive(Deserialize)]
+/// One value to add.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AddItem {
+    /// In any spelling.
     value: String,
+    /// Where the value does not speak for itself.
+    #[schemars(schema_with = "shapes::kind_or_auto")]
+    #[serde(default)]
     kind: Option<String>,
+    /// 1 to 10.
+    #[schemars(range(min = 1, max = 10))]
     reputation: Option<i64>,
+    /// The marking.
+    #[schemars(schema_with = "shapes::tlp")]
+    #[serde(default)]
     tlp: Option<String>,
+    /// Labels.
     #[serde(default)]
     tags: Vec<String>,
+    /// Free text.
     comment: Option<String>,
+    /// When it stops counting; without: never. A date alone is its first moment.
+    #[schemars(schema_with = "shapes::time")]
+    #[serde(default)]
     expires_at: Option<String>,
 }
 
@@ -246,13 +298,23 @@ impl AddItem {
     }
 }
 
+/// What became of one value.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Added {
+    /// It is known now, like this.
+    Ok(Box<Hit>),
+    /// It was not added, and why.
+    Error(String),
+}
+
 /// `[{ok: …} | {error: …}]`, one a value, in order. What is wrong around a value (its marking, a date) refuses the
 /// whole request before anything is added.
 pub(super) async fn add(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Body(body): Body<AddBody>,
-) -> Result<Json<Vec<Value>>, Problem> {
+) -> Result<Json<Vec<Added>>, Problem> {
     if body.items.len() > MAX_ADDED {
         return Err(Problem::invalid(format!("items: at most {MAX_ADDED} at once; more belong into a feed")));
     }
@@ -266,21 +328,30 @@ pub(super) async fn add(
         let added = app.engine()?.add(&values, &caller.name)?;
         app.hurry();
         let shown = added.into_iter().map(|result| match result {
-            Ok(hit) => json!({ "ok": hit }),
-            Err(why) => json!({ "error": why }),
+            Ok(hit) => Added::Ok(Box::new(hit)),
+            Err(why) => Added::Error(why),
         });
         Ok(Json(shown.collect()))
     })
     .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct VerdictBody {
+    /// In any spelling.
     value: String,
+    /// Where the value does not speak for itself.
+    #[schemars(schema_with = "shapes::kind_or_auto")]
+    #[serde(default)]
     kind: Option<String>,
-    /// Null clears it.
+    /// Without: clears it.
+    #[schemars(schema_with = "shapes::verdict")]
+    #[serde(default)]
     verdict: Option<String>,
+    /// When it ends; a `false_positive` needs an end.
+    #[schemars(schema_with = "shapes::time")]
+    #[serde(default)]
     until: Option<String>,
 }
 
@@ -306,14 +377,21 @@ pub(super) async fn verdict(
     .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AnnotateBody {
+    /// In any spelling.
     value: String,
+    /// Where the value does not speak for itself.
+    #[schemars(schema_with = "shapes::kind_or_auto")]
+    #[serde(default)]
     kind: Option<String>,
+    /// Whether no rule sees it.
     mute: Option<bool>,
+    /// Tags that stand beside those of sources.
     #[serde(default)]
     add_tags: Vec<String>,
+    /// Tags that do not stand, whoever says them.
     #[serde(default)]
     remove_tags: Vec<String>,
     /// An empty one takes the comment away.

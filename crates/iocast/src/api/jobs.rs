@@ -7,27 +7,34 @@ use crate::app::jobs::Which;
 use axum::Json;
 use axum::extract::State;
 use engine::{Mode, PullReport, ShareReport};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PullBody {
+    /// These, in this order.
     #[serde(default)]
     connections: Vec<String>,
+    /// All that are enabled, instead of names.
     #[serde(default)]
     all: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PassBody {
+    /// These, in this order.
     #[serde(default)]
     targets: Vec<String>,
+    /// All that are enabled, instead of names.
     #[serde(default)]
     all: bool,
+    /// Shows what would be done, and does nothing.
     #[serde(default)]
     dry_run: bool,
+    /// Lets go what would wait for a person.
     #[serde(default)]
     approve: bool,
 }

@@ -20,7 +20,8 @@ use axum::response::Response;
 use engine::lists::{Body as ListBody, ServedList};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -292,23 +293,48 @@ fn pack(app: &Arc<App>, list: &Arc<ServedList>, path: std::path::PathBuf) {
     });
 }
 
+/// A served list.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ListShown {
+    /// Its target.
+    name: String,
+    /// Where it is fetched.
+    path: String,
+    /// `open` or `token`.
+    access: &'static str,
+    /// Whether it has ever been published.
+    published: bool,
+    /// Its body is not what was published: it answers 503.
+    damaged: bool,
+    /// How it is written.
+    format: Option<&'static str>,
+    /// Entries in it.
+    entries: u64,
+    /// Its length.
+    bytes: u64,
+    /// SHA-256 of its body, in hex.
+    sha256: Option<String>,
+    /// When it was published. RFC 3339.
+    at: Option<String>,
+}
+
 /// `GET /api/v1/lists`.
-pub(super) async fn all(State(app): State<Arc<App>>) -> Result<Json<Vec<Value>>, Problem> {
+pub(super) async fn all(State(app): State<Arc<App>>) -> Result<Json<Vec<ListShown>>, Problem> {
     let lists = app.hop(|app| Ok(app.all_shelved())).await?;
     let show = |(name, shelved): (String, Shelved)| {
         let list = shelved.list.as_ref();
-        json!({
-            "name": name,
-            "path": format!("/lists/{name}"),
-            "access": if shelved.access.is_open { "open" } else { "token" },
-            "published": list.is_some(),
-            "damaged": shelved.is_damaged,
-            "format": list.map(|list| list.format.as_str()),
-            "entries": list.map_or(0, |list| list.entries),
-            "bytes": list.map_or(0, |list| list.bytes),
-            "sha256": list.map(|list| list.sha256.as_str()),
-            "at": list.map(|list| list.at.to_string()),
-        })
+        ListShown {
+            path: format!("/lists/{name}"),
+            name,
+            access: if shelved.access.is_open { "open" } else { "token" },
+            published: list.is_some(),
+            damaged: shelved.is_damaged,
+            format: list.map(|list| list.format.as_str()),
+            entries: list.map_or(0, |list| list.entries),
+            bytes: list.map_or(0, |list| list.bytes),
+            sha256: list.map(|list| list.sha256.clone()),
+            at: list.map(|list| list.at.to_string()),
+        }
     };
     Ok(Json(lists.into_iter().map(show).collect()))
 }

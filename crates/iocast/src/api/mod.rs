@@ -4,6 +4,8 @@
 //! the catching of panics, the rendering of problems, a limit on bodies, and the gate that asks for a token.
 
 pub mod error;
+pub mod openapi;
+pub mod route;
 pub mod routes;
 
 mod auth;
@@ -14,10 +16,14 @@ mod extract;
 pub mod import;
 mod indicators;
 mod jobs;
+mod knowledge;
 pub mod lists;
+mod nouns;
 pub mod observations;
 mod rules;
 mod runs;
+mod shapes;
+mod strict;
 mod system;
 
 pub use error::Problem;
@@ -46,7 +52,12 @@ pub fn local(mut request: Request) -> Request {
 pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for route in routes::TABLE {
-        let gate = Gate { app: app.clone(), needs: route.needs, patience: route.patience };
+        let gate = Gate {
+            app: app.clone(),
+            needs: route.needs,
+            patience: route.patience,
+            takes_no_query: route.takes_no_query(),
+        };
         router =
             router.route(route.path, (route.handler)().route_layer(middleware::from_fn_with_state(gate, auth::gate)));
     }

@@ -1,162 +1,371 @@
-//! Every route there is. Router, permissions and the test that calls each without a token are read from this table.
+//! Every route there is. Router, permissions, the OpenAPI document and the test that calls each without a token are read
+//! from this table.
 
-use super::{changes, config, connectors, import, indicators, jobs, lists, observations, rules, runs, system};
-use crate::app::App;
-use axum::routing::{self, MethodRouter};
-use std::sync::Arc;
+use super::nouns::{
+    self, Connections, GuardExceptions, GuardLists, NothingToSay, Noun, Rules, Sharings, Targets, Tenants,
+};
+use super::route::{delete, follow, get, job, post, put};
+use super::shapes::{Page, PageQuery};
+use super::{
+    changes, config, connectors, import, indicators, jobs, knowledge, lists, observations, openapi, rules, runs, system,
+};
+use crate::app::rules::{RuleReport, RuleTest};
+use crate::app::status::Status;
+use axum::routing;
+use engine::config::PolicyDoc;
+use engine::{Applied, ConfigFile, Delivery, GuardAnswer, HeldPlan, Hit, PullReport, Record, ShareReport, WhyReport};
 
-/// What a caller must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
-    /// Anybody.
-    Nothing,
-    /// As each thing behind it says for itself.
-    ItsOwn,
-    /// A token with scope `ingest` for the bucket of the address, or `admin`.
-    Ingest,
-    /// A token with scope `read`.
-    Read,
-    /// A token with scope `admin`.
-    Admin,
-}
-
-/// How long an answer may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// A minute.
-    Quick,
-    /// As long as the job takes.
-    Long,
-}
-
-/// How an address is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    /// Changes nothing.
-    Get,
-    /// Does something.
-    Post,
-    /// Takes something away.
-    Delete,
-}
-
-impl Verb {
-    /// As HTTP writes it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Verb::Get => "GET",
-            Verb::Post => "POST",
-            Verb::Delete => "DELETE",
-        }
-    }
-}
-
-/// One route.
-pub struct Route {
-    /// How it is asked.
-    pub method: Verb,
-    /// Where.
-    pub path: &'static str,
-    /// Who may.
-    pub needs: Needs,
-    /// How long it may take.
-    pub patience: Patience,
-    /// What it does, in a sentence.
-    pub summary: &'static str,
-    pub(crate) handler: fn() -> MethodRouter<Arc<App>>,
-}
-
-type Handler = fn() -> MethodRouter<Arc<App>>;
-
-const fn get(path: &'static str, needs: Needs, summary: &'static str, handler: Handler) -> Route {
-    Route { method: Verb::Get, path, needs, patience: Patience::Quick, summary, handler }
-}
-
-const fn post(path: &'static str, needs: Needs, summary: &'static str, handler: Handler) -> Route {
-    Route { method: Verb::Post, path, needs, patience: Patience::Quick, summary, handler }
-}
-
-const fn job(path: &'static str, needs: Needs, summary: &'static str, handler: Handler) -> Route {
-    Route { method: Verb::Post, path, needs, patience: Patience::Long, summary, handler }
-}
-
-/// A question whose answer goes on, or is waited for.
-const fn follow(path: &'static str, needs: Needs, summary: &'static str, handler: Handler) -> Route {
-    Route { method: Verb::Get, path, needs, patience: Patience::Long, summary, handler }
-}
-
-const fn delete(path: &'static str, needs: Needs, summary: &'static str, handler: Handler) -> Route {
-    Route { method: Verb::Delete, path, needs, patience: Patience::Quick, summary, handler }
-}
-
+pub use super::route::{Answer, Docs, Needs, Patience, Route, Verb};
 use Needs::{Admin, Ingest, ItsOwn, Nothing, Read};
+
+/// A configured thing as it is sent and shown.
+type Doc<N> = <N as Noun>::Doc;
+type Sent<N> = nouns::Sent<N>;
+
+/// It is no longer in the state it was asked for.
+const IN_USE: &[u16] = &[409];
 
 /// The table.
 pub static TABLE: &[Route] = &[
-    get("/healthz", Nothing, "Whether the process answers.", || routing::get(system::healthz)),
-    get("/lists/{name}", ItsOwn, "A served list.", || routing::get(lists::serve)),
-    get("/api/v1/status", Read, "What is here, and how it is.", || routing::get(system::status)),
-    get("/api/v1/config", Read, "The configuration, secrets left out.", || routing::get(config::show)),
+    get("/healthz", Nothing, "Whether the process answers.", || routing::get(system::healthz))
+        .answers::<system::Health>(),
+    get("/lists/{name}", ItsOwn, "A served list.", || routing::get(lists::serve)).answers_bytes(LISTS).fails(&[304]),
+    get("/api/v1/openapi.json", Nothing, "This document.", || routing::get(openapi::serve))
+        .answers::<serde_json::Value>(),
+    get("/api/v1/status", Read, "What is here, and how it is.", || routing::get(system::status)).answers::<Status>(),
+    get("/api/v1/config", Read, "The configuration, secrets left out.", || routing::get(config::show))
+        .answers::<ConfigFile>(),
     // It waits for passes and pulls of what it deletes.
     job("/api/v1/config/apply", Admin, "Makes the configuration what a file says; deletes only with `prune`.", || {
         routing::post(config::apply)
-    }),
-    job("/api/v1/pulls", Admin, "Pulls sources now.", || routing::post(jobs::pull)),
+    })
+    .query::<config::ApplyQuery>()
+    .body::<ConfigFile>()
+    .example(r#"{"rule": [{"name": "worst", "when": "reputation >= 9"}]}"#)
+    .answers::<Applied>()
+    .fails(&[409, 422]),
+    job("/api/v1/pulls", Admin, "Pulls sources now.", || routing::post(jobs::pull))
+        .body::<jobs::PullBody>()
+        .example(r#"{"all": true}"#)
+        .answers::<Vec<PullReport>>()
+        .fails(&[404, 409, 502]),
     job("/api/v1/passes", Admin, "Runs passes over targets now, or shows what they would do.", || {
         routing::post(jobs::pass)
-    }),
-    post("/api/v1/rules/test", Read, "What a rule selects, and why one value is in it or not.", || {
-        routing::post(rules::test)
-    }),
-    get("/api/v1/indicators", Read, "Searches indicators.", || routing::get(indicators::find)),
-    post("/api/v1/indicators", Admin, "Adds values by hand.", || routing::post(indicators::add)),
-    get("/api/v1/indicators/count", Read, "How many indicators a search finds.", || routing::get(indicators::count)),
-    get("/api/v1/indicators/why", Read, "Why a value is at a target, and why it is not.", || {
-        routing::get(indicators::why)
-    }),
-    post("/api/v1/indicators/verdict", Admin, "Sets or clears the verdict on a value.", || {
-        routing::post(indicators::verdict)
-    }),
-    post("/api/v1/indicators/annotate", Admin, "Mutes, tags or comments a value.", || {
-        routing::post(indicators::annotate)
-    }),
-    get("/api/v1/lists", Read, "The served lists.", || routing::get(lists::all)),
-    get("/api/v1/runs", Read, "Runs, the latest first.", || routing::get(runs::list)),
-    get("/api/v1/runs/{id}", Read, "One run.", || routing::get(runs::show)),
-    job("/api/v1/runs/{id}/approve", Admin, "Believes a suspect run.", || routing::post(runs::approve)),
-    post("/api/v1/runs/{id}/discard", Admin, "Drops a suspect run.", || routing::post(runs::discard)),
-    get("/api/v1/plans", Read, "Held plans, the latest first.", || routing::get(runs::plans)),
-    get("/api/v1/plans/{id}", Read, "One held plan with its steps.", || routing::get(runs::plan)),
-    post("/api/v1/plans/{id}/approve", Admin, "Allows exactly the steps of a held plan.", || {
-        routing::post(runs::approve_plan)
-    }),
-    post("/api/v1/plans/{id}/reject", Admin, "Says no to a held plan.", || routing::post(runs::reject_plan)),
-    get("/api/v1/connectors", Read, "The connectors there are.", || routing::get(connectors::list)),
-    get("/api/v1/connectors/{name}", Read, "What a connector is and which settings it takes.", || {
-        routing::get(connectors::show)
-    }),
+    })
+    .body::<jobs::PassBody>()
+    .example(r#"{"all": true, "dry_run": true}"#)
+    .answers::<Vec<ShareReport>>()
+    .fails(&[404, 409, 502]),
+    get("/api/v1/settings", Read, "Settings of the whole exchange.", || routing::get(nouns::settings))
+        .answers::<PolicyDoc>()
+        .tagged(),
+    put("/api/v1/settings", Admin, "Replaces the settings; what is left out counts as never said.", || {
+        routing::put(nouns::put_settings)
+    })
+    .body::<PolicyDoc>()
+    .example(r#"{"default_tlp": "green", "prune_days": 365}"#)
+    .answers::<PolicyDoc>()
+    .tagged(),
+    get("/api/v1/tenants", Read, "Accounts that connections share, secrets left out.", || {
+        routing::get(nouns::list::<Tenants>)
+    })
+    .query::<PageQuery>()
+    .answers::<Page<Doc<Tenants>>>(),
+    get("/api/v1/tenants/{name}", Read, "One tenant, secrets left out.", || routing::get(nouns::show::<Tenants>))
+        .answers::<Doc<Tenants>>()
+        .tagged(),
+    put("/api/v1/tenants/{name}", Admin, "Makes or replaces a tenant.", || routing::put(nouns::put::<Tenants>))
+        .body::<Sent<Tenants>>()
+        .example(r#"{"settings": {}}"#)
+        .answers::<Doc<Tenants>>()
+        .tagged(),
+    delete("/api/v1/tenants/{name}", Admin, "Deletes a tenant that no connection needs.", || {
+        routing::delete(nouns::delete::<Tenants>)
+    })
+    .query::<NothingToSay>()
+    .answers_nothing()
+    .tagged(),
+    get("/api/v1/connections", Read, "Connections, secrets left out.", || routing::get(nouns::list::<Connections>))
+        .query::<PageQuery>()
+        .answers::<Page<Doc<Connections>>>(),
+    get("/api/v1/connections/{name}", Read, "One connection, secrets left out.", || {
+        routing::get(nouns::show::<Connections>)
+    })
+    .answers::<Doc<Connections>>()
+    .tagged(),
+    put("/api/v1/connections/{name}", Admin, "Makes or replaces a connection.", || {
+        routing::put(nouns::put::<Connections>)
+    })
+    .body::<Sent<Connections>>()
+    .example(r#"{"connector": "list"}"#)
+    .answers::<Doc<Connections>>()
+    .tagged(),
+    delete("/api/v1/connections/{name}", Admin, "Deletes a connection that nothing uses, with what it said.", || {
+        routing::delete(nouns::delete::<Connections>)
+    })
+    .query::<nouns::LeaveRecords>()
+    .answers_nothing()
+    .tagged(),
     job("/api/v1/connections/{name}/check", Admin, "Whether a connection works with its settings.", || {
         routing::post(connectors::check)
-    }),
-    Route {
-        method: Verb::Post,
-        path: "/api/v1/connections/{name}/observations",
-        needs: Ingest,
-        patience: Patience::Long,
-        summary: "Pushes rows to a bucket: JSON, or NDJSON of any length.",
-        handler: || routing::post(observations::push),
-    },
+    })
+    .answers::<connectors::Checked>(),
+    job(
+        "/api/v1/connections/{name}/observations",
+        Ingest,
+        "Pushes rows to a bucket: JSON, or NDJSON of any length.",
+        || routing::post(observations::push),
+    )
+    .body::<observations::PushBody>()
+    .example(r#"{"items": [{"value": "203.0.113.9", "reputation": 9}]}"#)
+    .answers::<observations::PushAnswer<'static>>()
+    .or_takes_lines()
+    .fails(&[404, 409, 422, 429]),
+    get("/api/v1/targets", Read, "Targets.", || routing::get(nouns::list::<Targets>))
+        .query::<PageQuery>()
+        .answers::<Page<Doc<Targets>>>(),
+    get("/api/v1/targets/{name}", Read, "One target.", || routing::get(nouns::show::<Targets>))
+        .answers::<Doc<Targets>>()
+        .tagged(),
+    put("/api/v1/targets/{name}", Admin, "Makes or replaces a target.", || routing::put(nouns::put::<Targets>))
+        .body::<Sent<Targets>>()
+        .example(r#"{"connection": "edge", "action": "publish", "params": {"format": "edl"}}"#)
+        .answers::<Doc<Targets>>()
+        .tagged(),
+    delete("/api/v1/targets/{name}", Admin, "Deletes a target that no sharing feeds.", || {
+        routing::delete(nouns::delete::<Targets>)
+    })
+    .query::<nouns::LeaveEntries>()
+    .answers_nothing()
+    .tagged(),
+    get("/api/v1/targets/{name}/deliveries", Read, "What we put at a target, and what became of it.", || {
+        routing::get(knowledge::deliveries_at)
+    })
+    .query::<knowledge::LineQuery>()
+    .answers::<Page<Delivery>>()
+    .or_lines(),
+    get("/api/v1/rules", Read, "Rules.", || routing::get(nouns::list::<Rules>))
+        .query::<PageQuery>()
+        .answers::<Page<Doc<Rules>>>(),
+    post("/api/v1/rules/test", Read, "What a rule selects, and why one value is in it or not.", || {
+        routing::post(rules::test)
+    })
+    .body::<RuleTest>()
+    .example(r#"{"when": "kind = ipv4 and reputation >= 5", "value": "203.0.113.9"}"#)
+    .answers::<RuleReport>()
+    .fails(&[404]),
+    get("/api/v1/rules/{name}", Read, "One rule.", || routing::get(nouns::show::<Rules>))
+        .answers::<Doc<Rules>>()
+        .tagged(),
+    put("/api/v1/rules/{name}", Admin, "Makes or replaces a rule.", || routing::put(nouns::put::<Rules>))
+        .body::<Sent<Rules>>()
+        .example(r#"{"when": "kind = ipv4 and reputation >= 5"}"#)
+        .answers::<Doc<Rules>>()
+        .tagged(),
+    delete("/api/v1/rules/{name}", Admin, "Deletes a rule that no sharing uses.", || {
+        routing::delete(nouns::delete::<Rules>)
+    })
+    .query::<NothingToSay>()
+    .answers_nothing()
+    .tagged(),
+    get("/api/v1/sharings", Read, "Sharings: source, rule, target.", || routing::get(nouns::list::<Sharings>))
+        .query::<PageQuery>()
+        .answers::<Page<Doc<Sharings>>>(),
+    get("/api/v1/sharings/{source}/{rule}/{target}", Read, "One sharing.", || routing::get(nouns::show::<Sharings>))
+        .answers::<Doc<Sharings>>()
+        .tagged(),
+    put("/api/v1/sharings/{source}/{rule}/{target}", Admin, "Makes or replaces a sharing.", || {
+        routing::put(nouns::put::<Sharings>)
+    })
+    .body::<Sent<Sharings>>()
+    .example(r#"{"max_tlp": "green"}"#)
+    .answers::<Doc<Sharings>>()
+    .tagged(),
+    delete("/api/v1/sharings/{source}/{rule}/{target}", Admin, "Deletes a sharing.", || {
+        routing::delete(nouns::delete::<Sharings>)
+    })
+    .query::<nouns::LeaveEntries>()
+    .answers_nothing()
+    .tagged(),
+    get("/api/v1/guard/lists", Read, "The operator's own lists of what is never sent.", || {
+        routing::get(nouns::list::<GuardLists>)
+    })
+    .query::<PageQuery>()
+    .answers::<Page<Doc<GuardLists>>>(),
+    get("/api/v1/guard/lists/{name}", Read, "One guard list.", || routing::get(nouns::show::<GuardLists>))
+        .answers::<Doc<GuardLists>>()
+        .tagged(),
+    put("/api/v1/guard/lists/{name}", Admin, "Makes or replaces a guard list.", || {
+        routing::put(nouns::put::<GuardLists>)
+    })
+    .body::<Sent<GuardLists>>()
+    .example(r#"{"class": "lifeline", "values": ["example.org", "192.0.2.0/24"]}"#)
+    .answers::<Doc<GuardLists>>()
+    .tagged(),
+    delete("/api/v1/guard/lists/{name}", Admin, "Deletes a guard list.", || {
+        routing::delete(nouns::delete::<GuardLists>)
+    })
+    .query::<NothingToSay>()
+    .answers_nothing()
+    .tagged(),
+    get("/api/v1/guard/exceptions", Read, "Values that are guarded and may be sent to one target.", || {
+        routing::get(nouns::list::<GuardExceptions>)
+    })
+    .query::<PageQuery>()
+    .answers::<Page<Doc<GuardExceptions>>>(),
+    get("/api/v1/guard/exceptions/{target}/{value}", Read, "One exception from the guard.", || {
+        routing::get(nouns::show::<GuardExceptions>)
+    })
+    .answers::<Doc<GuardExceptions>>()
+    .tagged(),
+    put("/api/v1/guard/exceptions/{target}/{value}", Admin, "Makes or replaces an exception from the guard.", || {
+        routing::put(nouns::put::<GuardExceptions>)
+    })
+    .body::<Sent<GuardExceptions>>()
+    .example(r#"{"reason": "sinkhole of ours", "until": "2027-01-31", "approver": "noc"}"#)
+    .answers::<Doc<GuardExceptions>>()
+    .tagged(),
+    delete(
+        "/api/v1/guard/exceptions/{target}/{value}",
+        Admin,
+        "Deletes an exception: its value is guarded again.",
+        || routing::delete(nouns::delete::<GuardExceptions>),
+    )
+    .query::<NothingToSay>()
+    .answers_nothing()
+    .tagged(),
+    get("/api/v1/guard/check", Read, "Whether a value would be stopped.", || routing::get(knowledge::guard_check))
+        .query::<knowledge::CheckQuery>()
+        .answers::<GuardAnswer>()
+        .fails(&[404]),
+    get("/api/v1/indicators", Read, "Searches indicators.", || routing::get(indicators::find))
+        .query::<indicators::FindQuery>()
+        .answers::<Page<Hit>>()
+        .or_lines(),
+    post("/api/v1/indicators", Admin, "Adds values by hand.", || routing::post(indicators::add))
+        .body::<indicators::AddBody>()
+        .example(r#"{"items": [{"value": "203.0.113.9", "reputation": 9, "tags": ["kit"]}]}"#)
+        .answers::<Vec<indicators::Added>>(),
+    get("/api/v1/indicators/count", Read, "How many indicators a search finds.", || routing::get(indicators::count))
+        .query::<indicators::CountQuery>()
+        .answers::<indicators::Count>(),
+    get("/api/v1/indicators/why", Read, "Why a value is at a target, and why it is not.", || {
+        routing::get(indicators::why)
+    })
+    .query::<indicators::WhyQuery>()
+    .answers::<WhyReport>(),
+    post("/api/v1/indicators/verdict", Admin, "Sets or clears the verdict on a value.", || {
+        routing::post(indicators::verdict)
+    })
+    .body::<indicators::VerdictBody>()
+    .example(r#"{"value": "203.0.113.9", "verdict": "safe"}"#)
+    .answers::<Hit>(),
+    post("/api/v1/indicators/annotate", Admin, "Mutes, tags or comments a value.", || {
+        routing::post(indicators::annotate)
+    })
+    .body::<indicators::AnnotateBody>()
+    .example(r#"{"value": "203.0.113.9", "add_tags": ["lab"], "comment": "ours"}"#)
+    .answers::<Hit>(),
+    get("/api/v1/indicators/{kind}/{value}", Read, "One indicator.", || routing::get(knowledge::indicator))
+        .answers::<Hit>(),
+    get("/api/v1/indicators/{kind}/{value}/records", Read, "What each source says about an indicator.", || {
+        routing::get(knowledge::records_of)
+    })
+    .answers::<Vec<Record>>(),
+    get("/api/v1/indicators/{kind}/{value}/sightings", Read, "What each source has seen of an indicator.", || {
+        routing::get(knowledge::sightings_of)
+    })
+    .answers::<Vec<knowledge::Sighting>>(),
+    get("/api/v1/indicators/{kind}/{value}/deliveries", Read, "Where an indicator was put.", || {
+        routing::get(knowledge::deliveries_of)
+    })
+    .answers::<Vec<Delivery>>(),
+    get("/api/v1/records", Read, "What each source says about the indicators that a search finds.", || {
+        routing::get(knowledge::records)
+    })
+    .query::<knowledge::RecordQuery>()
+    .answers::<Page<Record>>()
+    .or_lines(),
+    get("/api/v1/sightings", Read, "What each source has seen of the indicators that a search finds.", || {
+        routing::get(knowledge::sightings)
+    })
+    .query::<knowledge::RecordQuery>()
+    .answers::<Page<knowledge::Sighting>>()
+    .or_lines(),
+    get("/api/v1/deliveries", Read, "What we put at targets, and what became of it.", || {
+        routing::get(knowledge::deliveries)
+    })
+    .query::<knowledge::DeliveryQuery>()
+    .answers::<Page<Delivery>>()
+    .or_lines()
+    .fails(&[404]),
+    get("/api/v1/lists", Read, "The served lists.", || routing::get(lists::all)).answers::<Vec<lists::ListShown>>(),
+    get("/api/v1/runs", Read, "Runs, the latest first.", || routing::get(runs::list))
+        .query::<runs::RunQuery>()
+        .answers::<Vec<runs::RunShown>>(),
+    get("/api/v1/runs/{id}", Read, "One run.", || routing::get(runs::show)).answers::<runs::RunShown>(),
+    job("/api/v1/runs/{id}/approve", Admin, "Believes a suspect run.", || routing::post(runs::approve))
+        .answers::<PullReport>()
+        .fails(IN_USE),
+    post("/api/v1/runs/{id}/discard", Admin, "Drops a suspect run.", || routing::post(runs::discard))
+        .answers::<runs::RunShown>()
+        .fails(IN_USE),
+    get("/api/v1/plans", Read, "Held plans, the latest first.", || routing::get(runs::plans))
+        .query::<runs::PlanQuery>()
+        .answers::<Vec<HeldPlan>>(),
+    get("/api/v1/plans/{id}", Read, "One held plan with its steps.", || routing::get(runs::plan)).answers::<HeldPlan>(),
+    post("/api/v1/plans/{id}/approve", Admin, "Allows exactly the steps of a held plan.", || {
+        routing::post(runs::approve_plan)
+    })
+    .body::<runs::Note>()
+    .example(r#"{"note": "looks right"}"#)
+    .answers::<HeldPlan>()
+    .fails(IN_USE),
+    post("/api/v1/plans/{id}/reject", Admin, "Says no to a held plan.", || routing::post(runs::reject_plan))
+        .body::<runs::Note>()
+        .answers::<HeldPlan>()
+        .fails(IN_USE),
+    get("/api/v1/connectors", Read, "The connectors there are.", || routing::get(connectors::list))
+        .answers::<Vec<connectors::Brief>>(),
+    get("/api/v1/connectors/{name}", Read, "What a connector is and which settings it takes.", || {
+        routing::get(connectors::show)
+    })
+    .answers::<connectors::Whole>(),
     follow("/api/v1/changes", Read, "What changed after a revision, in order; waits, or goes on as events.", || {
         routing::get(changes::read)
-    }),
-    post("/api/v1/extract", Read, "The indicators in a text; stores nothing.", || routing::post(import::extract)),
-    get("/api/v1/tokens", Admin, "The tokens, without their secrets.", || routing::get(system::tokens)),
-    post("/api/v1/tokens", Admin, "Makes a token; its secret is shown this once.", || routing::post(system::new_token)),
-    delete("/api/v1/tokens/{id}", Admin, "Ends a token.", || routing::delete(system::revoke_token)),
-    get("/api/v1/audit", Admin, "Who did what, the latest first.", || routing::get(system::audit)),
+    })
+    .query::<changes::ChangesQuery>()
+    .answers::<changes::ChangesAnswer>()
+    .or_events()
+    .fails(&[410, 429]),
+    post("/api/v1/extract", Read, "The indicators in a text; stores nothing.", || routing::post(import::extract))
+        .body::<import::ExtractBody>()
+        .example(r#"{"text": "the kit was at hxxp://bad[.]example/k"}"#)
+        .answers::<import::ExtractAnswer>(),
+    get("/api/v1/tokens", Admin, "The tokens, without their secrets.", || routing::get(system::tokens))
+        .answers::<Vec<system::TokenShown>>(),
+    post("/api/v1/tokens", Admin, "Makes a token; its secret is shown this once.", || routing::post(system::new_token))
+        .body::<system::TokenBody>()
+        .example(r#"{"name": "soar", "scope": "read"}"#)
+        .answers::<system::TokenMade>()
+        .makes(),
+    delete("/api/v1/tokens/{id}", Admin, "Ends a token.", || routing::delete(system::revoke_token))
+        .answers::<system::TokenEnded>(),
+    get("/api/v1/audit", Admin, "Who did what, the latest first.", || routing::get(system::audit))
+        .query::<system::AuditQuery>()
+        .answers::<Vec<system::AuditShown>>(),
     job("/api/v1/backup", Admin, "Writes a copy of the store to a new file on the server.", || {
         routing::post(system::backup)
-    }),
-    post("/api/v1/freeze", Admin, "Stops every new call to a destination.", || routing::post(system::freeze)),
-    post("/api/v1/thaw", Admin, "Lets calls to destinations go on.", || routing::post(system::thaw)),
+    })
+    .body::<system::BackupBody>()
+    .example(r#"{"path": "today.db"}"#)
+    .answers::<system::BackupMade>()
+    .fails(&[409]),
+    post("/api/v1/freeze", Admin, "Stops every new call to a destination.", || routing::post(system::freeze))
+        .answers::<system::Frozen>(),
+    post("/api/v1/thaw", Admin, "Lets calls to destinations go on.", || routing::post(system::thaw))
+        .answers::<system::Frozen>(),
 ];
+
+/// The forms of served lists.
+const LISTS: &[&str] = &["text/plain", "text/csv", "application/json"];

@@ -2,58 +2,145 @@
 
 use super::error::Problem;
 use super::extract::{Body, Params, Part};
+use super::shapes::{self, Limit, next_page};
 use crate::app::App;
 use crate::app::status::Status;
 use crate::tokens::{self, Caller, NewToken, Scope};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::Response;
 use axum::{Extension, Json};
 use intel::Timestamp;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Entries of the audit log given at once.
-const MAX_AUDIT: usize = 1_000;
+/// Whether the process answers.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Health {
+    /// `ok`, or `starting` while everything known is loaded.
+    status: &'static str,
+}
+
+/// A token, without its secret.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct TokenShown {
+    /// Which one.
+    id: u32,
+    /// What people call it.
+    name: String,
+    /// What it allows.
+    scope: String,
+    /// RFC 3339.
+    created: String,
+    /// From when it is no longer good; null: never. RFC 3339.
+    expires_at: Option<String>,
+    /// RFC 3339, to the hour or so.
+    last_used: Option<String>,
+    /// When it was revoked. RFC 3339.
+    revoked: Option<String>,
+}
+
+/// A token just made.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct TokenMade {
+    /// Which one.
+    id: u32,
+    /// What people call it.
+    name: String,
+    /// What it allows; of `ingest` with its bucket, `ingest:NAME`.
+    scope: String,
+    /// From when it is no longer good; null: never. RFC 3339.
+    expires_at: Option<String>,
+    /// The secret, shown this once.
+    token: String,
+}
+
+/// A token that is no longer good.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct TokenEnded {
+    /// Which one.
+    id: u32,
+    /// Since when. RFC 3339.
+    revoked: String,
+}
+
+/// An entry of the audit log.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct AuditShown {
+    /// Its place; there are no gaps.
+    seq: u64,
+    /// When. RFC 3339.
+    at: String,
+    /// Who.
+    who: String,
+    /// Did what.
+    action: String,
+    /// To what.
+    object: String,
+    /// In detail.
+    detail: Value,
+}
+
+/// A copy of the store.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct BackupMade {
+    /// Where it lies on the server.
+    path: String,
+    /// Its length.
+    bytes: u64,
+}
+
+/// Whether calls to destinations are stopped.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Frozen {
+    /// They are.
+    frozen: bool,
+}
 
 /// Says nothing but that the process answers: anybody may ask.
-pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<Value> {
-    Json(json!({ "status": if app.engine().is_ok() { "ok" } else { "starting" } }))
+pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<Health> {
+    Json(Health { status: if app.engine().is_ok() { "ok" } else { "starting" } })
 }
 
 pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Status>, Problem> {
     app.hop(App::status).await.map(Json)
 }
 
-pub(super) async fn tokens(State(app): State<Arc<App>>) -> Result<Json<Vec<Value>>, Problem> {
+pub(super) async fn tokens(State(app): State<Arc<App>>) -> Result<Json<Vec<TokenShown>>, Problem> {
     app.hop(|app| {
         let tokens = app.engine()?.store().tokens()?;
         let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
-        let show = |token: &store::Token| {
-            json!({
-                "id": token.id,
-                "name": token.name,
-                "scope": token.scope,
-                "created": token.created.to_string(),
-                "expires_at": time(token.expires),
-                "last_used": time(token.last_used),
-                "revoked": time(token.revoked),
-            })
+        let show = |token: store::Token| TokenShown {
+            id: token.id,
+            name: token.name,
+            scope: token.scope,
+            created: token.created.to_string(),
+            expires_at: time(token.expires),
+            last_used: time(token.last_used),
+            revoked: time(token.revoked),
         };
-        Ok(Json(tokens.iter().map(show).collect()))
+        Ok(Json(tokens.into_iter().map(show).collect()))
     })
     .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TokenBody {
+    /// What people call it.
+    #[schemars(regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*[!-~][^\x00-\x1f\x7f-\x9f]*$"), length(min = 1, max = 64))]
     name: String,
+    /// What it allows.
+    #[schemars(schema_with = "shapes::scope")]
     scope: String,
     /// The bucket a token with scope `ingest` is for.
     connection: Option<String>,
     /// RFC 3339 or a date. Without: 90 days, or for lists never.
+    #[schemars(schema_with = "shapes::time")]
+    #[serde(default)]
     expires_at: Option<String>,
 }
 
@@ -66,7 +153,7 @@ pub(super) async fn new_token(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Body(body): Body<TokenBody>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, [(header::HeaderName, String); 1], Json<TokenMade>), Problem> {
     app.hop(move |app| {
         let engine = app.engine()?;
         let now = engine.world().now();
@@ -106,14 +193,14 @@ pub(super) async fn new_token(
             &json!({ "id": id, "scope": stored }).to_string(),
             now,
         )?;
-        let shown = json!({
-            "id": id,
-            "name": body.name,
-            "scope": stored,
-            "expires_at": expires.map(|expires| expires.to_string()),
-            "token": token.secret.reveal(),
-        });
-        Ok((StatusCode::CREATED, Json(shown)))
+        let made = TokenMade {
+            id,
+            name: body.name,
+            scope: stored,
+            expires_at: expires.map(|expires| expires.to_string()),
+            token: token.secret.reveal().to_owned(),
+        };
+        Ok((StatusCode::CREATED, [(header::LOCATION, format!("/api/v1/tokens/{id}"))], Json(made)))
     })
     .await
 }
@@ -122,7 +209,7 @@ pub(super) async fn revoke_token(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Part(id): Part<u32>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<TokenEnded>, Problem> {
     app.hop(move |app| {
         let engine = app.engine()?;
         let now = engine.world().now();
@@ -130,42 +217,48 @@ pub(super) async fn revoke_token(
             return Err(Problem::not_found(format!("there is no token {id} that is still good")));
         }
         engine.store().audit(&caller.name, "token.revoke", &id.to_string(), "{}", now)?;
-        Ok(Json(json!({ "id": id, "revoked": now.to_string() })))
+        Ok(Json(TokenEnded { id, revoked: now.to_string() }))
     })
     .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AuditQuery {
-    limit: Option<usize>,
-    before: Option<u64>,
+    /// Most given; 100 where nothing is said.
+    limit: Option<Limit<1_000>>,
+    /// Only entries before this one: the last of the page before.
+    before: Option<u32>,
 }
 
 pub(super) async fn audit(
     State(app): State<Arc<App>>,
+    uri: Uri,
     Params(query): Params<AuditQuery>,
-) -> Result<Json<Vec<Value>>, Problem> {
+) -> Result<Response, Problem> {
     app.hop(move |app| {
-        let rows = app.engine()?.store().audit_log(query.limit.unwrap_or(100).min(MAX_AUDIT), query.before)?;
-        let show = |row: &store::AuditRow| {
-            json!({
-                "seq": row.seq,
-                "at": row.at.to_string(),
-                "who": row.who,
-                "action": row.action,
-                "object": row.object,
-                "detail": serde_json::from_str::<Value>(&row.detail).unwrap_or(Value::Null),
-            })
+        let limit = query.limit.map_or(100, |limit| limit.get());
+        let rows = app.engine()?.store().audit_log(limit, query.before.map(u64::from))?;
+        let show = |row: store::AuditRow| AuditShown {
+            seq: row.seq,
+            at: row.at.to_string(),
+            who: row.who,
+            action: row.action,
+            object: row.object,
+            detail: serde_json::from_str::<Value>(&row.detail).unwrap_or(Value::Null),
         };
-        Ok(Json(rows.iter().map(show).collect()))
+        let rows: Vec<AuditShown> = rows.into_iter().map(show).collect();
+        let last = rows.last().filter(|row| rows.len() == limit && row.seq > 1).map(|row| row.seq);
+        Ok(next_page(&uri, &rows, last))
     })
     .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BackupBody {
+    /// The name of a file that is not there yet; the server puts it among its backups.
+    #[schemars(with = "String")]
     path: PathBuf,
 }
 
@@ -173,7 +266,7 @@ pub(super) async fn backup(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Body(body): Body<BackupBody>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<BackupMade>, Problem> {
     app.hop(move |app| {
         let engine = app.engine()?;
         let store = engine.store();
@@ -199,7 +292,7 @@ pub(super) async fn backup(
         let now = engine.world().now();
         store.audit(&caller.name, "backup", &path.display().to_string(), "{}", now)?;
         let bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
-        Ok(Json(json!({ "path": path.display().to_string(), "bytes": bytes })))
+        Ok(Json(BackupMade { path: path.display().to_string(), bytes }))
     })
     .await
 }
@@ -207,18 +300,18 @@ pub(super) async fn backup(
 pub(super) async fn freeze(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Frozen>, Problem> {
     set_frozen(&app, caller, true).await
 }
 
 pub(super) async fn thaw(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Frozen>, Problem> {
     set_frozen(&app, caller, false).await
 }
 
-async fn set_frozen(app: &Arc<App>, caller: Caller, frozen: bool) -> Result<Json<Value>, Problem> {
+async fn set_frozen(app: &Arc<App>, caller: Caller, frozen: bool) -> Result<Json<Frozen>, Problem> {
     app.hop(move |app| {
         let engine = app.engine()?;
         let store = engine.store();
@@ -232,7 +325,7 @@ async fn set_frozen(app: &Arc<App>, caller: Caller, frozen: bool) -> Result<Json
         if !frozen {
             app.hurry();
         }
-        Ok(Json(json!({ "frozen": frozen })))
+        Ok(Json(Frozen { frozen }))
     })
     .await
 }

@@ -18,6 +18,12 @@ impl App {
 
     /// Applies a file, or says what it would change.
     pub(crate) fn apply(&self, file: &ConfigFile, who: &str, options: ApplyOptions) -> Result<Applied, Problem> {
+        let _one = self.editing();
+        self.apply_held(file, who, options)
+    }
+
+    /// The same, for who holds [`App::editing`].
+    pub(crate) fn apply_held(&self, file: &ConfigFile, who: &str, options: ApplyOptions) -> Result<Applied, Problem> {
         let applied = self.engine()?.apply_with(file, who, options)?;
         if !options.dry_run && !applied.changes.is_empty() {
             self.reconfigured();

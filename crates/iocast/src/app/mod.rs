@@ -70,6 +70,8 @@ pub struct App {
     runner: Mutex<Option<Runner>>,
     /// What opening had to say, for whoever has no log.
     told: Mutex<Vec<String>>,
+    /// Held from the look at the configuration to its change.
+    editing: Mutex<()>,
     shelf: Shelf,
     crowd: Crowd,
 }
@@ -128,6 +130,7 @@ impl App {
             progress: options.progress,
             runner: Mutex::new(None),
             told: Mutex::default(),
+            editing: Mutex::new(()),
             shelf,
             crowd: Crowd::default(),
         });
@@ -210,6 +213,11 @@ impl App {
         if let Some(runner) = runner {
             runner.stop();
         }
+    }
+
+    /// Keeps every other change of the configuration waiting.
+    pub(crate) fn editing(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.editing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Option<Runner>> {

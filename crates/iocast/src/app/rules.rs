@@ -8,6 +8,7 @@ use index::{NotShared, Scope, Selection, Sort, SortField};
 use intel::expr::{Expr, NamesField, Subject, Test, Texts};
 use intel::rule::{Exception, Folder, Rule, ValueSet};
 use intel::{IndicatorKey, IndicatorKind, RuleId, parse_interval};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const SAMPLES: usize = 10;
 
 /// What is to be tested.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RuleTest {
     /// A rule by name.
@@ -31,7 +32,7 @@ pub(crate) struct RuleTest {
 }
 
 /// How many, and how many bytes as a list of lines.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Amount {
     /// Indicators.
     pub(crate) count: u64,
@@ -40,7 +41,7 @@ pub(crate) struct Amount {
 }
 
 /// What a rule does to everything known.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct RuleReport {
     /// Active indicators that the expression selects.
     pub(crate) selected: u64,
@@ -59,7 +60,7 @@ pub(crate) struct RuleReport {
 }
 
 /// What a rule does to one value.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct ValueReport {
     /// The canonical kind.
     pub(crate) kind: &'static str,

@@ -5,10 +5,11 @@ use crate::api::Problem;
 use engine::state::{ConnectionState, TargetState};
 use intel::Timestamp;
 use kit::http::{PaceRow, Paces};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Everything at a glance.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Status {
     /// Of the program.
     pub(crate) version: &'static str,
@@ -29,7 +30,7 @@ pub(crate) struct Status {
 }
 
 /// One source.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct SourceStatus {
     /// Its name.
     pub(crate) name: String,
@@ -54,7 +55,7 @@ pub(crate) struct SourceStatus {
 }
 
 /// One target.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct TargetStatus {
     /// Its name.
     pub(crate) name: String,
@@ -81,7 +82,7 @@ pub(crate) struct TargetStatus {
 }
 
 /// One account at one host.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct CallStatus {
     /// The host.
     pub(crate) host: String,

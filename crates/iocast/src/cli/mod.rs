@@ -14,6 +14,7 @@ mod export;
 mod expressions;
 mod indicator;
 mod list;
+mod openapi;
 mod output;
 mod plan;
 mod progress;
@@ -206,6 +207,7 @@ enum Command {
     Token(token::TokenArgs),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
+    Openapi(openapi::OpenapiArgs),
     Help(HelpArgs),
 }
 
@@ -388,6 +390,7 @@ fn dispatch(command: Command, ctx: &Ctx) -> Outcome {
         Command::Run(args) => run::run(&args, ctx),
         Command::Plan(args) => plan::plan(&args, ctx),
         Command::Connector(args) => connector::connector(&args, ctx),
+        Command::Openapi(_) => openapi::openapi(ctx),
         Command::Status(_) => status::status(ctx),
         Command::Freeze(args) => status::freeze(&args, ctx),
         Command::Thaw(_) => status::thaw(ctx),

@@ -10,6 +10,8 @@ mod ingest;
 mod kill;
 mod lists;
 mod mistakes;
+mod nouns;
+mod openapi;
 mod peers;
 #[cfg(unix)]
 mod receiver;

@@ -1,0 +1,511 @@
+//! What is configured, thing by thing: connections, rules, sharings, targets, guard lists and their exceptions, settings.
+//!
+//! There is one way into the configuration: what is put here goes through the same check, audit and reload as a file
+//! that is applied, and nothing else of the file changes. A thing is replaced or deleted only by whoever shows, in
+//! `If-Match`, that they have seen what is there; so two people never overwrite each other unawares.
+//!
+//! A further noun is one `impl Noun` below and four rows in the table.
+
+use super::error::Problem;
+use super::extract::{Body, Params, Part, unexpected, whole};
+use super::routes::TABLE;
+use super::shapes::{PAGE, Page, PageQuery, cursor_of, cursor_text};
+use super::strict::Strict;
+use crate::app::App;
+use crate::tokens::Caller;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use engine::config::{
+    ConnectionDoc, GuardDoc, GuardExceptionDoc, PolicyDoc, RuleDoc, SharingDoc, TargetDoc, TenantDoc,
+};
+use engine::{ApplyOptions, ConfigFile, Prune};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// A kind of thing that is configured.
+pub(super) trait Noun: Sized + Send + Sync + 'static {
+    /// As files and the API write it.
+    type Doc: Serialize + DeserializeOwned + JsonSchema + Clone + Send + 'static;
+    /// What a delete has to be told.
+    type Leave: DeserializeOwned + JsonSchema + Send + 'static;
+    /// What one is called in a sentence.
+    const NAME: &'static str;
+    /// The collection's address.
+    const PATH: &'static str;
+    /// The keys that tell one from another, in the order of its address.
+    const KEYS: &'static [&'static str];
+
+    /// Where a file has them.
+    fn of(file: &mut ConfigFile) -> &mut Vec<Self::Doc>;
+    /// What is in the keys.
+    fn key(doc: &Self::Doc) -> Vec<&str>;
+    /// How one is taken out, or why not so.
+    fn leave(leave: Self::Leave) -> Result<Prune, Problem> {
+        let _ = leave;
+        Ok(Prune::default())
+    }
+}
+
+/// Nothing to say.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NothingToSay {}
+
+/// What becomes of entries that are at a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Entries {
+    /// They are taken back.
+    TakeBack,
+    /// They stay there and are nobody's.
+    Release,
+}
+
+/// What becomes of the entries.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LeaveEntries {
+    /// What becomes of the entries that are there.
+    lines: Entries,
+}
+
+/// What becomes of records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Records {
+    /// They count no longer.
+    Retract,
+    /// They age out.
+    Keep,
+}
+
+/// What becomes of the records.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LeaveRecords {
+    /// What becomes of the records it gave.
+    records: Records,
+}
+
+pub(super) struct Tenants;
+pub(super) struct Connections;
+pub(super) struct Targets;
+pub(super) struct Rules;
+pub(super) struct Sharings;
+pub(super) struct GuardLists;
+pub(super) struct GuardExceptions;
+
+impl Noun for Tenants {
+    type Doc = TenantDoc;
+    type Leave = NothingToSay;
+    const NAME: &'static str = "tenant";
+    const PATH: &'static str = "/api/v1/tenants";
+    const KEYS: &'static [&'static str] = &["name"];
+
+    fn of(file: &mut ConfigFile) -> &mut Vec<TenantDoc> {
+        &mut file.tenant
+    }
+
+    fn key(doc: &TenantDoc) -> Vec<&str> {
+        vec![&doc.name]
+    }
+}
+
+impl Noun for Connections {
+    type Doc = ConnectionDoc;
+    type Leave = LeaveRecords;
+    const NAME: &'static str = "connection";
+    const PATH: &'static str = "/api/v1/connections";
+    const KEYS: &'static [&'static str] = &["name"];
+
+    fn of(file: &mut ConfigFile) -> &mut Vec<ConnectionDoc> {
+        &mut file.connection
+    }
+
+    fn key(doc: &ConnectionDoc) -> Vec<&str> {
+        vec![&doc.name]
+    }
+
+    fn leave(leave: LeaveRecords) -> Result<Prune, Problem> {
+        Ok(Prune { retract_records: leave.records == Records::Retract, ..Prune::default() })
+    }
+}
+
+impl Noun for Targets {
+    type Doc = TargetDoc;
+    type Leave = LeaveEntries;
+    const NAME: &'static str = "target";
+    const PATH: &'static str = "/api/v1/targets";
+    const KEYS: &'static [&'static str] = &["name"];
+
+    fn of(file: &mut ConfigFile) -> &mut Vec<TargetDoc> {
+        &mut file.target
+    }
+
+    fn key(doc: &TargetDoc) -> Vec<&str> {
+        vec![&doc.name]
+    }
+
+    fn leave(leave: LeaveEntries) -> Result<Prune, Problem> {
+        Ok(Prune { take_back: leave.lines == Entries::TakeBack, ..Prune::default() })
+    }
+}
+
+impl Noun for Rules {
+    type Doc = RuleDoc;
+    type Leave = NothingToSay;
+    const NAME: &'static str = "rule";
+    const PATH: &'static str = "/api/v1/rules";
+    const KEYS: &'static [&'static str] = &["name"];
+
+    fn of(file: &mut ConfigFile) -> &mut Vec<RuleDoc> {
+        &mut file.rule
+    }
+
+    fn key(doc: &RuleDoc) -> Vec<&str> {
+        vec![&doc.name]
+    }
+}
+
+impl Noun for Sharings {
+    type Doc = SharingDoc;
+    type Leave = LeaveEntries;
+    const NAME: &'static str = "sharing";
+    const PATH: &'static str = "/api/v1/sharings";
+    const KEYS: &'static [&'static str] = &["source", "rule", "target"];
+
+    fn of(file: &mut ConfigFile) -> &mut Vec<SharingDoc> {
+        &mut file.sharing
+    }
+
+    fn key(doc: &SharingDoc) -> Vec<&str> {
+        vec![&doc.source, &doc.rule, &doc.target]
+    }
+
+    fn leave(leave: LeaveEntries) -> Result<Prune, Problem> {
+        if leave.lines == Entries::Release {
+            // Which of a target's entries are one sharing's alone changes with every pass.
+            return Err(conflict(
+                "entries of one sharing cannot be released: set \"paused\": true to leave everything as it is, or release \
+                 them with their target",
+            ));
+        }
+        Ok(Prune::default())
+    }
+}
+
+impl Noun for GuardLists {
+    type Doc = GuardDoc;
+    type Leave = NothingToSay;
+    const NAME: &'static str = "guard list";
+    const PATH: &'static str = "/api/v1/guard/lists";
+    const KEYS: &'static [&'static str] = &["name"];
+
+    fn of(file: &mut ConfigFile) -> &mut Vec<GuardDoc> {
+        &mut file.guard
+    }
+
+    fn key(doc: &GuardDoc) -> Vec<&str> {
+        vec![&doc.name]
+    }
+}
+
+impl Noun for GuardExceptions {
+    type Doc = GuardExceptionDoc;
+    type Leave = NothingToSay;
+    const NAME: &'static str = "guard exception";
+    const PATH: &'static str = "/api/v1/guard/exceptions";
+    const KEYS: &'static [&'static str] = &["target", "value"];
+
+    fn of(file: &mut ConfigFile) -> &mut Vec<GuardExceptionDoc> {
+        &mut file.guard_exception
+    }
+
+    fn key(doc: &GuardExceptionDoc) -> Vec<&str> {
+        vec![&doc.target, &doc.value]
+    }
+}
+
+fn conflict(why: &str) -> Problem {
+    Problem::new(StatusCode::CONFLICT, why)
+}
+
+/// A thing as it is sent: what its address says may be left out.
+pub(super) struct Sent<N>(Map<String, Value>, PhantomData<N>);
+
+impl<'de, N> Deserialize<'de> for Sent<N> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Sent<N>, D::Error> {
+        Ok(Sent(Map::deserialize(deserializer)?, PhantomData))
+    }
+}
+
+impl<N: Noun> JsonSchema for Sent<N> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}Put", N::Doc::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = N::Doc::json_schema(generator);
+        if let Some(Value::Array(required)) = schema.get_mut("required") {
+            required.retain(|key| key.as_str().is_none_or(|key| !N::KEYS.contains(&key)));
+        }
+        schema
+    }
+}
+
+impl<N: Noun> Sent<N> {
+    fn read(self, key: &[String]) -> Result<N::Doc, Problem> {
+        let mut map = self.0;
+        for (name, said) in N::KEYS.iter().zip(key) {
+            let value = map.entry(*name).or_insert_with(|| said.as_str().into());
+            if value.is_string() && value.as_str() != Some(said) {
+                let detail = format!("{name}: the body says {value}, the address \"{said}\"; a thing keeps its name");
+                return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+            }
+        }
+        let mut map = Value::Object(map);
+        whole(&mut map);
+        serde_path_to_error::deserialize(Strict(map)).map_err(|error| unexpected(&error))
+    }
+}
+
+/// The values of the keys in an address, in their order.
+fn key_of<N: Noun>(mut parts: HashMap<String, String>) -> Vec<String> {
+    N::KEYS.iter().map(|key| parts.remove(*key).unwrap_or_default()).collect()
+}
+
+fn missing<N: Noun>(key: &[String]) -> Problem {
+    Problem::not_found(format!("there is no {} \"{}\"", N::NAME, key.join(" → ")))
+}
+
+/// One of the things that are there, secrets left out.
+fn shown<N: Noun>(app: &App, key: &[String]) -> Result<Option<N::Doc>, Problem> {
+    let mut file = app.config_shown()?;
+    Ok(N::of(&mut file).iter().find(|doc| N::key(doc) == key).cloned())
+}
+
+/// Names what is shown: another text, another tag.
+fn tag_of(doc: &impl Serialize) -> String {
+    let digest: [u8; 32] = Sha256::digest(serde_json::to_vec(doc).unwrap_or_default()).into();
+    format!("\"{}\"", kit::render::hex(&digest[..16]))
+}
+
+fn tagged(status: StatusCode, doc: &impl Serialize) -> Response {
+    let mut response = (status, Json(doc)).into_response();
+    if let Ok(tag) = HeaderValue::from_str(&tag_of(doc)) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// Whether a header of tags names this one, or is `*`.
+fn names(headers: &HeaderMap, name: &HeaderName, tag: &str) -> Option<bool> {
+    let mut values = headers.get_all(name).iter().peekable();
+    values.peek()?;
+    let tags = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim);
+    Some(tags.into_iter().any(|sent| sent == "*" || sent == tag))
+}
+
+/// Lets a change through whose sender has seen what is there.
+fn precondition(headers: &HeaderMap, there: Option<&str>) -> Result<(), Problem> {
+    let failed = |detail: &str| Err(Problem::new(StatusCode::PRECONDITION_FAILED, detail));
+    let matches = names(headers, &header::IF_MATCH, there.unwrap_or_default());
+    let differs = names(headers, &header::IF_NONE_MATCH, there.unwrap_or_default()).map(|named| !named);
+    match (there, matches, differs) {
+        (None, Some(_), _) => failed("If-Match: there is none yet"),
+        (None, None, _) | (Some(_), Some(true), None | Some(true)) => Ok(()),
+        (Some(_), _, Some(false)) => failed("If-None-Match: there is one already"),
+        (Some(_), Some(false), _) => failed("If-Match: it is another by now; get it again"),
+        (Some(_), None, _) => Err(Problem::new(
+            StatusCode::PRECONDITION_REQUIRED,
+            "send the ETag of what you have seen in If-Match, so that nobody else's change is lost",
+        )),
+    }
+}
+
+pub(super) async fn list<N: Noun>(
+    State(app): State<Arc<App>>,
+    Params(query): Params<PageQuery>,
+) -> Result<Json<Page<N::Doc>>, Problem> {
+    let after: Option<Vec<String>> = query.after.as_deref().map(cursor_of).transpose()?;
+    let limit = query.limit.map_or(PAGE, |limit| limit.get());
+    app.hop(move |app| {
+        let mut file = app.config_shown()?;
+        let mut docs: Vec<N::Doc> = std::mem::take(N::of(&mut file));
+        docs.sort_by(|a, b| N::key(a).cmp(&N::key(b)));
+        let key = |doc: &N::Doc| -> Vec<String> { N::key(doc).into_iter().map(str::to_owned).collect() };
+        if let Some(after) = after {
+            docs.retain(|doc| key(doc) > after);
+        }
+        let more = docs.len() > limit;
+        docs.truncate(limit);
+        let next = docs.last().filter(|_| more).map(|doc| cursor_text(&key(doc)));
+        Ok(Json(Page { items: docs, next }))
+    })
+    .await
+}
+
+pub(super) async fn show<N: Noun>(
+    State(app): State<Arc<App>>,
+    Part(parts): Part<HashMap<String, String>>,
+) -> Result<Response, Problem> {
+    let key = key_of::<N>(parts);
+    app.hop(move |app| {
+        let doc = shown::<N>(app, &key)?.ok_or_else(|| missing::<N>(&key))?;
+        Ok(tagged(StatusCode::OK, &doc))
+    })
+    .await
+}
+
+pub(super) async fn put<N: Noun>(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Part(parts): Part<HashMap<String, String>>,
+    headers: HeaderMap,
+    Body(body): Body<Sent<N>>,
+) -> Result<Response, Problem> {
+    let key = key_of::<N>(parts);
+    let doc = body.read(&key)?;
+    app.hop(move |app| {
+        let _one = app.editing();
+        let there = shown::<N>(app, &key)?.map(|doc| tag_of(&doc));
+        precondition(&headers, there.as_deref())?;
+        let mut file = ConfigFile::default();
+        N::of(&mut file).push(doc);
+        app.apply_held(&file, &caller.name, ApplyOptions::default())?;
+        let doc = shown::<N>(app, &key)?.ok_or_else(|| missing::<N>(&key))?;
+        let mut response = tagged(if there.is_some() { StatusCode::OK } else { StatusCode::CREATED }, &doc);
+        if there.is_none() {
+            let mut place = key.iter().fold(N::PATH.to_owned(), |path, part| format!("{path}/{}", escaped(part)));
+            if TABLE.iter().any(|route| route.path == place) {
+                // Another route has that address: the same name written otherwise has not.
+                let (path, last) = place.rsplit_once('/').unwrap_or_default();
+                let first = last.bytes().next().unwrap_or_default();
+                place = format!("{path}/%{first:02X}{}", last.get(1..).unwrap_or_default());
+            }
+            if let Ok(place) = HeaderValue::from_str(&place) {
+                response.headers_mut().insert(header::LOCATION, place);
+            }
+        }
+        Ok(response)
+    })
+    .await
+}
+
+pub(super) async fn delete<N: Noun>(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Part(parts): Part<HashMap<String, String>>,
+    headers: HeaderMap,
+    Params(leave): Params<N::Leave>,
+) -> Result<StatusCode, Problem> {
+    let key = key_of::<N>(parts);
+    app.hop(move |app| {
+        let _one = app.editing();
+        let doc = shown::<N>(app, &key)?.ok_or_else(|| missing::<N>(&key))?;
+        precondition(&headers, Some(&tag_of(&doc)))?;
+        take_out::<N>(app, &key, N::leave(leave)?, &caller.name)?;
+        app.hurry();
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
+
+/// Applies everything that is there but this one.
+fn take_out<N: Noun>(app: &App, key: &[String], how: Prune, who: &str) -> Result<(), Problem> {
+    let mut file = app.config_shown()?;
+    N::of(&mut file).retain(|doc| N::key(doc) != key);
+    let name = key.join(" → ");
+    let options = ApplyOptions { prune: Some(how), ..ApplyOptions::default() };
+    let applied = app.apply_held(&file, who, options).map_err(|problem| {
+        let in_use = format!("the {} \"{name}\" is still in use; change or delete first what uses it", N::NAME);
+        if problem.status() == StatusCode::UNPROCESSABLE_ENTITY {
+            problem.instead(StatusCode::CONFLICT, in_use)
+        } else {
+            problem
+        }
+    })?;
+    match applied.changes.is_empty() {
+        false => Ok(()),
+        // It is kept while something stands in the way; the warning says what and what to do.
+        true => Err(conflict(&applied.warnings.join("; "))),
+    }
+}
+
+/// A part of an address in the form every text survives.
+fn escaped(part: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    let each = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    part.bytes().map(each).collect()
+}
+
+/// `GET /api/v1/settings`: what a file calls `[policy]`.
+pub(super) async fn settings(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    app.hop(|app| Ok(tagged(StatusCode::OK, &app.config_shown()?.policy.unwrap_or_default()))).await
+}
+
+/// `PUT /api/v1/settings`: all of them; what is left out is as if nobody had said anything.
+pub(super) async fn put_settings(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    Body(policy): Body<PolicyDoc>,
+) -> Result<Response, Problem> {
+    app.hop(move |app| {
+        let _one = app.editing();
+        let there = tag_of(&app.config_shown()?.policy.unwrap_or_default());
+        precondition(&headers, Some(&there))?;
+        let file = ConfigFile { policy: Some(policy), ..ConfigFile::default() };
+        app.apply_held(&file, &caller.name, ApplyOptions::default())?;
+        Ok(tagged(StatusCode::OK, &app.config_shown()?.policy.unwrap_or_default()))
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_overwrites_what_they_have_not_seen() {
+        let there = Some("\"a\"");
+        for (if_match, if_none_match, there, expect) in [
+            (None, None, None, 200),
+            (None, Some("*"), None, 200),
+            (Some("*"), None, None, 412),
+            (Some("\"a\""), None, None, 412),
+            (None, None, there, 428),
+            (None, Some("*"), there, 412),
+            (Some("\"a\""), None, there, 200),
+            (Some("*"), None, there, 200),
+            (Some("\"b\", \"a\""), None, there, 200),
+            (Some("\"b\""), None, there, 412),
+            (Some("W/\"a\""), None, there, 412),
+            (Some("\"a\""), Some("*"), there, 412),
+            (Some(""), None, there, 412),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [(header::IF_MATCH, if_match), (header::IF_NONE_MATCH, if_none_match)] {
+                if let Some(value) = value {
+                    headers.insert(name, HeaderValue::from_static(value));
+                }
+            }
+            let status = precondition(&headers, there).map_or_else(|problem| problem.status().as_u16(), |()| 200);
+            assert_eq!(status, expect, "{if_match:?} {if_none_match:?} {there:?}");
+        }
+    }
+
+    #[test]
+    fn places_survive_every_name() {
+        assert_eq!(escaped("a b/c→é"), "a%20b%2Fc%E2%86%92%C3%A9");
+    }
+}
