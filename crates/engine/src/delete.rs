@@ -65,7 +65,7 @@ pub(crate) fn prune(
             }
             let name = &stored.doc.name;
             out.warnings.push(format!(
-                "target \"{name}\" is kept until its {} taken back: `iocast share {name}`, then prune again",
+                "target \"{name}\" is kept until its {} taken back: `iocast share {name}`, then delete it again",
                 named(n, "entry is", "entries are")
             ));
             stay.insert(("target", name.clone()));

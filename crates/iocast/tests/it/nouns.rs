@@ -96,7 +96,7 @@ fn things_are_made_replaced_and_deleted_by_who_has_seen_them() {
     assert_eq!(status("/api/v1/guard/exceptions/block-ip/203.0.113.7", &any), 204);
     assert_eq!(status("/api/v1/guard/lists/ours", &any), 204);
     assert_eq!(status("/api/v1/targets/block-ip?lines=take_back", &any), 204, "it holds nothing");
-    assert_eq!(status("/api/v1/connections/edge?records=keep", &any), 409);
+    assert_eq!(status("/api/v1/connections/edge", &any), 400, "what becomes of the records?");
     assert_eq!(status("/api/v1/connections/edge?records=retract", &any), 204);
     assert_eq!(app.get("/api/v1/config").ok(), json!({}));
 }
@@ -113,7 +113,7 @@ fn what_a_deleted_target_holds_is_released_and_never_lost() {
     ask(&app, "DELETE", "/api/v1/guard/exceptions/block-ip/203.0.113.7", &any, None);
     let holds = ask(&app, "DELETE", "/api/v1/targets/block-ip?lines=take_back", &any, None);
     assert_eq!(holds.status, StatusCode::CONFLICT, "{}", holds.text());
-    assert!(holds.text().contains("still holds 2 entries"), "{}", holds.text());
+    assert!(holds.text().contains("until its 2 entries are taken back"), "{}", holds.text());
     let gone = ask(&app, "DELETE", "/api/v1/targets/block-ip?lines=release", &any, None);
     assert_eq!(gone.status, StatusCode::NO_CONTENT, "{}", gone.text());
     assert_eq!(app.get("/lists/block-ip").status, StatusCode::NOT_FOUND);
@@ -150,6 +150,22 @@ fn records_of_a_deleted_connection_count_no_longer() {
     assert_eq!(app.get("/api/v1/indicators/count").ok()["count"], 0);
     assert_eq!(app.post("/api/v1/pulls", &json!({ "all": true })).ok()[0]["new"], 2);
     assert_eq!(app.get("/api/v1/indicators/count").ok()["count"], 2);
+}
+
+#[test]
+fn records_of_a_deleted_connection_may_age_out() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("feed.txt"), "203.0.113.1\n203.0.113.2\n").unwrap();
+    let app = TestApp::with(None, vec![dir.path().to_owned()]);
+    let url = format!("file://{}/feed.txt", dir.path().display());
+    let body = json!({ "connector": "feed", "settings": { "url": url, "format": "text" } });
+    assert_eq!(ask(&app, "PUT", "/api/v1/connections/in", &[], Some(&body)).status, StatusCode::CREATED);
+    app.post("/api/v1/pulls", &json!({ "all": true })).ok();
+    let any = [("if-match", "*")];
+    let reply = ask(&app, "DELETE", "/api/v1/connections/in?records=keep", &any, None);
+    assert_eq!(reply.status, StatusCode::NO_CONTENT, "{}", reply.text());
+    assert_eq!(app.get("/api/v1/indicators/count").ok()["count"], 2, "what it said stands until it is too old");
+    assert!(app.get("/api/v1/indicators/ipv4/203.0.113.1").ok()["expires_at"].is_string());
 }
 
 #[test]
