@@ -55,13 +55,13 @@ pub(super) struct Exchange<'b> {
 }
 
 /// A served exchange.
-#[expect(dead_code, reason = "for checks of the API, which start it")]
 pub(super) struct Served {
     /// `http://127.0.0.1:PORT`.
     pub(super) url: String,
     /// An administrator's.
     pub(super) token: String,
-    running: Running,
+    /// It is served as long as this is held.
+    _running: Running,
 }
 
 impl<'b> Exchange<'b> {
@@ -101,7 +101,6 @@ impl<'b> Exchange<'b> {
 
     /// Serves it on a free port, without a schedule, until the value is dropped. The data directory must be new: only a
     /// first start tells a token.
-    #[expect(dead_code, reason = "for checks of the API")]
     pub(super) fn serve(&self) -> Result<Served> {
         let mut command = self.command();
         command
@@ -116,6 +115,6 @@ impl<'b> Exchange<'b> {
             }
             line.strip_prefix("listening on ").map(str::to_owned)
         })?;
-        Ok(Served { url, token: token.context("it told no token: its data directory is not new")?, running })
+        Ok(Served { url, token: token.context("it told no token: its data directory is not new")?, _running: running })
     }
 }

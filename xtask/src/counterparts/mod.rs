@@ -4,6 +4,7 @@
 //! They are Python, at the fixed versions of `counterparts/requirements.txt`, in an environment of their own below the
 //! target directory. A check is a line of [`CHECKS`]; it says in one line what it saw.
 
+mod api;
 mod exchange;
 mod formats;
 pub(crate) mod python;
@@ -31,6 +32,7 @@ const CHECKS: &[Check] = &[
     Check { name: "misp-emitted", run: formats::misp },
     Check { name: "taxii-pull", run: taxii::pull },
     Check { name: "taxii-share", run: taxii::share },
+    Check { name: "api", run: api::schemathesis },
 ];
 
 /// What a check has to work with.

@@ -42,8 +42,10 @@ pub struct ChangesQuery {
     #[serde(default)]
     pub since: Option<String>,
     /// Changes at most; 1,000 unless said, 10,000 at most.
+    #[schemars(range(min = 1, max = 10_000))]
     pub limit: Option<usize>,
     /// Where nothing has changed, wait so many seconds for a change; at most 60.
+    #[schemars(range(min = 0, max = 60))]
     pub wait: Option<u64>,
 }
 
@@ -130,8 +132,15 @@ pub(super) async fn read(
     if is_stream {
         return events(app, from).await;
     }
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, MAX_PAGE);
-    let wait = Duration::from_secs(query.wait.unwrap_or(0).min(MAX_WAIT_SECS));
+    let limit = query.limit.unwrap_or(PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Problem::invalid(format!("limit: {limit} is not from 1 to {MAX_PAGE}")));
+    }
+    let wait = query.wait.unwrap_or(0);
+    if wait > MAX_WAIT_SECS {
+        return Err(Problem::invalid(format!("wait: {wait} is more than {MAX_WAIT_SECS} seconds")));
+    }
+    let wait = Duration::from_secs(wait);
     answer(&app, from, limit, wait).await.map(|answer| Json(answer).into_response())
 }
 

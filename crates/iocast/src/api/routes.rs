@@ -348,7 +348,8 @@ pub static TABLE: &[Route] = &[
         .body::<system::TokenBody>()
         .example(r#"{"name": "soar", "scope": "read"}"#)
         .answers::<system::TokenMade>()
-        .makes(),
+        .makes()
+        .fails(&[404, 409]),
     delete("/api/v1/tokens/{id}", Admin, "Ends a token.", || routing::delete(system::revoke_token))
         .answers::<system::TokenEnded>(),
     get("/api/v1/audit", Admin, "Who did what, the latest first.", || routing::get(system::audit))
