@@ -44,6 +44,7 @@ pub(super) fn schemathesis(bench: &Bench) -> Result<String> {
         .current_dir(&bench.dir);
     let said = printed(&mut command)?;
     let line = |word: &str| said.lines().map(str::trim).find(|line| line.contains(word));
-    let cases = line("generated").or_else(|| line("passed")).context("it said nothing of what it did")?;
-    Ok(format!("schemathesis 4.32.5: {}", cases.trim_matches(['=', ' '])))
+    let cases = line(" generated,").context("it said nothing of what it did")?;
+    let operations = line("Tested:").context("it said nothing of what it asked")?;
+    Ok(format!("schemathesis 4.32.5: operations {}; cases {cases}", operations.to_lowercase()))
 }
