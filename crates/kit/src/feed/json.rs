@@ -400,7 +400,7 @@ impl Scan<'_> {
 
 /// Makes observations of one row.
 fn row(bytes: &[u8], spec: &FeedSpec, sink: &mut Sink<'_>) {
-    let text = lines::text(bytes, &mut sink.stats.recoded);
+    let text = sink.text(bytes);
     let mut reader = serde_json::Deserializer::from_str(&text);
     let parsed = Strict { depth: 0 }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     let Ok(value) = parsed else {

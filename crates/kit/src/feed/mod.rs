@@ -15,6 +15,8 @@ mod text;
 mod time;
 
 #[cfg(test)]
+mod oddities;
+#[cfg(test)]
 mod source_tests;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,7 @@ use crate::connection::Rows;
 use crate::error::ConnectorError;
 use intel::{IndicatorKey, IndicatorKind, Observation};
 use lines::Expect;
+use std::borrow::Cow;
 use std::io::{BufRead, Read};
 
 /// What reading a body came to.
@@ -60,7 +63,7 @@ impl ParseStats {
 /// # Errors
 /// [`ConnectorError::Unexpected`] as said; whatever the reader's own errors mean.
 pub fn parse(spec: &FeedSpec, body: impl BufRead, rows: &mut dyn Rows) -> Result<ParseStats, ConnectorError> {
-    let mut sink = Sink { rows, stats: ParseStats::default(), spec };
+    let mut sink = Sink { rows, stats: ParseStats::default(), spec, guessed: false };
     // These judge for themselves what they read.
     match spec.format {
         Format::Stix => stix(body, &mut sink)?,
@@ -142,9 +145,19 @@ struct Sink<'a> {
     rows: &'a mut dyn Rows,
     stats: ParseStats,
     spec: &'a FeedSpec,
+    /// The line being read was not UTF-8: which letters it has beyond ASCII is a guess.
+    guessed: bool,
 }
 
 impl Sink<'_> {
+    /// A line as text.
+    fn text<'l>(&mut self, line: &'l [u8]) -> Cow<'l, str> {
+        let before = self.stats.recoded;
+        let text = lines::text(line, &mut self.stats.recoded);
+        self.guessed = self.stats.recoded > before;
+        text
+    }
+
     /// A row that is nothing but a value, with the feed's own fixed fields.
     fn value(&mut self, value: &str, kind: Option<IndicatorKind>) {
         let mut row = Observation::new(value);
@@ -153,6 +166,10 @@ impl Sink<'_> {
     }
 
     fn row(&mut self, mut row: Observation) {
+        // A comment may be read by guess; a guessed name is another name.
+        if self.guessed && !row.value.trim().is_ascii() {
+            return self.reject("a value that is not UTF-8", &row.value);
+        }
         let fixed = &self.spec.fixed;
         row.reputation = row.reputation.or(fixed.reputation);
         row.confidence = row.confidence.or(fixed.confidence);

@@ -158,7 +158,7 @@ impl<'s> Table<'s> {
                 }
                 return Ok(());
             }
-            let text = lines::text(line, &mut sink.stats.recoded);
+            let text = sink.text(line);
             if self.fields.cut(&text, self.separator, self.quote) {
                 return self.row(&text, sink);
             }
@@ -166,7 +166,7 @@ impl<'s> Table<'s> {
             self.open.push_back(text.into_owned());
             return Ok(());
         }
-        let text = lines::text(line, &mut sink.stats.recoded).into_owned();
+        let text = sink.text(line).into_owned();
         self.open_bytes += text.len() + 1;
         self.open.push_back(text);
         // Only a line with a quote in it can close the field.

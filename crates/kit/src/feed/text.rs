@@ -27,7 +27,7 @@ pub(super) fn read(spec: &FeedSpec, body: &mut dyn BufRead, sink: &mut Sink<'_>)
         if line.is_empty() || spec.is_comment(line) {
             return Ok(());
         }
-        let text = lines::text(line, &mut sink.stats.recoded);
+        let text = sink.text(line);
         if memchr(0, line).is_some() {
             sink.reject("binary data in the line", &text);
         } else if !columns.is_empty() || spec.separator.is_some() {
