@@ -96,7 +96,7 @@ fn lists_of_values() {
     );
     check(text(), "", &[]);
     check(text(), "caf\u{e9}.example\n".as_bytes(), &["auto caf\u{e9}.example"]);
-    check(text(), b"caf\xe9.example\n", &["auto caf\u{e9}.example"]);
+    check(text(), b"caf\xe9.example\n", &["reject: a value that is not UTF-8"]);
     check(text(), "\u{feff}192.0.2.1\n", &["auto 192.0.2.1"]);
 }
 
