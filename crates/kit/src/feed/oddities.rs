@@ -28,13 +28,13 @@ impl Rows for Tally {
     }
 }
 
-fn told(file: &str, settings: serde_json::Value) -> String {
+fn told(file: &str, settings: &serde_json::Value) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata").join(file);
     let packed = std::fs::File::open(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
     let unpack = crate::decode::Unpack::default();
     let body = crate::decode::unpack(Box::new(packed), &unpack).unwrap();
     let mut tally = Tally::default();
-    let parsed = parse(&FeedSpec::from_settings(&settings).unwrap(), std::io::BufReader::new(body), &mut tally);
+    let parsed = parse(&FeedSpec::from_settings(settings).unwrap(), std::io::BufReader::new(body), &mut tally);
     let mut out = String::new();
     match parsed {
         Ok(stats) if stats.recoded > 0 => write!(out, "{} recoded, ", stats.recoded).unwrap(),
@@ -121,6 +121,6 @@ fn each_known_oddity() {
         // XML of another kind.
         ("feeds/tweetfeed/rss.xml", &text, "unexpected answer: XML document where a list was expected"),
     ] {
-        assert_eq!(told(file, settings.clone()), expect, "{file}");
+        assert_eq!(told(file, settings), expect, "{file}");
     }
 }
