@@ -1,9 +1,10 @@
-//! `indicator`: search, count, explain, add, import and judge.
+//! `indicator`: search, count, explain, add, import, take back and judge.
 
 mod import;
+mod retract;
 mod why;
 
-use super::client::Lines;
+use super::client::{Lines, part};
 use super::expressions::CHEAT_SHEET;
 use super::output::{Column, Format, How, column, hidden, number, parse, text};
 use super::run::done;
@@ -12,7 +13,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::io::BufRead as _;
 
-/// Indicators: search, count, explain, add, import, judge
+/// Indicators: search, count, explain, add, import, take back, judge
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -29,8 +30,10 @@ enum IndicatorCommand {
     Find(FindArgs),
     Count(CountArgs),
     Why(WhyArgs),
+    Records(RecordsArgs),
     Add(AddArgs),
     Import(import::ImportArgs),
+    Retract(retract::RetractArgs),
     Verdict(VerdictArgs),
     Mute(MuteArgs),
     Tag(TagArgs),
@@ -90,6 +93,23 @@ Examples:
 
 Any spelling will do; defanged ones too.")]
 struct WhyArgs {
+    /// The value, however it is spelled
+    #[arg(value_name = "VALUE")]
+    value: String,
+    /// What it is, where the value alone does not say
+    #[arg(long)]
+    kind: Option<String>,
+}
+
+/// Show what each source says of a value, word for word
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  iocast indicator records 'hxxp://evil[.]example/a'
+  iocast indicator records 192.0.2.1 --format json
+
+`iocast indicator why VALUE` says what follows from it. The other formats have every field.")]
+struct RecordsArgs {
     /// The value, however it is spelled
     #[arg(value_name = "VALUE")]
     value: String,
@@ -231,15 +251,48 @@ pub(crate) const HITS: &[Column] = &[
     hidden("external_hits"),
 ];
 
+/// What a source says, as a row.
+const RECORDS: &[Column] = &[
+    hidden("kind"),
+    hidden("value"),
+    text("source", "source"),
+    column("active", "counts", How::YesNo),
+    text("why", "why not"),
+    number("reputation", "rep"),
+    text("severity", "severity"),
+    number("confidence", "conf"),
+    text("tlp", "tlp"),
+    column("tags", "tags", How::List),
+    column("received", "received", How::Time),
+    column("last_seen", "last seen", How::Time),
+    column("expires_at", "expires", How::Time),
+    text("comment", "comment"),
+    hidden("version"),
+    hidden("listed"),
+    hidden("echo"),
+    hidden("retracted"),
+    hidden("hops"),
+    hidden("first_seen"),
+    hidden("valid_from"),
+    hidden("link"),
+    hidden("raw"),
+    hidden("remote_id"),
+    hidden("internal_hits"),
+    hidden("external_hits"),
+];
+
 /// Rows of a table where nobody said how many.
-const TABLE_LIMIT: usize = 50;
+pub(crate) const TABLE_LIMIT: usize = 50;
+
 pub(crate) fn indicator(args: &IndicatorArgs, ctx: &Ctx) -> Outcome {
     match &args.command {
         IndicatorCommand::Find(args) => find(args, ctx),
         IndicatorCommand::Count(args) => count(args, ctx),
         IndicatorCommand::Why(args) => why(args, ctx),
+        IndicatorCommand::Records(args) => records(args, ctx),
         IndicatorCommand::Add(args) => add(args, ctx),
         IndicatorCommand::Import(args) => import::import(args, ctx),
+        IndicatorCommand::Retract(args) => retract::retract(args, ctx),
         IndicatorCommand::Verdict(args) => verdict(args, ctx),
         IndicatorCommand::Mute(args) => {
             let words = if args.undo { "is no longer muted" } else { "is muted: nothing new is shared of it" };
@@ -316,9 +369,19 @@ fn why(args: &WhyArgs, ctx: &Ctx) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn add(args: &AddArgs, ctx: &Ctx) -> Outcome {
+fn records(args: &RecordsArgs, ctx: &Ctx) -> Outcome {
+    let kind = args.kind.as_deref().unwrap_or("auto");
+    let path = format!("/api/v1/indicators/{}/{}/records", part(kind), part(&args.value));
+    if ctx.out.rows(&ctx.client()?.get(&path, &[])?, RECORDS)? == 0 {
+        ctx.out.note(&format!("nobody has said anything about {}", args.value));
+    }
+    Ok(Exit::Done)
+}
+
+/// Values as they were given, or read from standard input where that was said.
+fn values(given: &[String]) -> Result<Vec<String>, CliError> {
     let mut values = Vec::new();
-    for value in &args.values {
+    for value in given {
         match value.as_str() {
             "-" => {
                 for line in std::io::stdin().lock().lines() {
@@ -331,6 +394,11 @@ fn add(args: &AddArgs, ctx: &Ctx) -> Outcome {
             value => values.push(value.to_owned()),
         }
     }
+    Ok(values)
+}
+
+fn add(args: &AddArgs, ctx: &Ctx) -> Outcome {
+    let values = values(&args.values)?;
     let item = |value: &String| {
         let mut item = json!({ "value": value });
         let mut set = |key: &str, value: Value| {

@@ -25,6 +25,7 @@ mod secret;
 mod serve;
 mod share;
 mod status;
+mod target;
 mod token;
 
 use crate::world::Outside;
@@ -195,6 +196,7 @@ enum Command {
     Rule(rule::RuleArgs),
     #[command(visible_alias = "ioc")]
     Indicator(indicator::IndicatorArgs),
+    Target(target::TargetArgs),
     List(list::ListArgs),
     Run(run::RunArgs),
     Plan(plan::PlanArgs),
@@ -386,6 +388,7 @@ fn dispatch(command: Command, ctx: &Ctx) -> Outcome {
         Command::Share(args) => share::share(&args, ctx),
         Command::Rule(args) => rule::rule(&args, ctx),
         Command::Indicator(args) => indicator::indicator(&args, ctx),
+        Command::Target(args) => target::target(&args, ctx),
         Command::List(args) => list::list(&args, ctx),
         Command::Run(args) => run::run(&args, ctx),
         Command::Plan(args) => plan::plan(&args, ctx),

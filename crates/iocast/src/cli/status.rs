@@ -1,12 +1,12 @@
 //! `status`, `freeze` and `thaw`: how is everything, and the big red switch.
 
-use super::output::{Column, How, column, number, parse, text, thousands};
+use super::output::{Column, How, column, minute, number, parse, text, thousands};
 use super::run::done;
 use super::{CliError, Ctx, Exit, Outcome};
 use clap::Args;
 use serde_json::{Value, json};
 
-/// How everything is: sources, targets, what waits
+/// How everything is: sources, buckets, targets, what waits
 #[derive(Args)]
 #[command(after_help = "Examples:\n  iocast status\n  iocast status --format json")]
 pub(crate) struct StatusArgs {}
@@ -29,6 +29,13 @@ const SOURCES: &[Column] = &[
     column("last_run", "last run", How::Time),
     column("last_success", "last success", How::Time),
     text("next", "what to do"),
+];
+
+const BUCKETS: &[Column] = &[
+    text("name", "bucket"),
+    column("enabled", "enabled", How::YesNo),
+    text("status", "status"),
+    column("last_push", "last push", How::Time),
 ];
 
 const TARGETS: &[Column] = &[
@@ -65,7 +72,7 @@ fn next_step(row: &Value) -> Option<String> {
     }
     let failures = row["failures"].as_u64().filter(|n| *n > 0)?;
     Some(match row["not_before"].as_str() {
-        Some(until) => format!("failed {failures} times; tried again after {until}"),
+        Some(until) => format!("failed {failures} times; tried again after {}", minute(until)),
         None => format!("failed {failures} times; `iocast run list`"),
     })
 }
@@ -86,7 +93,7 @@ fn show(status: &Value, ctx: &Ctx) -> Result<(), CliError> {
     if status["frozen"].as_bool() == Some(true) {
         ctx.out.line("frozen: nothing goes to any destination until `iocast thaw`")?;
     }
-    for (key, columns) in [("sources", SOURCES), ("targets", TARGETS)] {
+    for (key, columns) in [("sources", SOURCES), ("buckets", BUCKETS), ("targets", TARGETS)] {
         let mut rows = status[key].as_array().cloned().unwrap_or_default();
         if rows.is_empty() {
             continue;
@@ -136,7 +143,10 @@ mod tests {
             ),
             (json!({"name": "a", "suspect_run": 7}), Some("`iocast run show 7`: approve or discard")),
             (json!({"name": "a", "waiting_plan": 2, "failures": 1}), Some("`iocast plan show 2`: approve or reject")),
-            (json!({"name": "a", "failures": 2, "not_before": "T"}), Some("failed 2 times; tried again after T")),
+            (
+                json!({"name": "a", "failures": 2, "not_before": "2026-01-31T08:30:00Z"}),
+                Some("failed 2 times; tried again after 2026-01-31 08:30"),
+            ),
             (json!({"name": "a", "failures": 0}), None),
         ];
         for (row, said) in cases {

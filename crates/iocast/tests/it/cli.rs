@@ -656,6 +656,59 @@ fn checks_say_what_works() {
 }
 
 #[test]
+fn what_was_put_there_is_shown() {
+    let desk = Desk::shared();
+    desk.transcript(
+        &[
+            "target deliveries block-ip",
+            "target deliveries block-ip --limit 1 --format csv",
+            "target deliveries block-ip --count",
+            "target deliveries block-ip --state refused",
+            "target deliveries block-ip --state prsent",
+            "target deliveries blok-ip",
+            "indicator records 198.51.100[.]7",
+            "indicator records 9.9.9.9",
+        ],
+        &expect![[r#"
+            $ iocast target deliveries block-ip
+            KIND      VALUE           STATE    FAILURES  NOT BEFORE  ITS WORDS  SINCE             UPDATED           RUN
+            ipv4      198.51.100[.]7  present         0  -           -          0000-00-00 00:00  0000-00-00 00:00    2
+            ipv4      192.0.3[.]1     present         0  -           -          0000-00-00 00:00  0000-00-00 00:00    2
+            ipv4_net  5.6.7[.]0/24    present         0  -           -          0000-00-00 00:00  0000-00-00 00:00    2
+
+            $ iocast target deliveries block-ip --limit 1 --format csv
+            kind,value,state,attempts,next_try,words,first_intent,updated,run,target,entry,remote_id,remote_expires
+            ipv4,198.51.100.7,present,0,,,TIME,TIME,2,block-ip,,,
+
+            $ iocast target deliveries block-ip --count
+            STATE    ENTRIES
+            present        3
+
+            $ iocast target deliveries block-ip --state refused
+            ! no entry is in this state
+
+            $ iocast target deliveries block-ip --state prsent
+            ! error: state: "prsent" is none of pending, unknown, present, refused, retracting, foreign, released, gone
+            exit 1
+
+            $ iocast target deliveries blok-ip
+            ! error: no target is called "blok-ip"; did you mean "block-ip"?
+            exit 1
+
+            $ iocast indicator records 198.51.100[.]7
+            SOURCE  COUNTS  WHY NOT  REP  SEVERITY  CONF  TLP  TAGS  RECEIVED    LAST SEEN  EXPIRES           COMMENT
+            levels  yes     -          -  unknown      -  -    -     0000-00-00  -          0000-00-00 00:00  -
+                                                                     00:00
+
+            $ iocast indicator records 9.9.9.9
+            ! error: nobody has said anything about 9.9.9.9
+            exit 1
+
+        "#]],
+    );
+}
+
+#[test]
 fn exit_codes_are_stable() {
     let desk = Desk::applied();
     for (line, code) in [

@@ -290,6 +290,44 @@ fn no_secret_lies_readable_in_the_data_directory() {
     desk.ok("apply site.toml").says("nothing to change");
 }
 
+/// A connector that reads its secret when it is opened must not keep the exchange from starting.
+#[test]
+fn an_exchange_without_its_key_starts_whatever_its_connectors_are() {
+    let desk = Desk::new();
+    desk.put(
+        "hook.toml",
+        r#"
+[[connection]]
+name = "soc"
+connector = "webhook"
+settings = { url = "https://soc.example/hook", secret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=" }
+
+[[connection]]
+name = "isac"
+connector = "taxii"
+settings = { url = "https://taxii.example/taxii2/", username = "us", password = "canary-own-77aa" }
+
+[[connection]]
+name = "old-isac"
+connector = "taxii1"
+settings = { url = "https://taxii.example/poll", collection = "c", username = "us", password = "canary-own-77aa" }
+
+[[connection]]
+name = "osint"
+connector = "misp-feed"
+settings = { url = "https://misp.example/feed/", token = "canary-own-77aa" }
+
+[[target]]
+name = "soc"
+connection = "soc"
+"#,
+    );
+    desk.ok("apply hook.toml").says("made the key file");
+    fs::remove_file(desk.at("keys/key")).unwrap();
+    desk.ok("status");
+    desk.run("data", "pull --all").code(1).says("is not there");
+}
+
 #[test]
 fn secrets_stored_before_there_was_a_key_are_sealed_at_the_next_start() {
     let desk = Desk::new();
