@@ -263,7 +263,7 @@ const RECORDS: &[Column] = &[
     number("confidence", "conf"),
     text("tlp", "tlp"),
     column("tags", "tags", How::List),
-    column("received", "received", How::Time),
+    hidden("received"),
     column("last_seen", "last seen", How::Time),
     column("expires_at", "expires", How::Time),
     text("comment", "comment"),

@@ -115,7 +115,7 @@ fn deliveries(args: &DeliveriesArgs, ctx: &Ctx) -> Outcome {
         () if n_rows == 0 && args.state.is_some() => ctx.out.note("no entry is in this state"),
         () if n_rows == 0 => ctx.out.note("nothing was put there yet"),
         () if !args.count && args.limit.is_none() && n_rows > n_shown => {
-            ctx.out.note(&format!("the first {n_shown}; there are more: --limit N, or --count"))
+            ctx.out.note(&format!("the first {n_shown}; there are more: --limit N, or --count"));
         }
         () => {}
     }

@@ -696,9 +696,8 @@ fn what_was_put_there_is_shown() {
             exit 1
 
             $ iocast indicator records 198.51.100[.]7
-            SOURCE  COUNTS  WHY NOT  REP  SEVERITY  CONF  TLP  TAGS  RECEIVED    LAST SEEN  EXPIRES           COMMENT
-            levels  yes     -          -  unknown      -  -    -     0000-00-00  -          0000-00-00 00:00  -
-                                                                     00:00
+            SOURCE  COUNTS  WHY NOT  REP  SEVERITY  CONF  TLP  TAGS  LAST SEEN  EXPIRES           COMMENT
+            levels  yes     -          -  unknown      -  -    -     -          0000-00-00 00:00  -
 
             $ iocast indicator records 9.9.9.9
             ! error: nobody has said anything about 9.9.9.9
