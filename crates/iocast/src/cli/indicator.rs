@@ -4,9 +4,9 @@ mod import;
 mod retract;
 mod why;
 
-use super::client::{Lines, part};
+use super::client::{Client, Lines, part};
 use super::expressions::CHEAT_SHEET;
-use super::output::{Column, Format, How, column, hidden, number, parse, text};
+use super::output::{Column, How, column, hidden, number, parse, text};
 use super::run::done;
 use super::{CliError, Ctx, Exit, Outcome};
 use clap::{Args, Subcommand, ValueEnum};
@@ -282,7 +282,7 @@ const RECORDS: &[Column] = &[
 ];
 
 /// Rows of a table where nobody said how many.
-pub(crate) const TABLE_LIMIT: usize = 50;
+const TABLE_LIMIT: usize = 50;
 
 pub(crate) fn indicator(args: &IndicatorArgs, ctx: &Ctx) -> Outcome {
     match &args.command {
@@ -305,33 +305,44 @@ pub(crate) fn indicator(args: &IndicatorArgs, ctx: &Ctx) -> Outcome {
     }
 }
 
-fn find(args: &FindArgs, ctx: &Ctx) -> Outcome {
-    let client = ctx.client()?;
-    let limit = match (args.limit, ctx.out.format) {
-        (Some(limit), _) => Some(limit),
-        (None, Format::Table) => Some(TABLE_LIMIT),
-        (None, _) => None,
-    };
-    let all = args.all.to_string();
-    // One more than is shown tells whether there is more.
+/// How many rows are shown where so many were asked for, if anybody said: without, a table ends and other formats do not.
+pub(crate) fn most(asked: Option<usize>, ctx: &Ctx) -> Option<usize> {
+    asked.or(ctx.out.is_table().then_some(TABLE_LIMIT))
+}
+
+/// Prints rows as they come, at most so many. Gives how many were shown, and how many came: one more where there are more.
+pub(crate) fn streamed(
+    client: &Client,
+    ctx: &Ctx,
+    path: &str,
+    query: &[(&str, &str)],
+    columns: &'static [Column],
+    limit: Option<usize>,
+) -> Result<(usize, usize), CliError> {
     let asked = limit.map(|limit| limit.saturating_add(1).to_string());
-    let mut query = vec![("q", args.expr.as_str()), ("all", all.as_str())];
-    if let Some(sort) = &args.sort {
-        query.push(("sort", sort));
-    }
-    if let Some(asked) = &asked {
-        query.push(("limit", asked));
-    }
-    let mut printer = ctx.out.printer(HITS);
+    let mut query = query.to_vec();
+    query.extend(asked.as_deref().map(|asked| ("limit", asked)));
+    let mut printer = ctx.out.printer(columns);
     let mut n_rows = 0;
     let mut take = |line: &str| {
         n_rows += 1;
         if limit.is_none_or(|limit| n_rows <= limit) { printer.row(line) } else { Ok(()) }
     };
     let mut lines = Lines::default();
-    client.stream("/api/v1/indicators", &query, "application/x-ndjson", &mut |piece| lines.feed(piece, &mut take))?;
+    client.stream(path, &query, "application/x-ndjson", &mut |piece| lines.feed(piece, &mut take))?;
     lines.end(&mut take)?;
-    let n_shown = printer.end()?;
+    Ok((printer.end()?, n_rows))
+}
+
+fn find(args: &FindArgs, ctx: &Ctx) -> Outcome {
+    let client = ctx.client()?;
+    let limit = most(args.limit, ctx);
+    let all = args.all.to_string();
+    let mut query = vec![("q", args.expr.as_str()), ("all", all.as_str())];
+    if let Some(sort) = &args.sort {
+        query.push(("sort", sort));
+    }
+    let (n_shown, n_rows) = streamed(&client, ctx, "/api/v1/indicators", &query, HITS, limit)?;
     if !ctx.out.is_table() {
         return Ok(Exit::Done);
     }

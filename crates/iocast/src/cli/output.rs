@@ -34,7 +34,7 @@ const TABLE_ROWS: usize = 2_000;
 /// Text that is written at once, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
 /// Longest text of one cell, in characters.
-const CELL_CHARS: usize = 160;
+const CELL_CHARS: usize = 240;
 
 /// Where results and notes go.
 #[derive(Debug, Clone, Copy)]

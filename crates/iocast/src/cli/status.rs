@@ -62,7 +62,9 @@ const CALLS: &[Column] = &[
 fn next_step(row: &Value) -> Option<String> {
     let name = row["name"].as_str().unwrap_or_default();
     if row["denied"].as_bool() == Some(true) {
-        return Some(format!("it denies us: `iocast check`, then apply or `pull {name}`"));
+        // Only targets have an action.
+        let verb = if row["action"].is_string() { "share" } else { "pull" };
+        return Some(format!("it denies us: `iocast check`, then apply or `iocast {verb} {name}`"));
     }
     if let Some(run) = row["suspect_run"].as_u64() {
         return Some(format!("`iocast run show {run}`: approve or discard"));
@@ -71,9 +73,10 @@ fn next_step(row: &Value) -> Option<String> {
         return Some(format!("`iocast plan show {plan}`: approve or reject"));
     }
     let failures = row["failures"].as_u64().filter(|n| *n > 0)?;
+    let failed = if failures == 1 { "failed once".to_owned() } else { format!("failed {failures} times") };
     Some(match row["not_before"].as_str() {
-        Some(until) => format!("failed {failures} times; tried again after {}", minute(until)),
-        None => format!("failed {failures} times; `iocast run list`"),
+        Some(until) => format!("{failed}; tried again after {}", minute(until)),
+        None => format!("{failed}; `iocast run list`"),
     })
 }
 
@@ -139,8 +142,13 @@ mod tests {
         let cases = [
             (
                 json!({"name": "a", "denied": true, "failures": 3}),
-                Some("it denies us: `iocast check`, then apply or `pull a`"),
+                Some("it denies us: `iocast check`, then apply or `iocast pull a`"),
             ),
+            (
+                json!({"name": "a", "action": "send", "denied": true}),
+                Some("it denies us: `iocast check`, then apply or `iocast share a`"),
+            ),
+            (json!({"name": "a", "failures": 1}), Some("failed once; `iocast run list`")),
             (json!({"name": "a", "suspect_run": 7}), Some("`iocast run show 7`: approve or discard")),
             (json!({"name": "a", "waiting_plan": 2, "failures": 1}), Some("`iocast plan show 2`: approve or reject")),
             (

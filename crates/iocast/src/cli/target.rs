@@ -1,8 +1,8 @@
 //! `target`: what we put at a destination.
 
-use super::client::{Lines, part};
-use super::indicator::TABLE_LIMIT;
-use super::output::{Column, Format, How, column, hidden, number, parse, text};
+use super::client::{Client, Lines, part};
+use super::indicator::{most, streamed};
+use super::output::{Column, How, column, hidden, number, parse, text};
 use super::{CliError, Ctx, Exit, Outcome};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -79,37 +79,12 @@ pub(crate) fn target(args: &TargetArgs, ctx: &Ctx) -> Outcome {
 
 fn deliveries(args: &DeliveriesArgs, ctx: &Ctx) -> Outcome {
     let client = ctx.client()?;
-    let limit = match (args.limit, ctx.out.format) {
-        (_, _) if args.count => None,
-        (Some(limit), _) => Some(limit),
-        (None, Format::Table) => Some(TABLE_LIMIT),
-        (None, _) => None,
-    };
-    // One more than is shown tells whether there is more.
-    let asked = limit.map(|limit| limit.saturating_add(1).to_string());
-    let mut query = Vec::new();
-    query.extend(args.state.as_deref().map(|state| ("state", state)));
-    query.extend(asked.as_deref().map(|asked| ("limit", asked)));
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    let mut printer = ctx.out.printer(if args.count { COUNTS } else { COLUMNS });
-    let mut n_rows = 0;
-    let mut take = |line: &str| -> Result<(), CliError> {
-        n_rows += 1;
-        if args.count {
-            let row: Value = parse(line)?;
-            *counts.entry(row["state"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
-            return Ok(());
-        }
-        if limit.is_none_or(|limit| n_rows <= limit) { printer.row(line) } else { Ok(()) }
-    };
     let path = format!("/api/v1/targets/{}/deliveries", part(&args.name));
-    let mut lines = Lines::default();
-    client.stream(&path, &query, "application/x-ndjson", &mut |piece| lines.feed(piece, &mut take))?;
-    lines.end(&mut take)?;
-    for (state, count) in &counts {
-        printer.row(&json!({ "state": state, "count": count }).to_string())?;
-    }
-    let n_shown = printer.end()?;
+    let query: Vec<(&str, &str)> = args.state.as_deref().map(|state| ("state", state)).into_iter().collect();
+    let (n_shown, n_rows) = match args.count {
+        true => counted(&client, ctx, &path, &query)?,
+        false => streamed(&client, ctx, &path, &query, COLUMNS, most(args.limit, ctx))?,
+    };
     match () {
         () if !ctx.out.is_table() => {}
         () if n_rows == 0 && args.state.is_some() => ctx.out.note("no entry is in this state"),
@@ -120,4 +95,20 @@ fn deliveries(args: &DeliveriesArgs, ctx: &Ctx) -> Outcome {
         () => {}
     }
     Ok(Exit::Done)
+}
+
+/// Prints how many there are of each state.
+fn counted(client: &Client, ctx: &Ctx, path: &str, query: &[(&str, &str)]) -> Result<(usize, usize), CliError> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let mut take = |line: &str| -> Result<(), CliError> {
+        let row: Value = parse(line)?;
+        *counts.entry(row["state"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        Ok(())
+    };
+    let mut lines = Lines::default();
+    client.stream(path, query, "application/x-ndjson", &mut |piece| lines.feed(piece, &mut take))?;
+    lines.end(&mut take)?;
+    let rows: Vec<Value> = counts.iter().map(|(state, count)| json!({ "state": state, "count": count })).collect();
+    let n_rows = ctx.out.rows(&json!(rows).to_string(), COUNTS)?;
+    Ok((n_rows, n_rows))
 }
