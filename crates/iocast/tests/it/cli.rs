@@ -1,6 +1,7 @@
 //! Long because it holds transcripts: the binary as people and scripts meet it, on small files, with exit codes and
 //! shapes of JSON.
 
+use crate::support::Ran;
 use expect_test::{Expect, expect};
 use serde_json::Value;
 use std::fs;
@@ -45,18 +46,6 @@ target = "block-ip"
 /// A folder with a feed, a configuration, and whatever commands make of them.
 struct Desk(TempDir);
 
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {} {}", self.out, self.err))
-    }
-}
-
 impl Desk {
     fn new() -> Desk {
         let desk = Desk(TempDir::new().unwrap());
@@ -95,9 +84,7 @@ impl Desk {
     }
 
     fn run_in(&self, line: &str, env: &[(&str, &str)]) -> Ran {
-        let done = self.command(&words(line)).envs(env.iter().copied()).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Ran { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
+        self.command(&words(line)).envs(env.iter().copied()).output().unwrap().into()
     }
 
     fn bare(&self, line: &str) -> Ran {

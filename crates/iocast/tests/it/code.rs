@@ -1,6 +1,6 @@
 //! Configuration as code: what files say, kept, compared, taken back, sealed. Through the binary, as scripts do it.
 
-use serde_json::Value;
+use crate::support::Ran;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -87,30 +87,6 @@ approver = "A. Name"
 
 struct Desk(TempDir);
 
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    #[track_caller]
-    fn code(self, code: i32) -> Ran {
-        assert_eq!(self.code, code, "{}{}", self.out, self.err);
-        self
-    }
-
-    #[track_caller]
-    fn says(self, part: &str) -> Ran {
-        assert!(self.out.contains(part) || self.err.contains(part), "no {part:?} in\n{}{}", self.out, self.err);
-        self
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
-    }
-}
-
 impl Desk {
     fn new() -> Desk {
         let desk = Desk(TempDir::new().unwrap());
@@ -148,8 +124,7 @@ impl Desk {
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let ran = Ran { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) };
+        let ran = Ran::from(done);
         for canary in CANARIES.iter().chain(&["canary-env-3b3b"]) {
             assert!(
                 !ran.out.contains(canary) && !ran.err.contains(canary),
