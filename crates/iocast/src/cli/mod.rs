@@ -119,6 +119,7 @@ Examples:
   iocast pull --all                          read every source now
   iocast share --all --dry-run               show what would be sent and taken back
   iocast indicator why evil.example          why is it there, why is it not?
+  iocast indicator import report.html        see what a report holds, and store it if you say so
 
 `iocast help expressions` teaches the language of rules and searches.
 Exit codes: 0 success, 1 failure, 2 usage, 3 partial or held.";
