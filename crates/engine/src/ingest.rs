@@ -142,10 +142,7 @@ impl Engine {
     /// disabled.
     pub fn bucket<'c>(&self, config: &'c Config, name: &str) -> Result<&'c Connection, EngineError> {
         let connection = config.connection(name).ok_or_else(|| self.no_connection(name))?;
-        let connector = self.registry.get(&connection.doc.connector);
-        let is_hosted =
-            connector.is_some_and(|c| c.manifest().source.as_ref().is_some_and(|source| source.style == Style::Hosted));
-        if !is_hosted || connection.id == ConnectionId::MANUAL {
+        if !self.is_bucket(connection) {
             return Err(EngineError::Conflict(format!(
                 "{name} is no bucket: connector \"{}\" is not pushed to; make a connection with connector \"api-source\"",
                 connection.doc.connector
@@ -157,6 +154,14 @@ impl Engine {
             )));
         }
         Ok(connection)
+    }
+
+    /// Whether third parties push to this connection, disabled or not.
+    pub fn is_bucket(&self, connection: &Connection) -> bool {
+        let connector = self.registry.get(&connection.doc.connector);
+        let is_hosted =
+            connector.is_some_and(|c| c.manifest().source.as_ref().is_some_and(|source| source.style == Style::Hosted));
+        is_hosted && connection.id != ConnectionId::MANUAL
     }
 
     /// Folds a batch of pushed rows in, all of it or nothing. A row that could not even be read comes as the reason.

@@ -258,10 +258,14 @@ impl Engine {
         let config = self.config();
         let connection = config.connection(name).ok_or_else(|| self.no_connection(name))?;
         let Some(source) = connection.open.source() else {
-            return Err(EngineError::Invalid(format!(
-                "{name} is no source: connector \"{}\" has nothing to pull",
-                connection.doc.connector
-            )));
+            let connector = &connection.doc.connector;
+            return Err(EngineError::Invalid(match self.is_bucket(connection) {
+                true => format!(
+                    "{name} is a bucket: it is pushed to and not pulled; POST /api/v1/connections/{name}/observations, or \
+                     `iocast indicator import FILE --source {name}`"
+                ),
+                false => format!("{name} is no source: connector \"{connector}\" has nothing to pull"),
+            }));
         };
         if !connection.doc.enabled {
             return Err(EngineError::Conflict(format!(

@@ -148,11 +148,7 @@ fn hop_tag(hop: &str) -> Box<str> {
 /// Trims, makes control characters blanks, cuts at a character border. None if nothing is left.
 fn clean(text: &str, max_bytes: usize) -> Option<Box<str>> {
     let text = text.trim();
-    let mut end = text.len().min(max_bytes);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let text = text[..end].trim_end();
+    let text = text[..text.floor_char_boundary(max_bytes)].trim_end();
     if text.is_empty() {
         None
     } else if text.chars().any(char::is_control) {

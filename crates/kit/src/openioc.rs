@@ -279,11 +279,7 @@ fn is_or(tag: &Tag) -> bool {
 }
 
 fn clip(text: &str, bytes: usize) -> String {
-    let mut end = text.len().min(bytes);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
+    text[..text.floor_char_boundary(bytes)].to_owned()
 }
 
 #[cfg(test)]

@@ -344,11 +344,7 @@ fn about(element: &Element, tlp: Option<Tlp>) -> About {
 
 /// Nothing is kept longer than a record would.
 fn clip(text: &str, bytes: usize) -> String {
-    let mut end = text.len().min(bytes);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
+    text[..text.floor_char_boundary(bytes)].to_owned()
 }
 
 /// High, medium and low as STIX 2.1 (appendix A) turns them into numbers: 85, 50, 15; none is 0. A number of 0 to 100

@@ -178,7 +178,12 @@ impl Feed {
             if let Some(date) = &before.last_modified {
                 request = request.if_modified_since(date);
             }
-            let response = request.send()?;
+            let response = request.send().map_err(|error| match error {
+                ConnectorError::Unexpected(why) => {
+                    ConnectorError::Unexpected(format!("{why}; `url` names the folder that manifest.json is in"))
+                }
+                other => other,
+            })?;
             if response.not_modified() {
                 return Ok(None);
             }

@@ -67,9 +67,11 @@ impl Connector for Webhook {
                 return Err(format!("headers: {name} is not for you to set; a bearer token goes into `token`"));
             }
         }
-        // A reference that could not be looked up when the process started is for the call to complain of.
+        // A secret that could not be looked up or opened when the process started is for the call to complain of.
+        let text = settings.secret.reveal();
+        let is_there = !Secret::is_reference(text) && !Secret::is_sealed(text);
         let keys = match Keys::parse(&settings.secret) {
-            Err(why) if !Secret::is_reference(settings.secret.reveal()) => return Err(why),
+            Err(why) if is_there => return Err(why),
             keys => keys,
         };
         Ok(Box::new(Endpoint { settings, keys }))

@@ -19,6 +19,10 @@ const KEYS_MOST: usize = 4;
 /// Keys to sign with, each ready to be fed.
 pub(super) struct Keys(Vec<Hmac<Sha256>>);
 
+/// What a secret must be, and how one is made.
+const WANTED: &str =
+    "secret: expected whsec_ and 24 to 64 bytes in base64; one is made by echo \"whsec_$(openssl rand -base64 32)\"";
+
 impl Keys {
     /// Reads secrets separated by white space.
     pub(super) fn parse(secret: &Secret) -> Result<Keys, String> {
@@ -27,7 +31,7 @@ impl Keys {
             let bytes = text.strip_prefix(PREFIX).and_then(|text| BASE64_STANDARD.decode(text).ok());
             let bytes = bytes.filter(|bytes| KEY_BYTES.contains(&bytes.len()));
             let key = bytes.and_then(|bytes| Hmac::new_from_slice(&bytes).ok());
-            keys.push(key.ok_or("secret: each is whsec_ and 24 to 64 bytes in base64")?);
+            keys.push(key.ok_or(WANTED)?);
         }
         match keys.len() {
             1..=KEYS_MOST => Ok(Keys(keys)),

@@ -198,6 +198,7 @@ fn settings_that_cannot_be() {
         (json!({}), None),
         (json!({ "headers": { "X-Team": "soc" } }), None),
         (json!({ "secret": "env:NOT_SET_YET" }), None),
+        (json!({ "secret": "sealed:1:0123:4567" }), None),
         (json!({ "secret": "whsec_short" }), Some("24 to 64 bytes")),
         (json!({ "headers": { "Webhook-Id": "1" } }), Some("not for you")),
         (json!({ "headers": { "authorization": "Bearer x" } }), Some("not for you")),
@@ -214,7 +215,9 @@ fn settings_that_cannot_be() {
     let http = Http::answering(HttpConfig::default(), Arc::new(NoWait), |_| Answer::new(200, ""));
     let now = Timestamp::from_secs(NOW);
     let cx = Cx { http: &http, files: &files, now, initial_from: now };
-    let unresolved = open(&json!({ "secret": "env:NOT_SET_YET" })).unwrap();
-    assert!(matches!(unresolved.check(&cx), Err(ConnectorError::Denied(_))) && http.calls() == 0);
+    for missing in ["env:NOT_SET_YET", "sealed:1:0123:4567"] {
+        let unresolved = open(&json!({ "secret": missing })).unwrap();
+        assert!(matches!(unresolved.check(&cx), Err(ConnectorError::Denied(_))) && http.calls() == 0);
+    }
     assert!(open(&json!({})).unwrap().check(&cx).is_ok());
 }

@@ -26,6 +26,8 @@ use std::sync::Arc;
 const MAX_FOUND: usize = 100_000;
 /// Rejected rows shown.
 const MAX_REJECTED: usize = 200;
+/// Characters looked at to tell XML from XML.
+const PROBE_CHARS: usize = 8_000;
 /// Lines looked at to tell a list from prose.
 const PROBE_LINES: usize = 200;
 
@@ -117,6 +119,20 @@ struct Finds {
 }
 
 impl Finds {
+    fn new(now: Timestamp) -> Finds {
+        Finds {
+            now,
+            places: HashMap::new(),
+            found: Vec::new(),
+            n_rejected: 0,
+            n_filtered: 0,
+            rejected_by: BTreeMap::new(),
+            filtered_by: BTreeMap::new(),
+            refused: Vec::new(),
+            is_full: false,
+        }
+    }
+
     fn refuse(&mut self, reason: &str, why: String, text: &str) {
         self.n_rejected += 1;
         *self.rejected_by.entry(reason.to_owned()).or_default() += 1;
@@ -153,17 +169,8 @@ impl Rows for Finds {
 
 /// Finds what a text holds.
 fn look(engine: &Engine, body: &ExtractBody) -> Result<ExtractAnswer, Problem> {
-    let mut finds = Finds {
-        now: engine.world().now(),
-        places: HashMap::new(),
-        found: Vec::new(),
-        n_rejected: 0,
-        n_filtered: 0,
-        rejected_by: BTreeMap::new(),
-        filtered_by: BTreeMap::new(),
-        refused: Vec::new(),
-        is_full: false,
-    };
+    let now = engine.world().now();
+    let mut finds = Finds::new(now);
     let text = body.text.trim_start_matches('\u{feff}');
     let asked = body.format.as_deref().filter(|format| !matches!(*format, "" | "auto"));
     let format = match asked {
@@ -173,20 +180,20 @@ fn look(engine: &Engine, body: &ExtractBody) -> Result<ExtractAnswer, Problem> {
         }
         None => {
             let guess = detect(text, body.name.as_deref().unwrap_or_default());
-            // A document that only looks like one of its kind still holds what prose holds.
             match read(text, guess, &mut finds) {
+                // What such a document does not stand by, or marks, prose would take for an indicator that anybody may
+                // have: it is this or nothing.
+                Ok(()) if is_exchanged(guess) => guess.to_owned(),
+                Err(why) if is_exchanged(guess) => {
+                    return Err(Problem::invalid(format!(
+                        "this looks like {guess} and cannot be read as that: {why}. Mend it, or have it read as prose, \
+                         without its markings: format \"extract\""
+                    )));
+                }
                 Ok(()) if guess == "extract" || !finds.found.is_empty() => guess.to_owned(),
+                // A table or a list that only looks like one still holds what prose holds.
                 _ => {
-                    finds = Finds {
-                        places: HashMap::new(),
-                        found: Vec::new(),
-                        refused: Vec::new(),
-                        n_rejected: 0,
-                        n_filtered: 0,
-                        rejected_by: BTreeMap::new(),
-                        filtered_by: BTreeMap::new(),
-                        ..finds
-                    };
+                    finds = Finds::new(now);
                     read(text, "extract", &mut finds).map_err(Problem::invalid)?;
                     "extract".to_owned()
                 }
@@ -267,16 +274,21 @@ fn read(text: &str, format: &str, finds: &mut Finds) -> Result<(), String> {
     kit::feed::parse(&spec, text.as_bytes(), finds).map(drop).map_err(|error| error.to_string())
 }
 
+/// Whether a format says of each value what it is worth and how far it may go.
+fn is_exchanged(format: &str) -> bool {
+    matches!(format, "stix" | "stix1" | "misp" | "openioc")
+}
+
 /// What a text most likely is.
 fn detect(text: &str, name: &str) -> &'static str {
     let start = text.trim_start();
     let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).unwrap_or_default();
-    let head: String = start.chars().take(2_000).flat_map(char::to_lowercase).collect();
+    let head: String = start.chars().take(PROBE_CHARS).flat_map(char::to_lowercase).collect();
     if head.starts_with('<') {
         return match () {
-            () if head.contains("stix_package") => "stix1",
-            () if head.contains("<openioc") || head.contains("<ioc ") => "openioc",
             () if head.contains("<!doctype html") || head.contains("<html") => "html",
+            () if head.contains("stix_package") || head.contains("cybox:observables") => "stix1",
+            () if head.contains("<openioc") || head.contains("<ioc") => "openioc",
             () if matches!(extension.as_str(), "html" | "htm" | "xhtml") => "html",
             () => "extract",
         };
@@ -297,14 +309,18 @@ fn detect(text: &str, name: &str) -> &'static str {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Peek<'a> {
-    #[serde(borrow)]
-    spec_version: Option<&'a RawValue>,
     #[serde(borrow, rename = "type")]
     type_: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    objects: Option<&'a RawValue>,
     #[serde(borrow, rename = "Event")]
     event: Option<&'a RawValue>,
     #[serde(borrow, rename = "Attribute")]
     attribute: Option<&'a RawValue>,
+    #[serde(borrow, rename = "Object")]
+    misp_object: Option<&'a RawValue>,
     #[serde(borrow)]
     response: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -323,13 +339,35 @@ fn is_row(peek: &Peek<'_>) -> bool {
     peek.value.is_some_and(|value| value.get().starts_with('"'))
 }
 
+/// Whether it is STIX: a bundle, or an object, whose id says its type.
+fn is_stix(peek: &Peek<'_>) -> bool {
+    let Some(name) = peek.type_.map(|name| name.get().trim_matches('"')) else { return false };
+    let id = peek.id.map_or("", |id| id.get().trim_start_matches('"'));
+    name == "bundle" || id.strip_prefix(name).is_some_and(|rest| rest.starts_with("--"))
+}
+
+fn is_misp(peek: &Peek<'_>) -> bool {
+    peek.event.is_some() || peek.attribute.is_some() || peek.misp_object.is_some()
+}
+
 fn detect_json(text: &str) -> &'static str {
-    let Some(peek) = first(text) else { return "extract" };
-    let rows = peek.items.and_then(|items| first(items.get()));
+    let Some(peek) = first(text) else {
+        // Broken: what it was meant to be is told by words that nothing else has, and reading it says where it breaks.
+        let head: String = text.chars().take(PROBE_CHARS).filter(|c| !c.is_whitespace()).collect();
+        return match () {
+            () if head.contains("\"type\":\"bundle\"") || head.contains("\"id\":\"indicator--") => "stix",
+            () if head.contains("\"Event\":{") || head.contains("\"to_ids\":") => "misp",
+            () => "extract",
+        };
+    };
+    let inside = |raw: Option<&'_ RawValue>, is: fn(&Peek<'_>) -> bool| {
+        raw.and_then(|raw| first(raw.get())).is_some_and(|inner| is(&inner))
+    };
     match () {
-        () if peek.spec_version.is_some() || peek.type_.is_some_and(|name| name.get() == "\"bundle\"") => "stix",
-        () if peek.event.is_some() || peek.attribute.is_some() || peek.response.is_some() => "misp",
-        () if is_row(&peek) || rows.is_some_and(|row| is_row(&row)) => "items",
+        // The last is a page of a TAXII server.
+        () if is_stix(&peek) || inside(peek.objects, is_stix) => "stix",
+        () if is_misp(&peek) || inside(peek.response, is_misp) => "misp",
+        () if is_row(&peek) || inside(peek.items, is_row) => "items",
         () => "extract",
     }
 }
@@ -479,8 +517,18 @@ mod tests {
             ("<p>x", "a.html", "html"),
             ("<stix:STIX_Package>", "", "stix1"),
             ("<?xml version='1.0'?><OpenIOC>", "", "openioc"),
+            ("<!-- stix_package --><html>", "", "html"),
             (r#"{"type":"bundle","objects":[]}"#, "", "stix"),
+            (r#"{"objects":[{"type":"indicator","id":"indicator--1"}]}"#, "", "stix"),
+            (r#"[{"type":"indicator","id":"indicator--1"}]"#, "", "stix"),
+            (r#"{"type":"indicator","value":"a.com"}"#, "", "items"),
             (r#"{"Event":{}}"#, "", "misp"),
+            (r#"[{"Event":{}}]"#, "", "misp"),
+            (r#"{"response":[{"Event":{}}]}"#, "", "misp"),
+            (r#"{"response":["http://a.com/"]}"#, "", "extract"),
+            (r#"{"response":[{"Object":{"Attribute":[]}}]}"#, "", "misp"),
+            (r#"{"Event": {"Attribute": [{"value": "a.com",},]}}"#, "", "misp"),
+            (r#"{"type": "bundle", "objects": [{"#, "", "stix"),
             (r#"{"items":[{"value":"1.2.3.4"}]}"#, "", "items"),
             ("{\"value\":\"a.com\"}\n{\"value\":\"b.com\"}\n", "", "items"),
             (r#"{"urls":["http://a.com/"]}"#, "", "extract"),

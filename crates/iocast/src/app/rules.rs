@@ -148,7 +148,8 @@ impl App {
                     let names: Vec<&str> = config.rules.keys().map(String::as_str).collect();
                     let hint = match engine::config::nearest(name, &names) {
                         Some(near) => format!("; did you mean \"{near}\"?"),
-                        None => String::new(),
+                        None if names.is_empty() => "; none is configured, and `--when` tries an expression".to_owned(),
+                        None => format!("; there is {}", names.join(", ")),
                     };
                     return Err(Problem::not_found(format!("no rule is called \"{name}\"{hint}")));
                 }

@@ -21,6 +21,8 @@ pub(crate) struct Status {
     pub(crate) frozen: bool,
     /// The sources.
     pub(crate) sources: Vec<SourceStatus>,
+    /// The connections that third parties push to.
+    pub(crate) buckets: Vec<BucketStatus>,
     /// The targets.
     pub(crate) targets: Vec<TargetStatus>,
     /// The hosts that were called since the process began, account by account.
@@ -52,6 +54,19 @@ pub(crate) struct SourceStatus {
     pub(crate) denied: bool,
     /// The suspect run that waits for a person.
     pub(crate) suspect_run: Option<u64>,
+}
+
+/// One bucket.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct BucketStatus {
+    /// Its name.
+    pub(crate) name: String,
+    /// Whether it takes anything.
+    pub(crate) enabled: bool,
+    /// How its last run stands: all that was pushed within an hour. None: nothing was pushed yet.
+    pub(crate) status: Option<String>,
+    /// When it was last pushed to.
+    pub(crate) last_push: Option<String>,
 }
 
 /// One target.
@@ -127,9 +142,22 @@ impl App {
         let config = engine.config();
         let store = engine.store();
         let time = |micros: Option<i64>| micros.map(|micros| Timestamp::from_micros(micros).to_string());
-        let mut sources = Vec::new();
-        for connection in config.connections.values().filter(|c| c.open.source().is_some()) {
+        let (mut sources, mut buckets) = (Vec::new(), Vec::new());
+        for connection in config.connections.values() {
+            let is_bucket = engine.is_bucket(connection);
+            if !is_bucket && connection.open.source().is_none() {
+                continue;
+            }
             let state = ConnectionState::parse(store.connection_state(connection.id)?.as_deref());
+            if is_bucket {
+                buckets.push(BucketStatus {
+                    name: connection.doc.name.clone(),
+                    enabled: connection.doc.enabled,
+                    status: state.last_status,
+                    last_push: time(state.last_run),
+                });
+                continue;
+            }
             sources.push(SourceStatus {
                 name: connection.doc.name.clone(),
                 connector: connection.doc.connector.clone(),
@@ -170,6 +198,7 @@ impl App {
             records: known.index.n_records() as u64,
             frozen: engine.is_frozen()?,
             sources,
+            buckets,
             targets,
             calls: engine.world().paces().map(Paces::rows).unwrap_or_default().into_iter().map(Into::into).collect(),
             warnings: config.warnings.clone(),

@@ -45,7 +45,7 @@ A small file:
   rule = \"addresses\"
   target = \"block-ip\"
 
-Exit code 0; 1 if a file is wrong; 3 if the answer was no.")]
+Exit code 0; 1 if a file is wrong; 2 if --prune deletes, nobody can be asked and --yes is missing; 3 if the answer was no.")]
 pub(crate) struct ApplyArgs {
     /// Files, or directories of *.toml files
     #[arg(value_name = "FILE", required = true)]

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 
 /// Write the whole configuration as TOML that `apply` reads
 ///
-/// Things are sorted by name, so that two exports can be compared. References to secrets (\"env:NAME\", \"file:PATH\") are
-/// written as they are. Any other secret is written as \"*** set ***\": applied to this exchange it keeps the secret that is
+/// Things are sorted by name, so that two exports can be compared. References to secrets ("env:NAME", "file:PATH") are
+/// written as they are. Any other secret is written as "*** set ***": applied to this exchange it keeps the secret that is
 /// there; for another exchange, give the secrets instead. `--format json` writes JSON.
 #[derive(Args)]
 #[command(after_help = "\

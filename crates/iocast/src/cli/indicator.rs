@@ -1,18 +1,19 @@
-//! `indicator`: search, count, explain, add, import and judge.
+//! `indicator`: search, count, explain, add, import, take back and judge.
 
 mod import;
+mod retract;
 mod why;
 
-use super::client::Lines;
+use super::client::{Client, Lines, part};
 use super::expressions::CHEAT_SHEET;
-use super::output::{Column, Format, How, column, hidden, number, parse, text};
+use super::output::{Column, How, column, hidden, number, parse, text};
 use super::run::done;
 use super::{CliError, Ctx, Exit, Outcome};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::io::BufRead as _;
 
-/// Indicators: search, count, explain, add, import, judge
+/// Indicators: search, count, explain, add, import, take back, judge
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -29,8 +30,10 @@ enum IndicatorCommand {
     Find(FindArgs),
     Count(CountArgs),
     Why(WhyArgs),
+    Records(RecordsArgs),
     Add(AddArgs),
     Import(import::ImportArgs),
+    Retract(retract::RetractArgs),
     Verdict(VerdictArgs),
     Mute(MuteArgs),
     Tag(TagArgs),
@@ -90,6 +93,23 @@ Examples:
 
 Any spelling will do; defanged ones too.")]
 struct WhyArgs {
+    /// The value, however it is spelled
+    #[arg(value_name = "VALUE")]
+    value: String,
+    /// What it is, where the value alone does not say
+    #[arg(long)]
+    kind: Option<String>,
+}
+
+/// Show what each source says of a value, word for word
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  iocast indicator records 'hxxp://evil[.]example/a'
+  iocast indicator records 192.0.2.1 --format json
+
+`iocast indicator why VALUE` says what follows from it. The other formats have every field.")]
+struct RecordsArgs {
     /// The value, however it is spelled
     #[arg(value_name = "VALUE")]
     value: String,
@@ -231,15 +251,48 @@ pub(crate) const HITS: &[Column] = &[
     hidden("external_hits"),
 ];
 
+/// What a source says, as a row.
+const RECORDS: &[Column] = &[
+    hidden("kind"),
+    hidden("value"),
+    text("source", "source"),
+    column("active", "counts", How::YesNo),
+    text("why", "why not"),
+    number("reputation", "rep"),
+    text("severity", "severity"),
+    number("confidence", "conf"),
+    text("tlp", "tlp"),
+    column("tags", "tags", How::List),
+    hidden("received"),
+    column("last_seen", "last seen", How::Time),
+    column("expires_at", "expires", How::Time),
+    text("comment", "comment"),
+    hidden("version"),
+    hidden("listed"),
+    hidden("echo"),
+    hidden("retracted"),
+    hidden("hops"),
+    hidden("first_seen"),
+    hidden("valid_from"),
+    hidden("link"),
+    hidden("raw"),
+    hidden("remote_id"),
+    hidden("internal_hits"),
+    hidden("external_hits"),
+];
+
 /// Rows of a table where nobody said how many.
 const TABLE_LIMIT: usize = 50;
+
 pub(crate) fn indicator(args: &IndicatorArgs, ctx: &Ctx) -> Outcome {
     match &args.command {
         IndicatorCommand::Find(args) => find(args, ctx),
         IndicatorCommand::Count(args) => count(args, ctx),
         IndicatorCommand::Why(args) => why(args, ctx),
+        IndicatorCommand::Records(args) => records(args, ctx),
         IndicatorCommand::Add(args) => add(args, ctx),
         IndicatorCommand::Import(args) => import::import(args, ctx),
+        IndicatorCommand::Retract(args) => retract::retract(args, ctx),
         IndicatorCommand::Verdict(args) => verdict(args, ctx),
         IndicatorCommand::Mute(args) => {
             let words = if args.undo { "is no longer muted" } else { "is muted: nothing new is shared of it" };
@@ -252,33 +305,44 @@ pub(crate) fn indicator(args: &IndicatorArgs, ctx: &Ctx) -> Outcome {
     }
 }
 
-fn find(args: &FindArgs, ctx: &Ctx) -> Outcome {
-    let client = ctx.client()?;
-    let limit = match (args.limit, ctx.out.format) {
-        (Some(limit), _) => Some(limit),
-        (None, Format::Table) => Some(TABLE_LIMIT),
-        (None, _) => None,
-    };
-    let all = args.all.to_string();
-    // One more than is shown tells whether there is more.
+/// How many rows are shown where so many were asked for, if anybody said: without, a table ends and other formats do not.
+pub(crate) fn most(asked: Option<usize>, ctx: &Ctx) -> Option<usize> {
+    asked.or(ctx.out.is_table().then_some(TABLE_LIMIT))
+}
+
+/// Prints rows as they come, at most so many. Gives how many were shown, and how many came: one more where there are more.
+pub(crate) fn streamed(
+    client: &Client,
+    ctx: &Ctx,
+    path: &str,
+    query: &[(&str, &str)],
+    columns: &'static [Column],
+    limit: Option<usize>,
+) -> Result<(usize, usize), CliError> {
     let asked = limit.map(|limit| limit.saturating_add(1).to_string());
-    let mut query = vec![("q", args.expr.as_str()), ("all", all.as_str())];
-    if let Some(sort) = &args.sort {
-        query.push(("sort", sort));
-    }
-    if let Some(asked) = &asked {
-        query.push(("limit", asked));
-    }
-    let mut printer = ctx.out.printer(HITS);
+    let mut query = query.to_vec();
+    query.extend(asked.as_deref().map(|asked| ("limit", asked)));
+    let mut printer = ctx.out.printer(columns);
     let mut n_rows = 0;
     let mut take = |line: &str| {
         n_rows += 1;
         if limit.is_none_or(|limit| n_rows <= limit) { printer.row(line) } else { Ok(()) }
     };
     let mut lines = Lines::default();
-    client.stream("/api/v1/indicators", &query, "application/x-ndjson", &mut |piece| lines.feed(piece, &mut take))?;
+    client.stream(path, &query, "application/x-ndjson", &mut |piece| lines.feed(piece, &mut take))?;
     lines.end(&mut take)?;
-    let n_shown = printer.end()?;
+    Ok((printer.end()?, n_rows))
+}
+
+fn find(args: &FindArgs, ctx: &Ctx) -> Outcome {
+    let client = ctx.client()?;
+    let limit = most(args.limit, ctx);
+    let all = args.all.to_string();
+    let mut query = vec![("q", args.expr.as_str()), ("all", all.as_str())];
+    if let Some(sort) = &args.sort {
+        query.push(("sort", sort));
+    }
+    let (n_shown, n_rows) = streamed(&client, ctx, "/api/v1/indicators", &query, HITS, limit)?;
     if !ctx.out.is_table() {
         return Ok(Exit::Done);
     }
@@ -316,9 +380,19 @@ fn why(args: &WhyArgs, ctx: &Ctx) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn add(args: &AddArgs, ctx: &Ctx) -> Outcome {
+fn records(args: &RecordsArgs, ctx: &Ctx) -> Outcome {
+    let kind = args.kind.as_deref().unwrap_or("auto");
+    let path = format!("/api/v1/indicators/{}/{}/records", part(kind), part(&args.value));
+    if ctx.out.rows(&ctx.client()?.get(&path, &[])?, RECORDS)? == 0 {
+        ctx.out.note(&format!("nobody has said anything about {}", args.value));
+    }
+    Ok(Exit::Done)
+}
+
+/// Values as they were given, or read from standard input where that was said.
+fn values(given: &[String]) -> Result<Vec<String>, CliError> {
     let mut values = Vec::new();
-    for value in &args.values {
+    for value in given {
         match value.as_str() {
             "-" => {
                 for line in std::io::stdin().lock().lines() {
@@ -331,6 +405,11 @@ fn add(args: &AddArgs, ctx: &Ctx) -> Outcome {
             value => values.push(value.to_owned()),
         }
     }
+    Ok(values)
+}
+
+fn add(args: &AddArgs, ctx: &Ctx) -> Outcome {
+    let values = values(&args.values)?;
     let item = |value: &String| {
         let mut item = json!({ "value": value });
         let mut set = |key: &str, value: Value| {

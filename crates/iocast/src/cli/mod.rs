@@ -25,6 +25,7 @@ mod secret;
 mod serve;
 mod share;
 mod status;
+mod target;
 mod token;
 
 use crate::world::Outside;
@@ -118,6 +119,7 @@ Examples:
   iocast pull --all                          read every source now
   iocast share --all --dry-run               show what would be sent and taken back
   iocast indicator why evil.example          why is it there, why is it not?
+  iocast indicator import report.html        see what a report holds, and store it if you say so
 
 `iocast help expressions` teaches the language of rules and searches.
 Exit codes: 0 success, 1 failure, 2 usage, 3 partial or held.";
@@ -195,6 +197,7 @@ enum Command {
     Rule(rule::RuleArgs),
     #[command(visible_alias = "ioc")]
     Indicator(indicator::IndicatorArgs),
+    Target(target::TargetArgs),
     List(list::ListArgs),
     Run(run::RunArgs),
     Plan(plan::PlanArgs),
@@ -386,6 +389,7 @@ fn dispatch(command: Command, ctx: &Ctx) -> Outcome {
         Command::Share(args) => share::share(&args, ctx),
         Command::Rule(args) => rule::rule(&args, ctx),
         Command::Indicator(args) => indicator::indicator(&args, ctx),
+        Command::Target(args) => target::target(&args, ctx),
         Command::List(args) => list::list(&args, ctx),
         Command::Run(args) => run::run(&args, ctx),
         Command::Plan(args) => plan::plan(&args, ctx),

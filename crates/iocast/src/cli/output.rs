@@ -34,7 +34,7 @@ const TABLE_ROWS: usize = 2_000;
 /// Text that is written at once, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
 /// Longest text of one cell, in characters.
-const CELL_CHARS: usize = 160;
+const CELL_CHARS: usize = 240;
 
 /// Where results and notes go.
 #[derive(Debug, Clone, Copy)]
@@ -397,7 +397,7 @@ pub(crate) fn shorten(text: &str, chars: usize) -> String {
 }
 
 /// `2026-01-31T08:30:00Z` as `2026-01-31 08:30`.
-fn minute(time: &str) -> String {
+pub(crate) fn minute(time: &str) -> String {
     match (time.get(..10), time.get(11..16)) {
         (Some(day), Some(minute)) if time.as_bytes().get(10) == Some(&b'T') => format!("{day} {minute}"),
         _ => time.to_owned(),

@@ -1,12 +1,12 @@
 //! `status`, `freeze` and `thaw`: how is everything, and the big red switch.
 
-use super::output::{Column, How, column, number, parse, text, thousands};
+use super::output::{Column, How, column, minute, number, parse, text, thousands};
 use super::run::done;
 use super::{CliError, Ctx, Exit, Outcome};
 use clap::Args;
 use serde_json::{Value, json};
 
-/// How everything is: sources, targets, what waits
+/// How everything is: sources, buckets, targets, what waits
 #[derive(Args)]
 #[command(after_help = "Examples:\n  iocast status\n  iocast status --format json")]
 pub(crate) struct StatusArgs {}
@@ -29,6 +29,13 @@ const SOURCES: &[Column] = &[
     column("last_run", "last run", How::Time),
     column("last_success", "last success", How::Time),
     text("next", "what to do"),
+];
+
+const BUCKETS: &[Column] = &[
+    text("name", "bucket"),
+    column("enabled", "enabled", How::YesNo),
+    text("status", "status"),
+    column("last_push", "last push", How::Time),
 ];
 
 const TARGETS: &[Column] = &[
@@ -55,7 +62,9 @@ const CALLS: &[Column] = &[
 fn next_step(row: &Value) -> Option<String> {
     let name = row["name"].as_str().unwrap_or_default();
     if row["denied"].as_bool() == Some(true) {
-        return Some(format!("it denies us: `iocast check`, then apply or `pull {name}`"));
+        // Only targets have an action.
+        let verb = if row["action"].is_string() { "share" } else { "pull" };
+        return Some(format!("it denies us: `iocast check`, then apply or `iocast {verb} {name}`"));
     }
     if let Some(run) = row["suspect_run"].as_u64() {
         return Some(format!("`iocast run show {run}`: approve or discard"));
@@ -64,9 +73,10 @@ fn next_step(row: &Value) -> Option<String> {
         return Some(format!("`iocast plan show {plan}`: approve or reject"));
     }
     let failures = row["failures"].as_u64().filter(|n| *n > 0)?;
+    let failed = if failures == 1 { "failed once".to_owned() } else { format!("failed {failures} times") };
     Some(match row["not_before"].as_str() {
-        Some(until) => format!("failed {failures} times; tried again after {until}"),
-        None => format!("failed {failures} times; `iocast run list`"),
+        Some(until) => format!("{failed}; tried again after {}", minute(until)),
+        None => format!("{failed}; `iocast run list`"),
     })
 }
 
@@ -86,7 +96,7 @@ fn show(status: &Value, ctx: &Ctx) -> Result<(), CliError> {
     if status["frozen"].as_bool() == Some(true) {
         ctx.out.line("frozen: nothing goes to any destination until `iocast thaw`")?;
     }
-    for (key, columns) in [("sources", SOURCES), ("targets", TARGETS)] {
+    for (key, columns) in [("sources", SOURCES), ("buckets", BUCKETS), ("targets", TARGETS)] {
         let mut rows = status[key].as_array().cloned().unwrap_or_default();
         if rows.is_empty() {
             continue;
@@ -132,11 +142,19 @@ mod tests {
         let cases = [
             (
                 json!({"name": "a", "denied": true, "failures": 3}),
-                Some("it denies us: `iocast check`, then apply or `pull a`"),
+                Some("it denies us: `iocast check`, then apply or `iocast pull a`"),
             ),
+            (
+                json!({"name": "a", "action": "send", "denied": true}),
+                Some("it denies us: `iocast check`, then apply or `iocast share a`"),
+            ),
+            (json!({"name": "a", "failures": 1}), Some("failed once; `iocast run list`")),
             (json!({"name": "a", "suspect_run": 7}), Some("`iocast run show 7`: approve or discard")),
             (json!({"name": "a", "waiting_plan": 2, "failures": 1}), Some("`iocast plan show 2`: approve or reject")),
-            (json!({"name": "a", "failures": 2, "not_before": "T"}), Some("failed 2 times; tried again after T")),
+            (
+                json!({"name": "a", "failures": 2, "not_before": "2026-01-31T08:30:00Z"}),
+                Some("failed 2 times; tried again after 2026-01-31 08:30"),
+            ),
             (json!({"name": "a", "failures": 0}), None),
         ];
         for (row, said) in cases {

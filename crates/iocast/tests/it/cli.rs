@@ -1,6 +1,7 @@
 //! Long because it holds transcripts: the binary as people and scripts meet it, on small files, with exit codes and
 //! shapes of JSON.
 
+use crate::support::Ran;
 use expect_test::{Expect, expect};
 use serde_json::Value;
 use std::fs;
@@ -45,18 +46,6 @@ target = "block-ip"
 /// A folder with a feed, a configuration, and whatever commands make of them.
 struct Desk(TempDir);
 
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {} {}", self.out, self.err))
-    }
-}
-
 impl Desk {
     fn new() -> Desk {
         let desk = Desk(TempDir::new().unwrap());
@@ -95,9 +84,7 @@ impl Desk {
     }
 
     fn run_in(&self, line: &str, env: &[(&str, &str)]) -> Ran {
-        let done = self.command(&words(line)).envs(env.iter().copied()).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Ran { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
+        self.command(&words(line)).envs(env.iter().copied()).output().unwrap().into()
     }
 
     fn bare(&self, line: &str) -> Ran {
@@ -653,6 +640,58 @@ fn checks_say_what_works() {
     let without_files = desk.run_in("check", &[("IOCAST_DATA", "data")]);
     assert_eq!(without_files.code, 1);
     assert!(without_files.out.contains("--files DIR"), "{}", without_files.out);
+}
+
+#[test]
+fn what_was_put_there_is_shown() {
+    let desk = Desk::shared();
+    desk.transcript(
+        &[
+            "target deliveries block-ip",
+            "target deliveries block-ip --limit 1 --format csv",
+            "target deliveries block-ip --count",
+            "target deliveries block-ip --state refused",
+            "target deliveries block-ip --state prsent",
+            "target deliveries blok-ip",
+            "indicator records 198.51.100[.]7",
+            "indicator records 9.9.9.9",
+        ],
+        &expect![[r#"
+            $ iocast target deliveries block-ip
+            KIND      VALUE           STATE    FAILURES  NOT BEFORE  ITS WORDS  SINCE             UPDATED           RUN
+            ipv4      198.51.100[.]7  present         0  -           -          0000-00-00 00:00  0000-00-00 00:00    2
+            ipv4      192.0.3[.]1     present         0  -           -          0000-00-00 00:00  0000-00-00 00:00    2
+            ipv4_net  5.6.7[.]0/24    present         0  -           -          0000-00-00 00:00  0000-00-00 00:00    2
+
+            $ iocast target deliveries block-ip --limit 1 --format csv
+            kind,value,state,attempts,next_try,words,first_intent,updated,run,target,entry,remote_id,remote_expires
+            ipv4,198.51.100.7,present,0,,,TIME,TIME,2,block-ip,,,
+
+            $ iocast target deliveries block-ip --count
+            STATE    ENTRIES
+            present        3
+
+            $ iocast target deliveries block-ip --state refused
+            ! no entry is in this state
+
+            $ iocast target deliveries block-ip --state prsent
+            ! error: state: "prsent" is none of pending, unknown, present, refused, retracting, foreign, released, gone
+            exit 1
+
+            $ iocast target deliveries blok-ip
+            ! error: no target is called "blok-ip"; did you mean "block-ip"?
+            exit 1
+
+            $ iocast indicator records 198.51.100[.]7
+            SOURCE  COUNTS  WHY NOT  REP  SEVERITY  CONF  TLP  TAGS  LAST SEEN  EXPIRES           COMMENT
+            levels  yes     -          -  unknown      -  -    -     -          0000-00-00 00:00  -
+
+            $ iocast indicator records 9.9.9.9
+            ! error: nobody has said anything about 9.9.9.9
+            exit 1
+
+        "#]],
+    );
 }
 
 #[test]

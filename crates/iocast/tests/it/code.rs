@@ -1,6 +1,6 @@
 //! Configuration as code: what files say, kept, compared, taken back, sealed. Through the binary, as scripts do it.
 
-use serde_json::Value;
+use crate::support::Ran;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -87,30 +87,6 @@ approver = "A. Name"
 
 struct Desk(TempDir);
 
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    #[track_caller]
-    fn code(self, code: i32) -> Ran {
-        assert_eq!(self.code, code, "{}{}", self.out, self.err);
-        self
-    }
-
-    #[track_caller]
-    fn says(self, part: &str) -> Ran {
-        assert!(self.out.contains(part) || self.err.contains(part), "no {part:?} in\n{}{}", self.out, self.err);
-        self
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
-    }
-}
-
 impl Desk {
     fn new() -> Desk {
         let desk = Desk(TempDir::new().unwrap());
@@ -148,8 +124,7 @@ impl Desk {
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let ran = Ran { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) };
+        let ran = Ran::from(done);
         for canary in CANARIES.iter().chain(&["canary-env-3b3b"]) {
             assert!(
                 !ran.out.contains(canary) && !ran.err.contains(canary),
@@ -288,6 +263,44 @@ fn no_secret_lies_readable_in_the_data_directory() {
     assert!(!desk.at("keys/key").exists());
     fs::rename(desk.at("away"), desk.at("keys/key")).unwrap();
     desk.ok("apply site.toml").says("nothing to change");
+}
+
+/// A connector that reads its secret when it is opened must not keep the exchange from starting.
+#[test]
+fn an_exchange_without_its_key_starts_whatever_its_connectors_are() {
+    let desk = Desk::new();
+    desk.put(
+        "hook.toml",
+        r#"
+[[connection]]
+name = "soc"
+connector = "webhook"
+settings = { url = "https://soc.example/hook", secret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=" }
+
+[[connection]]
+name = "isac"
+connector = "taxii"
+settings = { url = "https://taxii.example/taxii2/", username = "us", password = "canary-own-77aa" }
+
+[[connection]]
+name = "old-isac"
+connector = "taxii1"
+settings = { url = "https://taxii.example/poll", collection = "c", username = "us", password = "canary-own-77aa" }
+
+[[connection]]
+name = "osint"
+connector = "misp-feed"
+settings = { url = "https://misp.example/feed/", token = "canary-own-77aa" }
+
+[[target]]
+name = "soc"
+connection = "soc"
+"#,
+    );
+    desk.ok("apply hook.toml").says("made the key file");
+    fs::remove_file(desk.at("keys/key")).unwrap();
+    desk.ok("status");
+    desk.run("data", "pull --all").code(1).says("is not there");
 }
 
 #[test]

@@ -567,6 +567,56 @@ fn a_text_is_looked_into_and_nothing_is_stored() {
     assert_eq!(app.words(&json!(items)), "new unchanged new new");
 }
 
+/// Files as they are published: told by their beginnings, read as the format has it, and by nothing else.
+#[test]
+fn published_files_are_known_by_their_format() {
+    let app = open(None);
+    let look = |path: &str, text: &str| app.post("/api/v1/extract", &json!({ "text": text, "name": path }));
+    let file = |path: &str| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/feeds");
+        std::fs::read_to_string(root.join(path)).unwrap()
+    };
+    for (path, format, found, filtered, first) in [
+        ("misp-stix/tests/test_attributes_collection_stix21.json", "stix", 2, 12, "circl.lu"),
+        ("misp-stix/tests/test_attributes_collection_stix20.json", "stix", 2, 7, "circl.lu"),
+        ("misp-stix/tests/test_attributes_collection_stix11.xml", "stix1", 2, 2, "circl.lu"),
+        ("misp-stix/tests/test_attributes_collection_2.json", "misp", 2, 0, "circl.lu"),
+        // Five of its attributes are no indicators, or are said not to be: prose would take them.
+        ("misp-stix/tests/test_objects_collection_1.json", "misp", 5, 5, "donald.duck@disney.com"),
+        ("tweetfeed/misp/07511713-6275-5a4f-a563-5fb44b86d742.json", "misp", 45, 0, ""),
+        ("openioc-mandiant/BlogPosts/4fdb0f45-8151-4941-a9e1-a31e21000659.ioc", "openioc", 8, 24, ""),
+        // Everything in it is conditions that no list of values can say: there is nothing, and not what prose finds.
+        ("oasis-stix-examples/examples/malicious-email-indicator-with-attachment.json", "stix", 0, 6, ""),
+        ("mvt/2023-06_01_operation_triangulation/domains.txt", "text", 75, 0, ""),
+        ("netskope-threatlabs/Malware/Hologram/IOCs/README.md", "extract", 51, 0, ""),
+    ] {
+        let answer = look(path, &file(path)).ok();
+        let n = |key: &str| answer[key].as_u64().unwrap();
+        assert_eq!((answer["format"].as_str(), n("found"), n("filtered")), (Some(format), found, filtered), "{path}");
+        assert_eq!(n("read"), n("found") + n("repeated") + n("rejected"), "{path}");
+        assert!(first.is_empty() || answer["items"][0]["item"]["value"] == first, "{path}: {answer}");
+    }
+    let event = look("e.json", &file("tweetfeed/misp/07511713-6275-5a4f-a563-5fb44b86d742.json")).ok();
+    assert_eq!(event["items"][0]["item"]["tlp"], "clear", "{event}");
+    // One that is broken is not taken for prose either, unless somebody says so.
+    let path = "eset/pypi_backdoor/malicious_pypi_packages.misp-event.json";
+    let broken = look(path, &file(path));
+    assert!(broken.status == StatusCode::BAD_REQUEST && broken.text().contains("looks like misp"), "{}", broken.text());
+    let asked = app.post("/api/v1/extract", &json!({ "text": file(path), "format": "extract" })).ok();
+    assert_eq!(asked["format"], "extract");
+    // What is taken back by its source is said to be, and the marking stands.
+    let revoked = json!({ "type": "bundle", "id": "bundle--1", "objects": [{
+        "type": "indicator", "spec_version": "2.1", "id": "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f",
+        "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z", "revoked": true,
+        "pattern": "[domain-name:value = 'evil.example.com']", "pattern_type": "stix",
+        "valid_from": "2026-01-01T00:00:00Z",
+        "object_marking_refs": ["marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"],
+    }]});
+    let answer = look("", &revoked.to_string()).ok();
+    let item = &answer["items"][0]["item"];
+    assert_eq!((&item["op"], &item["tlp"]), (&json!("retract"), &json!("red")), "{answer}");
+}
+
 /// The loop itself: what is pushed is in the list without anybody asking for it.
 #[test]
 fn what_is_pushed_is_served() {
@@ -630,6 +680,36 @@ fn a_file_is_imported_when_somebody_says_so() {
     for hit in hits.as_array().unwrap() {
         assert_eq!((&hit["tlp"], &hit["tags"], &hit["reputation"]), (&json!("amber"), &json!(["case-42"]), &json!(8)));
     }
+    // What each source says, and taking an import back: one value, then all of it. Another bucket's word stands.
+    assert_eq!(run(&["indicator", "import", "Case 42.html", "--yes", "--source", "other"]).0, Some(0));
+    let (_, out, _) = run(&["indicator", "records", "evil[.]example.com", "--format", "json"]);
+    let records: Value = serde_json::from_str(&out).unwrap();
+    let told = |records: &Value, source: &str| {
+        let mut records = records.as_array().unwrap().iter();
+        records.find(|record| record["source"] == source).map(|record| record["active"] == true)
+    };
+    assert_eq!((told(&records, "import-case-42"), told(&records, "other")), (Some(true), Some(true)), "{out}");
+    let (code, out, _) = run(&["indicator", "retract", "--source", "import-case-42", "hxxp://nobody.example.com"]);
+    assert!(code == Some(3) && out.contains("1 rejected"), "{out}");
+    let (code, out, _) = run(&["indicator", "retract", "--source", "import-case-42", "45[.]1.1.1"]);
+    assert!(code == Some(0) && out.contains("taken back from import-case-42: 0 new, 1 changed"), "{out}");
+    let (code, _, words) = run(&["indicator", "retract", "--source", "import-case-42", "--all"]);
+    assert!(code == Some(3) && words.contains("nothing is taken back: say --yes"), "{words}");
+    let (code, out, _) = run(&["indicator", "retract", "--source", "import-case-42", "--all", "--yes"]);
+    assert!(code == Some(0) && out.contains("0 new, 1 changed"), "{out}");
+    let (_, out, _) = run(&["indicator", "records", "evil.example.com", "--format", "json"]);
+    let records: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((told(&records, "import-case-42"), told(&records, "other")), (Some(false), Some(true)), "{out}");
+    assert_eq!(run(&["indicator", "retract", "--source", "manual", "--all", "--yes"]).0, Some(1));
+    assert_eq!(run(&["indicator", "retract", "--source", "nobody", "--all", "--yes"]).0, Some(1));
+    assert_eq!(run(&["indicator", "retract", "--source", "other"]).0, Some(2));
+    let (_, out, _) = run(&["status", "--format", "json"]);
+    let status: Value = serde_json::from_str(&out).unwrap();
+    let bucket = |name: &str| status["buckets"].as_array().unwrap().iter().find(|row| row["name"] == name).cloned();
+    assert!(bucket("other").unwrap()["last_push"].is_string() && bucket("manual").is_none(), "{status}");
+    let (code, _, words) = run(&["indicator", "import", ".", "--yes"]);
+    assert!(code == Some(1) && words.contains("name one file"), "{words}");
+
     let (code, _, words) = run(&["indicator", "import", "a.pdf", "--yes"]);
     assert!(code == Some(1) && words.contains("pdftotext 'a.pdf' - | iocast indicator import -"), "{words}");
     assert_eq!(run(&["indicator", "import", "empty.txt", "--yes"]).0, Some(1));

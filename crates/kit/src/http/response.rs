@@ -182,7 +182,8 @@ impl Response {
         serde_json::from_slice(&bytes).map_err(|error| {
             let kind = self.content_type();
             let given = if kind.is_empty() { "no type".to_owned() } else { kind };
-            self.wrong(&format!("is not the JSON expected ({given}): {error}"))
+            let next = if given.contains("html") { "; that is a web page: check the address" } else { "" };
+            self.wrong(&format!("is not the JSON expected ({given}): {error}{next}"))
         })
     }
 

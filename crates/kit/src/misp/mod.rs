@@ -370,11 +370,7 @@ fn comment(text: &str) -> String {
 
 /// Nothing is kept longer than a record would, so that what is held of an event stays small.
 fn clip(text: &str, bytes: usize) -> String {
-    let mut end = text.len().min(bytes);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
+    text[..text.floor_char_boundary(bytes)].to_owned()
 }
 
 #[cfg(test)]

@@ -325,11 +325,7 @@ fn clip(id: &str) -> &str {
 
 /// At most so many bytes of a text: of what is longer a record keeps no more, and rows that wait should not either.
 fn cut(text: &str, bytes: usize) -> &str {
-    let mut end = text.len().min(bytes);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..text.floor_char_boundary(bytes)]
 }
 
 /// What is said of other languages; the list of the specification (indicator pattern types).

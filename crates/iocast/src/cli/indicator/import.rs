@@ -1,8 +1,9 @@
 //! `indicator import`: a report, a list or an export that somebody has, looked at first and stored if they say so.
 
-use crate::api::observations::Item;
-use crate::cli::client::{Client, part};
+use crate::api::observations::{Item, ItemOp};
+use crate::cli::client::{AskError, Client, part};
 use crate::cli::output::{Column, How, column, defang, hidden, number, parse, printable, text, thousands};
+use crate::cli::pull::by_reason;
 use crate::cli::{CliError, Ctx, Exit, Outcome};
 use clap::Args;
 use intel::Tlp;
@@ -28,13 +29,15 @@ Examples:
   iocast indicator import case-42.txt --source case-42 --tlp amber --tag case-42 --yes
   pdftotext report.pdf - | iocast indicator import - --source report --yes
   iocast indicator import list.csv --format json > found.json
+  iocast indicator retract --source import-case-42 --all     take an import back
 
 Exit code 0 if all of it is stored; 3 if some was refused, or nobody said --yes; 1 if nothing is found.")]
 pub(crate) struct ImportArgs {
     /// The file; `-` reads standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// What the file is, where it is told wrongly: text, csv, json, ndjson, extract, html, items, or another feed format
+    /// What the file is, where it is told wrongly: text, csv, json, ndjson, stix, stix1, misp, openioc, html, items
+    /// (rows of a bucket or a search), or extract (prose)
     #[arg(long = "as", value_name = "FORMAT")]
     read_as: Option<String>,
     /// The bucket to store in; suggested from the file's name if left out
@@ -61,12 +64,13 @@ pub(crate) struct ImportArgs {
 #[derive(Deserialize)]
 struct Answer {
     format: String,
-    read: u64,
     found: u64,
     repeated: u64,
     rejected: u64,
     filtered: u64,
     items: Vec<Found>,
+    rejected_by: Value,
+    filtered_by: Value,
     refused: Vec<Refused>,
 }
 
@@ -91,9 +95,10 @@ const FOUND: &[Column] = &[
     column("value", "value", How::Indicator),
     text("written", "as written"),
     number("times", "times"),
-    column("known", "known", How::YesNo),
+    text("known", "known"),
     hidden("active"),
-    text("guarded", "guarded"),
+    text("guarded", "remark"),
+    hidden("op"),
     text("tlp", "tlp"),
     column("tags", "tags", How::List),
 ];
@@ -103,41 +108,36 @@ pub(crate) fn import(args: &ImportArgs, ctx: &Ctx) -> Outcome {
     let (body, name) = read(&args.file)?;
     let client = ctx.client_or_new()?;
     let asked = json!({ "text": body, "format": args.read_as, "name": name });
-    let answer: Answer = parse(&client.post("/api/v1/extract", &[], &asked)?)?;
+    let answer = client.post("/api/v1/extract", &[], &asked).map_err(|error| in_words(error, &args.file))?;
+    let answer: Answer = parse(&answer)?;
+    let found: Vec<Found> =
+        answer.items.into_iter().map(|found| Found { item: dressed(found.item, args, limit), ..found }).collect();
     let mut printer = ctx.out.printer(FOUND);
-    for found in &answer.items {
-        let is_safe = ["[", "(", "{", "hxxp", "h**p"].iter().any(|mark| found.written.contains(mark));
-        let kind = found.item.kind.as_deref().unwrap_or_default();
-        let written = match ctx.out.is_table() && !is_safe {
-            true => defang(kind, &found.written),
-            false => found.written.clone(),
-        };
-        let row = json!({
-            "kind": found.item.kind, "value": found.item.value, "written": written, "times": found.times,
-            "known": found.known, "active": found.active, "guarded": found.guarded, "tlp": found.item.tlp,
-            "tags": found.item.tags,
-        });
-        printer.row(&row.to_string())?;
+    for found in &found {
+        printer.row(&shown(found, ctx.out.is_table()).to_string())?;
     }
     printer.end()?;
     for Refused { text, reason } in &answer.refused {
         ctx.out.warn(&format!("{}: {}", printable(text), printable(reason)));
     }
-    let n_known = answer.items.iter().filter(|found| found.known).count();
-    let n_guarded = answer.items.iter().filter(|found| found.guarded.is_some()).count();
+    let n = |is: fn(&&Found) -> bool| thousands(found.iter().filter(is).count() as u64);
+    let with = |n: u64, reasons: &Value| match by_reason(reasons) {
+        reasons if reasons.is_empty() => thousands(n),
+        reasons => format!("{} ({reasons})", thousands(n)),
+    };
     ctx.out.note(&format!(
-        "read as {}: {} mentions, {} indicators ({} known, {} guarded), {} repeats, {} rejected, {} no candidates",
+        "read as {}: {} indicators ({} known, {} guarded, {} taken back), {} repeats; rejected {}; filtered {}",
         answer.format,
-        thousands(answer.read),
         thousands(answer.found),
-        thousands(n_known as u64),
-        thousands(n_guarded as u64),
+        n(|found| found.known),
+        n(|found| found.guarded.is_some()),
+        n(|found| is_retraction(&found.item)),
         thousands(answer.repeated),
-        thousands(answer.rejected),
-        thousands(answer.filtered),
+        with(answer.rejected, &answer.rejected_by),
+        with(answer.filtered, &answer.filtered_by),
     ));
-    if answer.items.is_empty() {
-        ctx.out.warn("nothing in it is an indicator; nothing is stored");
+    if found.is_empty() {
+        ctx.out.warn("nothing in it is an indicator that could be shared; nothing is stored");
         return Ok(Exit::Failed);
     }
     let source = match &args.source {
@@ -145,7 +145,9 @@ pub(crate) fn import(args: &ImportArgs, ctx: &Ctx) -> Outcome {
         None => suggested(&name),
     };
     let is_there = bucket(&client, &source)?;
-    if !args.yes && !confirmed(args, answer.items.len(), &source, is_there)? {
+    let new = if is_there { "" } else { "new " };
+    let question = format!("Store {} indicators in the {new}bucket {source}?", thousands(found.len() as u64));
+    if !args.yes && (args.file == Path::new("-") || !confirmed(&question)?) {
         ctx.out.warn("nothing is stored: say --yes to store it");
         return Ok(Exit::Partial);
     }
@@ -154,10 +156,25 @@ pub(crate) fn import(args: &ImportArgs, ctx: &Ctx) -> Outcome {
         client.post("/api/v1/config/apply", &[], &file)?;
         ctx.out.note(&format!("made the connection {source}"));
     }
-    let items: Vec<Item> = answer.items.into_iter().map(|found| dressed(found.item, args, limit)).collect();
-    let path = format!("/api/v1/connections/{}/observations", part(&source));
-    let mut totals = [0_u64; 4];
+    let items: Vec<Item> = found.into_iter().map(|found| found.item).collect();
+    let (words, n_rejected) = push(&client, ctx, &source, &items)?;
+    let words = format!("stored in {source}: {words}");
+    match ctx.out.is_table() {
+        true => {
+            ctx.out.line(&words)?;
+            ctx.out.note(&format!("`iocast indicator retract --source {source} --all` takes it back"));
+        }
+        // What was found is the result; how it went is a note beside it.
+        false => ctx.out.note(&words),
+    }
+    Ok(if n_rejected > 0 { Exit::Partial } else { Exit::Done })
+}
+
+/// Hands rows to a bucket. Gives the counts in words, and how many were rejected, which are told.
+pub(super) fn push(client: &Client, ctx: &Ctx, source: &str, items: &[Item]) -> Result<(String, u64), CliError> {
     const NAMES: [&str; 4] = ["new", "changed", "unchanged", "rejected"];
+    let path = format!("/api/v1/connections/{}/observations", part(source));
+    let mut totals = [0_u64; 4];
     for chunk in items.chunks(CHUNK) {
         let stored: Value = parse(&client.post(&path, &[], &json!({ "items": chunk }))?)?;
         for (total, name) in totals.iter_mut().zip(NAMES) {
@@ -171,13 +188,50 @@ pub(crate) fn import(args: &ImportArgs, ctx: &Ctx) -> Outcome {
         }
     }
     let counts: Vec<String> = totals.iter().zip(NAMES).map(|(n, name)| format!("{} {name}", thousands(*n))).collect();
-    let words = format!("stored in {source}: {}", counts.join(", "));
-    match ctx.out.is_table() {
-        true => ctx.out.line(&words)?,
-        // What was found is the result; how it went is a note beside it.
-        false => ctx.out.note(&words),
+    Ok((counts.join(", "), totals[3]))
+}
+
+fn is_retraction(item: &Item) -> bool {
+    item.op == ItemOp::Retract
+}
+
+/// What is shown of an indicator: for people only what adds something.
+fn shown(found: &Found, is_table: bool) -> Value {
+    let Found { item, written, times, known, active, guarded } = found;
+    let mut row = json!({
+        "kind": item.kind, "value": item.value, "written": written, "times": times, "known": known, "active": active,
+        "guarded": guarded, "tlp": item.tlp, "tags": item.tags, "op": item.op,
+    });
+    if is_table {
+        let is_safe = ["[", "(", "{", "hxxp", "h**p"].iter().any(|mark| written.contains(mark));
+        let kind = item.kind.as_deref().unwrap_or_default();
+        row["written"] = match () {
+            () if *written == item.value => Value::Null,
+            () if is_safe => json!(written),
+            () => json!(defang(kind, written)),
+        };
+        row["known"] = json!(match (known, active) {
+            (false, _) => "no",
+            (true, true) => "yes",
+            (true, false) => "inactive",
+        });
+        let taken_back = is_retraction(item).then_some("taken back by the file");
+        let remarks: Vec<&str> = taken_back.into_iter().chain(guarded.as_deref()).collect();
+        row["guarded"] = json!(remarks.join("; "));
     }
-    Ok(if totals[3] > 0 { Exit::Partial } else { Exit::Done })
+    row
+}
+
+/// What the router says of a body, as words about a file and an option.
+fn in_words(error: AskError, file: &Path) -> CliError {
+    match CliError::from(error) {
+        CliError::Failed(why) => {
+            let why =
+                why.replacen("format: expected", "--as: expected", 1).replace("format \"extract\"", "--as extract");
+            CliError::Failed(format!("{}: {why}", file.display()))
+        }
+        other => other,
+    }
 }
 
 fn tlp(text: &str) -> Option<Tlp> {
@@ -199,7 +253,13 @@ fn read(file: &Path) -> Result<(String, String), CliError> {
     } else {
         std::fs::File::open(file).and_then(|opened| opened.take(MAX_BYTES + 1).read_to_end(&mut bytes))
     };
-    taken.map_err(|error| CliError::Failed(format!("{shown} cannot be read: {error}")))?;
+    taken.map_err(|error| {
+        let next = match error.kind() {
+            io::ErrorKind::IsADirectory => "; name one file, or make it a connection with connector \"feed\"",
+            _ => "",
+        };
+        CliError::Failed(format!("{shown} cannot be read: {error}{next}"))
+    })?;
     if bytes.starts_with(b"%PDF-") || name.to_ascii_lowercase().ends_with(".pdf") {
         return Err(CliError::Failed(format!(
             "{shown} is a PDF, whose text this program does not take out itself: \
@@ -212,8 +272,13 @@ fn read(file: &Path) -> Result<(String, String), CliError> {
             MAX_BYTES >> 20
         )));
     }
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(CliError::Failed(format!("{shown} is empty: there is nothing to import")));
+    }
     if bytes.iter().take(4_096).any(|byte| *byte == 0) {
-        return Err(CliError::Failed(format!("{shown} is no text")));
+        return Err(CliError::Failed(format!(
+            "{shown} is no text: unpack it, or save it as text (UTF-8), then import that"
+        )));
     }
     let name = if file == Path::new("-") { String::new() } else { name };
     Ok((String::from_utf8_lossy(&bytes).into_owned(), name))
@@ -229,7 +294,7 @@ fn suggested(name: &str) -> String {
 }
 
 /// Whether there is a bucket of this name; an error if it is something else.
-fn bucket(client: &Client, name: &str) -> Result<bool, CliError> {
+pub(super) fn bucket(client: &Client, name: &str) -> Result<bool, CliError> {
     let config: Value = parse(&client.get("/api/v1/config", &[])?)?;
     let mut connections = config["connection"].as_array().into_iter().flatten();
     match connections.find(|connection| connection["name"] == name) {
@@ -243,13 +308,12 @@ fn bucket(client: &Client, name: &str) -> Result<bool, CliError> {
 }
 
 /// Asks the person at the terminal. False where there is none.
-fn confirmed(args: &ImportArgs, n: usize, source: &str, is_there: bool) -> Result<bool, CliError> {
-    if args.file == Path::new("-") || !io::stdin().is_terminal() {
+pub(super) fn confirmed(question: &str) -> Result<bool, CliError> {
+    if !io::stdin().is_terminal() {
         return Ok(false);
     }
-    let new = if is_there { "" } else { "new " };
     let mut ask = io::stderr().lock();
-    write!(ask, "Store {n} indicators in the {new}bucket {source}? [y/N] ")?;
+    write!(ask, "{question} [y/N] ")?;
     ask.flush()?;
     let mut said = String::new();
     io::stdin().lock().read_line(&mut said).map_err(CliError::failed)?;

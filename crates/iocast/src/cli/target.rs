@@ -1,0 +1,114 @@
+//! `target`: what we put at a destination.
+
+use super::client::{Client, Lines, part};
+use super::indicator::{most, streamed};
+use super::output::{Column, How, column, hidden, number, parse, text};
+use super::{CliError, Ctx, Exit, Outcome};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What we put at each target
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  iocast target deliveries block-ip
+  iocast target deliveries block-ip --state refused
+  iocast target deliveries block-ip --count
+
+`iocast status` shows the targets.")]
+pub(crate) struct TargetArgs {
+    #[command(subcommand)]
+    command: TargetCommand,
+}
+
+#[derive(Subcommand)]
+enum TargetCommand {
+    Deliveries(DeliveriesArgs),
+}
+
+/// Every entry we put at a target, or tried to, with its state and the target's words
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  iocast target deliveries block-ip
+  iocast target deliveries block-ip --state refused
+  iocast target deliveries block-ip --state present --format csv > there.csv
+  iocast target deliveries block-ip --count
+
+States: pending (an answer is awaited), unknown (it may be there; the next pass asks), present, refused (offered again
+later), retracting, foreign (somebody else's, left alone), released (ours no longer), gone (taken back, or expired there).")]
+struct DeliveriesArgs {
+    /// The target's name
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Only in this state
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
+    /// How many at most; without it a table has 50 rows and other formats have all
+    #[arg(long, value_name = "N", conflicts_with = "count")]
+    limit: Option<usize>,
+    /// Only how many there are in each state
+    #[arg(long)]
+    count: bool,
+}
+
+const COLUMNS: &[Column] = &[
+    text("kind", "kind"),
+    column("value", "value", How::Indicator),
+    text("state", "state"),
+    number("attempts", "failures"),
+    column("next_try", "not before", How::Time),
+    text("words", "its words"),
+    column("first_intent", "since", How::Time),
+    column("updated", "updated", How::Time),
+    column("run", "run", How::Number),
+    hidden("target"),
+    hidden("entry"),
+    hidden("remote_id"),
+    hidden("remote_expires"),
+];
+
+const COUNTS: &[Column] = &[text("state", "state"), number("count", "entries")];
+
+pub(crate) fn target(args: &TargetArgs, ctx: &Ctx) -> Outcome {
+    match &args.command {
+        TargetCommand::Deliveries(args) => deliveries(args, ctx),
+    }
+}
+
+fn deliveries(args: &DeliveriesArgs, ctx: &Ctx) -> Outcome {
+    let client = ctx.client()?;
+    let path = format!("/api/v1/targets/{}/deliveries", part(&args.name));
+    let query: Vec<(&str, &str)> = args.state.as_deref().map(|state| ("state", state)).into_iter().collect();
+    let (n_shown, n_rows) = match args.count {
+        true => counted(&client, ctx, &path, &query)?,
+        false => streamed(&client, ctx, &path, &query, COLUMNS, most(args.limit, ctx))?,
+    };
+    match () {
+        () if !ctx.out.is_table() => {}
+        () if n_rows == 0 && args.state.is_some() => ctx.out.note("no entry is in this state"),
+        () if n_rows == 0 => ctx.out.note("nothing was put there yet"),
+        () if !args.count && args.limit.is_none() && n_rows > n_shown => {
+            ctx.out.note(&format!("the first {n_shown}; there are more: --limit N, or --count"));
+        }
+        () => {}
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints how many there are of each state.
+fn counted(client: &Client, ctx: &Ctx, path: &str, query: &[(&str, &str)]) -> Result<(usize, usize), CliError> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let mut take = |line: &str| -> Result<(), CliError> {
+        let row: Value = parse(line)?;
+        *counts.entry(row["state"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        Ok(())
+    };
+    let mut lines = Lines::default();
+    client.stream(path, query, "application/x-ndjson", &mut |piece| lines.feed(piece, &mut take))?;
+    lines.end(&mut take)?;
+    let rows: Vec<Value> = counts.iter().map(|(state, count)| json!({ "state": state, "count": count })).collect();
+    let n_rows = ctx.out.rows(&json!(rows).to_string(), COUNTS)?;
+    Ok((n_rows, n_rows))
+}
