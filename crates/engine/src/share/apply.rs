@@ -405,6 +405,11 @@ impl Engine {
         effects: &[&Planned],
         counts: &mut Counts,
     ) -> Result<Option<ConnectorError>, EngineError> {
+        // Without its secret nothing can be called, so nothing is meant: the lines stay as they are.
+        if let Some(why) = &connection.locked {
+            counts.deferred += effects.len() as u64;
+            return Ok(Some(ConnectorError::Later { wait: None, why: why.clone() }));
+        }
         let Some(destination) = connection.open.destination() else {
             counts.deferred += effects.len() as u64;
             return Ok(Some(ConnectorError::Unsupported));
@@ -614,6 +619,11 @@ impl Engine {
         effects: &[&Planned],
         counts: &mut Counts,
     ) -> Result<Option<ConnectorError>, EngineError> {
+        // Without its secret nothing can be called, so nothing is meant: the lines stay as they are.
+        if let Some(why) = &connection.locked {
+            counts.deferred += effects.len() as u64;
+            return Ok(Some(ConnectorError::Later { wait: None, why: why.clone() }));
+        }
         let Some(destination) = connection.open.destination() else {
             counts.deferred += effects.len() as u64;
             return Ok(Some(ConnectorError::Unsupported));

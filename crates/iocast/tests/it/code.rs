@@ -295,12 +295,26 @@ settings = { url = "https://misp.example/feed/", token = "canary-own-77aa" }
 [[target]]
 name = "soc"
 connection = "soc"
+first_fill = "allow"
+
+[[rule]]
+name = "all"
+when = "reputation >= 1"
+
+[[sharing]]
+source = "any"
+rule = "all"
+target = "soc"
 "#,
     );
     desk.ok("apply hook.toml").says("made the key file");
+    desk.ok("indicator add 203.0.113.9");
     fs::remove_file(desk.at("keys/key")).unwrap();
     desk.ok("status");
     desk.run("data", "pull --all").code(1).says("is not there");
+    // Nothing was sent, so nothing is open.
+    let pass = desk.run("data", "share soc --format json").code(1);
+    assert!(pass.out.contains(r#""accepted":0,"refused":0,"unknown":0,"deferred":1"#), "{}", pass.out);
 }
 
 #[test]
