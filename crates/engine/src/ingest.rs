@@ -354,28 +354,16 @@ impl Engine {
                 fingerprint = row.fingerprint(connection.id, &mut scratch);
             }
             let mut reason = None;
-            let (mut absorbed, is_first) = match &mut standpoint.record {
-                None => {
-                    standpoint.record = Some(SourceRecord::first(&row, fingerprint, bucket.tick, now));
-                    (Absorbed::Changed, true)
-                }
-                Some(record) => {
-                    if row.version.is_some_and(|version| version < record.version) {
-                        reason = Some("a newer word of this source is known".to_owned());
-                    }
-                    (record.absorb(&row, fingerprint, bucket.tick), false)
-                }
-            };
-            // A genuine record stays genuine; a new one, or one that was an echo, is judged by the ledger.
-            if let Some(record) = &mut standpoint.record
-                && (is_first || record.echo)
-            {
-                let echo = echoes.is_echo(&known, standpoint.id, &row);
-                if echo != record.echo {
-                    record.echo = echo;
-                    absorbed = Absorbed::Changed;
-                }
+            let old = standpoint.record.take();
+            let is_first = old.is_none();
+            if old.as_ref().is_some_and(|old| row.version.is_some_and(|version| version < old.version)) {
+                reason = Some("a newer word of this source is known".to_owned());
             }
+            // Whatever our clock did meanwhile, what is said without a date is said after what is known.
+            let after = old.as_ref().map(|old| old.version.after(Duration::from_micros(1)));
+            let dates = (bucket.tick.max(after.unwrap_or(bucket.tick)), now);
+            let (record, absorbed) = echoes.take(&known, standpoint.id, old, &row, fingerprint, dates);
+            standpoint.record = Some(record);
             let standing = match (absorbed, is_first) {
                 (Absorbed::Unchanged, _) => Standing::Unchanged,
                 (Absorbed::Changed, true) => Standing::New,

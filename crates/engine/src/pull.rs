@@ -558,29 +558,19 @@ impl Engine {
         let version_of = |at: usize, record: &SourceRecord| if stands_beside(at) { record.version } else { started };
         let mut written: Vec<(usize, SourceRecord)> = Vec::with_capacity(batch.len());
         for (at, staged) in batch.iter().enumerate() {
-            let old = if has_record[at] { stored.next().flatten() } else { None };
-            let was_there = old.is_some();
-            let (mut record, mut absorbed) = match old {
-                None => (SourceRecord::first(&staged.row, staged.fingerprint, started, started), Absorbed::Changed),
-                Some(mut record) => {
-                    let absorbed = record.absorb(&staged.row, staged.fingerprint, version_of(at, &record));
-                    (record, absorbed)
-                }
-            };
-            for (row, fingerprint) in &staged.more {
-                let version = version_of(at, &record);
-                if record.absorb(row, *fingerprint, version) == Absorbed::Changed {
+            let mut record = if has_record[at] { stored.next().flatten() } else { None };
+            let was_there = record.is_some();
+            let mut absorbed = Absorbed::Unchanged;
+            let rows = std::iter::once((&staged.row, staged.fingerprint));
+            for (row, fingerprint) in rows.chain(staged.more.iter().map(|(row, fingerprint)| (row, *fingerprint))) {
+                let version = record.as_ref().map_or(started, |record| version_of(at, record));
+                let (taken, changed) = echoes.take(&known, ids[at], record, row, fingerprint, (version, started));
+                record = Some(taken);
+                if changed == Absorbed::Changed {
                     absorbed = Absorbed::Changed;
                 }
             }
-            // A genuine record stays genuine; a new one, or one that was an echo, is judged by the ledger.
-            if !was_there || record.echo {
-                let echo = echoes.is_echo(&known, ids[at], &staged.row);
-                if echo != record.echo {
-                    record.echo = echo;
-                    absorbed = Absorbed::Changed;
-                }
-            }
+            let Some(record) = record else { continue };
             match (absorbed, was_there) {
                 (Absorbed::Unchanged, _) => {
                     report.unchanged += 1;

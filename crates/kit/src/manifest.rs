@@ -165,6 +165,10 @@ pub struct Action {
     /// Can it be asked what is there? Default false.
     #[serde(default)]
     pub can_look: bool,
+    /// Does what it writes carry this exchange's id, so that an object read back without it is somebody else's? Default
+    /// false.
+    #[serde(default)]
+    pub marks: bool,
     /// Can an entry carry a date on which it dies by itself? Default false.
     #[serde(default)]
     pub holds_expiry: bool,

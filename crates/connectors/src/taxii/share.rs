@@ -1,5 +1,9 @@
 //! Writing: an object for each entry, under an id that is always the same; taking back by a revoked version or by deletion.
 //!
+//! A server may take a message and work on it for as long as it likes. That an object is not there does not say that it
+//! will not come, so nobody is asked whether it is: what is not known is said again. The same version twice is one, and a
+//! newer one, revoked or not, is right whatever becomes of the one before.
+//!
 //! A server that has our version of an object already counts it as a failure. So a failure is asked about before it is
 //! told: what stands there in our version was accepted, now or before.
 
@@ -9,7 +13,7 @@ use super::status::{Fate, Status};
 use super::wire::{Client, Content, Place, advised, resource};
 use intel::Timestamp;
 use kit::stix::{self, Version};
-use kit::{ConnectorError, Cx, Destination, ItemOutcome, Outgoing, Presence, TargetSpec};
+use kit::{ConnectorError, Cx, Destination, ItemOutcome, Outgoing, TargetSpec};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -86,52 +90,35 @@ impl Destination for Link {
         let mut items = Vec::new();
         for (at, out) in batch.iter().enumerate() {
             let Some(id) = sending.id(out) else { continue };
-            if params.retract == "delete" && sending.delete(&id)? {
-                continue;
-            }
             let mut out = out.clone();
-            out.modified = out.modified.max(cx.now);
-            if sending.place.can_read {
-                match sending.latest(&id)? {
-                    None => continue,
-                    Some(there) if is_revoked(&there) => continue,
-                    Some(there) if !sending.is_ours(&there) => {
-                        outcomes[at] = ItemOutcome::Foreign;
-                        continue;
-                    }
-                    // Only a newer version takes the place of the one there, whatever its writer's clock said.
-                    Some(there) => {
-                        let theirs = modified(&there).map(|time| time.after(Duration::from_millis(1)));
-                        out.modified = out.modified.max(theirs.unwrap_or(out.modified));
-                    }
+            // What is not there is revoked all the same: a version that was sent may still be on its way.
+            match if sending.place.can_read { sending.latest(&id)? } else { None } {
+                Some(there) if !sending.is_ours(&there) => {
+                    outcomes[at] = ItemOutcome::Foreign;
+                    continue;
                 }
+                Some(there) if is_revoked(&there) => continue,
+                // Only a newer version takes the place of the one there, whatever its writer's clock said.
+                Some(there) => {
+                    let theirs = modified(&there).map(|time| time.after(Duration::from_millis(1)));
+                    out.modified = out.modified.max(theirs.unwrap_or(out.modified));
+                }
+                None => {}
             }
             items.extend(sending.item(at, &out, true));
         }
         sending.send(items, &mut outcomes)?;
+        if params.retract == "delete" {
+            for (out, outcome) in batch.iter().zip(&outcomes) {
+                // Only now: a server that works on messages one after another has then nothing of ours on its way.
+                if let (Some(id), ItemOutcome::Accepted { .. }) = (sending.id(out), outcome)
+                    && !sending.delete(&id)?
+                {
+                    break;
+                }
+            }
+        }
         Ok(outcomes)
-    }
-
-    fn look(&self, target: TargetSpec<'_>, entries: &[Outgoing], cx: &Cx<'_>) -> Result<Vec<Presence>, ConnectorError> {
-        if entries.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (looking, _) = self.batch(target, cx)?;
-        if !looking.place.can_read {
-            return Err(ConnectorError::Unsupported);
-        }
-        let mut presences = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let id = looking.id(entry);
-            let there = id.as_deref().map(|id| looking.latest(id)).transpose()?.flatten();
-            presences.push(match there {
-                None => Presence::Absent,
-                Some(there) if is_revoked(&there) => Presence::Absent,
-                Some(there) if looking.is_ours(&there) => Presence::Ours { remote_id: id },
-                Some(_) => Presence::Foreign,
-            });
-        }
-        Ok(presences)
     }
 }
 
@@ -187,11 +174,7 @@ impl Batch<'_> {
             match self.post(&identity, message, outcomes) {
                 Ok(()) => n_sent += message.len(),
                 // What went through before must not be forgotten because a later message did not.
-                Err(error) if n_sent > 0 => {
-                    for item in message {
-                        outcomes[item.at] = ItemOutcome::Unknown(error.to_string());
-                    }
-                }
+                Err(error) if n_sent > 0 => unknown(message, outcomes, &error),
                 Err(error) => return Err(error),
             }
         }
@@ -224,7 +207,11 @@ impl Batch<'_> {
             if items.len() > 1 && self.n_refused.get() <= MAX_REFUSED {
                 let (head, tail) = items.split_at(items.len() / 2);
                 self.post(identity, head, outcomes)?;
-                return self.post(identity, tail, outcomes);
+                // What went through before must not be forgotten because the rest did not.
+                if let Err(error) = self.post(identity, tail, outcomes) {
+                    unknown(tail, outcomes, &error);
+                }
+                return Ok(());
             }
             let status = response.status;
             let words = resource(response).ok();
@@ -249,7 +236,9 @@ impl Batch<'_> {
             }
         }
         for item in items {
-            outcomes[item.at] = self.outcome(item, &status)?;
+            // It was sent: that it cannot be asked about does not undo that.
+            outcomes[item.at] =
+                self.outcome(item, &status).unwrap_or_else(|error| ItemOutcome::Unknown(error.to_string()));
         }
         Ok(())
     }
@@ -332,6 +321,12 @@ fn is_revoked(object: &Value) -> bool {
 
 fn modified(object: &Value) -> Option<Timestamp> {
     object["modified"].as_str().and_then(Timestamp::parse)
+}
+
+fn unknown(items: &[Item], outcomes: &mut [ItemOutcome], error: &ConnectorError) {
+    for item in items {
+        outcomes[item.at] = ItemOutcome::Unknown(error.to_string());
+    }
 }
 
 fn gone() -> ItemOutcome {

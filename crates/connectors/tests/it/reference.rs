@@ -171,6 +171,9 @@ fn action(out: &mut String, action: &Action) {
     if action.can_look {
         line(out, "* it can be asked what is there");
     }
+    if action.marks {
+        line(out, "* what it writes carries this exchange's id");
+    }
     if action.holds_expiry {
         line(out, "* an entry carries the date on which it ends");
     }

@@ -453,10 +453,22 @@ impl Engine {
             let mut items = Vec::with_capacity(batch.len());
             for step in batch {
                 let id = IndicatorId(step.entry);
-                before.push(ledger.and_then(|l| l.get(id)));
-                let entry = self.intended(&known, pass, step);
+                let old = ledger.and_then(|l| l.get(id));
+                let mut entry = self.intended(&known, pass, step);
                 let times = Times { created: whole(entry.first_intent), modified: whole(entry.updated), now: pass.now };
                 let mut item = pass.plan.entries.outgoing(&known, id, times);
+                if !retracting && pass.target.action.holds_expiry {
+                    // Another end is another content, though no reason to say it at all.
+                    if let Some(old) =
+                        old.as_ref().filter(|old| step.repeat && old.line.remote_expires != item.expires_at)
+                    {
+                        entry.updated = entry.updated.max(next_version(pass.now, old.updated));
+                        item.modified = whole(entry.updated);
+                    }
+                    entry.line.remote_expires = item.expires_at;
+                    entry.line.remote_from = item.expires_at.map(|_| pass.now);
+                }
+                before.push(old);
                 item.remote_id = entry.remote_id.as_deref().map(str::to_owned);
                 items.push(item);
                 entries.push(entry);

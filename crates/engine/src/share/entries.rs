@@ -217,7 +217,7 @@ impl Entries {
         }
         let out = self.outgoing(known, id, Times::all(now));
         let mut bytes = format!(
-            "{}\u{0}{}\u{0}{}\u{0}{:?}\u{0}{}\u{0}{}\u{0}{:?}\u{0}{}",
+            "{}\u{0}{}\u{0}{}\u{0}{:?}\u{0}{}\u{0}{}\u{0}{:?}\u{0}{}\u{0}{:?}",
             out.entry,
             out.reputation,
             out.severity,
@@ -225,15 +225,11 @@ impl Entries {
             out.tlp,
             out.tags.join("\u{1}"),
             out.comment,
-            out.hops.join("\u{1}")
+            out.hops.join("\u{1}"),
+            out.first_seen
         );
         if self.fields == Fields::Columns {
-            bytes.push_str(&format!(
-                "\u{0}{}\u{0}{:?}\u{0}{:?}",
-                out.sources.join("\u{1}"),
-                out.first_seen,
-                out.last_seen
-            ));
+            bytes.push_str(&format!("\u{0}{}\u{0}{:?}", out.sources.join("\u{1}"), out.last_seen));
         }
         let expiry = if self.holds_expiry { out.expires_at } else { None };
         (xxh3_64_with_seed(bytes.as_bytes(), self.shape), bytes.len() as u32, expiry)

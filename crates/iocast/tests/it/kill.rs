@@ -90,7 +90,7 @@ target = "told"
 type Set = BTreeSet<String>;
 
 /// A data directory, a feed that moves on, and a seeded choice of moments.
-struct Victim {
+pub(crate) struct Victim {
     dir: TempDir,
     receiver: Receiver,
     version: u32,
@@ -100,9 +100,22 @@ struct Victim {
 }
 
 impl Victim {
-    fn new(seed: u64) -> Victim {
+    /// Without a configuration.
+    pub(crate) fn bare(seed: u64) -> Victim {
         let (dir, receiver) = (TempDir::new().unwrap(), Receiver::new());
-        let victim = Victim { dir, receiver, version: 0, random: seed, kills: 0, serve_kills: 0 };
+        Victim { dir, receiver, version: 0, random: seed, kills: 0, serve_kills: 0 }
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn kills(&self) -> usize {
+        self.kills
+    }
+
+    fn new(seed: u64) -> Victim {
+        let victim = Victim::bare(seed);
         let dir = victim.dir.path().canonicalize().unwrap().display().to_string();
         fs::write(
             victim.dir.path().join("site.toml"),
@@ -131,12 +144,12 @@ impl Victim {
         let mut command = Command::new(env!("CARGO_BIN_EXE_iocast"));
         let dir = self.dir.path().canonicalize().unwrap();
         command.args(words).current_dir(&dir).env_clear().stdin(Stdio::null());
-        command.env("IOCAST_DATA", "data").env("IOCAST_FILES", &dir).env("IOCAST_KEY_FILE", "key");
+        command.env("IOCAST_DATA", "data").env("IOCAST_FILES", &dir).env("IOCAST_KEY_FILE", dir.join("seal.key"));
         command
     }
 
     /// Runs to the end, which must be good.
-    fn ok(&self, words: &[&str]) -> String {
+    pub(crate) fn ok(&self, words: &[&str]) -> String {
         let done = self.command(words).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (out, err) = (text(&done.stdout), text(&done.stderr));
@@ -144,7 +157,7 @@ impl Victim {
         out
     }
 
-    fn json(&self, words: &[&str]) -> Vec<Value> {
+    pub(crate) fn json(&self, words: &[&str]) -> Vec<Value> {
         let out = self.ok(&[words, &["--format", "json"]].concat());
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
     }
@@ -159,12 +172,12 @@ impl Victim {
     }
 
     /// A moment of a run that takes `whole`; a little later than its end too.
-    fn moment(&mut self, whole: Duration) -> Duration {
+    pub(crate) fn moment(&mut self, whole: Duration) -> Duration {
         whole.mul_f64((self.roll() % 1_000) as f64 / 950.0)
     }
 
     /// Starts a command and kills it after a moment. Whether it was still alive then.
-    fn kill(&mut self, words: &[&str], after: Duration) -> bool {
+    pub(crate) fn kill(&mut self, words: &[&str], after: Duration) -> bool {
         let mut child = self.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // Nobody ever says anything here: it is a wait with an end, and no sleep of a fixed length to get lucky by.
         let (_keep, never) = channel::<()>();
@@ -184,14 +197,14 @@ impl Victim {
     }
 
     /// Everything known and active.
-    fn known(&self) -> Set {
+    pub(crate) fn known(&self) -> Set {
         let out = self.ok(&["indicator", "find", "", "--limit", "100000", "--format", "ndjson"]);
         let value = |line: &str| serde_json::from_str::<Value>(line).unwrap()["value"].as_str().unwrap().to_owned();
         out.lines().map(value).collect()
     }
 
     /// What the ledger says is at a target.
-    fn ledger(&self, target: &str) -> Set {
+    pub(crate) fn ledger(&self, target: &str) -> Set {
         let asked = format!("shared_with = \"{target}\"");
         let out = self.ok(&["indicator", "find", &asked, "--all", "--limit", "100000", "--format", "ndjson"]);
         let value = |line: &str| serde_json::from_str::<Value>(line).unwrap()["value"].as_str().unwrap().to_owned();

@@ -3,11 +3,14 @@
 mod api;
 mod cli;
 mod code;
+#[cfg(unix)]
+mod collections;
 mod config;
 mod demo;
 mod hostile;
 mod ingest;
 mod kill;
+mod kill_taxii;
 mod lists;
 mod mistakes;
 mod nouns;

@@ -6,7 +6,8 @@
 
 mod hook;
 mod list;
-mod mini;
+mod misp;
+mod ring;
 mod story;
 mod taxii;
 
@@ -16,6 +17,7 @@ use intel::Timestamp;
 use kit::ConnectorError;
 use kit::files::Files;
 use kit::http::{Answer, Http, HttpConfig, Paces, Sent, Wait};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -72,6 +74,23 @@ pub(crate) trait Server: Send {
     /// Messages that were done.
     fn n_done(&self) -> usize {
         0
+    }
+    /// Percent of messages that are worked on for up to hours.
+    fn slow(&mut self, percent: u64) {
+        let _ = percent;
+    }
+    /// Somebody else writes an object.
+    fn put(&mut self, now: Timestamp, path: &str, object: Value) {
+        let _ = (now, path, object);
+    }
+    /// All that somebody else wrote, as it is now.
+    fn theirs(&self, path: &str) -> Vec<Value> {
+        let _ = path;
+        Vec::new()
+    }
+    /// Its events, for a server of these.
+    fn events(&mut self) -> Option<&mut misp::Events> {
+        None
     }
     /// Rows to be listed under a path, for servers that are sources.
     fn list(&mut self, path: &str) -> Option<&mut list::Rows> {
@@ -186,10 +205,11 @@ impl Wait for Clock {
 
 impl Net {
     pub(crate) fn new(seed: u64) -> Net {
-        let servers: [(&'static str, Box<dyn Server>); 3] = [
+        let servers: [(&'static str, Box<dyn Server>); 4] = [
             ("lists.example", Box::new(list::Lists::default())),
             ("soc.example", Box::new(hook::Hook::default())),
-            ("taxii.example", Box::new(taxii::Taxii::default())),
+            ("taxii.example", Box::new(taxii::Taxii::new(seed % 2 == 1))),
+            ("misp.example", Box::new(misp::Events::default())),
         ];
         let state = Arc::new(Mutex::new(State {
             now: start(),

@@ -9,11 +9,18 @@ use intel::Timestamp;
 use kit::http::{Answer, Sent};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 const TAXII: &str = "application/taxii+json;version=2.1";
 const STIX: &str = "application/stix+json;version=2.1";
 /// Objects a page, whatever is asked for.
 const PAGE: usize = 3;
+/// Bytes a message.
+const MESSAGE: usize = 4_000;
+/// Looks at the status of a message that takes long: more than anybody has.
+const SLOW: u64 = 1_000_000;
+/// Who else writes here.
+pub(crate) const OTHERS: &str = "identity--0a0a0a0a-0000-4000-8000-000000000000";
 
 /// One version of one object.
 struct Stored {
@@ -29,14 +36,20 @@ struct Posted {
     at: Timestamp,
     /// So many more looks at the status until it is done.
     looks: u64,
+    /// It is done when this is over, whether anybody looked or not.
+    longest: Duration,
 }
 
-/// One collection for each id somebody asks for: `/api/collections/ID/`.
-#[derive(Default)]
+/// Collections at `/api/collections/ID/`.
 pub(crate) struct Taxii {
     collections: BTreeMap<String, Vec<Stored>>,
     posts: BTreeMap<String, (String, Posted)>,
+    /// It does not want some objects.
     picky: bool,
+    /// Percent of messages it takes up to hours for.
+    slow: u64,
+    /// Messages are worked on one after another.
+    in_order: bool,
 }
 
 fn answer(status: u16, body: &Value) -> Answer {
@@ -70,6 +83,11 @@ fn wants_no_ours(sent: &Sent) -> bool {
 }
 
 impl Taxii {
+    pub(crate) fn new(in_order: bool) -> Taxii {
+        let collections = ["c1", "c2", "c3"].map(|id| (id.to_owned(), Vec::new())).into();
+        Taxii { collections, posts: BTreeMap::new(), picky: false, slow: 0, in_order }
+    }
+
     /// The newest version of each object, by id.
     fn newest(&self, collection: &str) -> BTreeMap<&str, &Value> {
         let mut newest: BTreeMap<&str, &Value> = BTreeMap::new();
@@ -125,13 +143,18 @@ impl Taxii {
             return error(422, "the envelope cannot be read");
         };
         let Some(objects) = envelope["objects"].as_array() else { return error(422, "no objects") };
+        if sent.body().len() > MESSAGE {
+            return error(413, "the message is too long");
+        }
+        let slow = dice.chance(self.slow);
         let id = format!("5abfc4a6-0000-4000-8000-{:012x}", self.posts.len() + 1);
         let posted = Posted {
             waiting: objects.clone(),
             successes: Vec::new(),
             failures: Vec::new(),
             at: now,
-            looks: dice.below(4),
+            looks: if slow { SLOW } else { dice.below(4) },
+            longest: Duration::from_secs(if slow { 70 + dice.below(7_200) } else { 60 }),
         };
         self.posts.insert(id.clone(), (collection.to_owned(), posted));
         answer(202, &self.status(now, &id).unwrap())
@@ -139,10 +162,15 @@ impl Taxii {
 
     /// Goes on with what was posted, and tells how far it is.
     fn status(&mut self, now: Timestamp, id: &str) -> Option<Value> {
-        let (collection, posted) = self.posts.get_mut(id)?;
+        let collection = self.posts.get(id)?.0.clone();
+        let before = self.posts.range(..id.to_owned());
+        let waits = self.in_order && before.into_iter().any(|(_, (at, p))| *at == collection && !p.waiting.is_empty());
+        let (_, posted) = self.posts.get_mut(id)?;
         let stored = self.collections.entry(collection.clone()).or_default();
-        // A part at once, all of it after some looks or a minute.
-        let part = match posted.looks == 0 || now.since(posted.at).as_secs() >= 60 {
+        // A part at once, all of it after some looks or when its time has come.
+        let part = match posted.looks == 0 || now.since(posted.at) >= posted.longest {
+            _ if waits => 0,
+            false if posted.looks > SLOW / 2 => 0,
             true => posted.waiting.len(),
             false => posted.waiting.len() / 2,
         };
@@ -158,10 +186,12 @@ impl Taxii {
             let revoked = |object: &Value| object["revoked"] == json!(true);
             assert!(
                 known.is_none_or(|s| s.object == object || revoked(&s.object) && revoked(&object)),
-                "two contents under one version: {object}"
+                "two contents under one version: {object} {}",
+                known.unwrap().object
             );
             let is_known = known.is_some();
-            if !whole || (self.picky && object["revoked"] != json!(true) && text(&object, "id").ends_with(['0', '7'])) {
+            let unwanted = self.picky && object["type"] == "indicator" && text(&object, "id").ends_with(['0', '7']);
+            if !whole || (unwanted && object["revoked"] != json!(true)) {
                 let mut failure = version;
                 failure["message"] = json!("we do not want it");
                 posted.failures.push(failure);
@@ -189,8 +219,7 @@ impl Taxii {
 
 impl Server for Taxii {
     fn answer(&mut self, now: Timestamp, dice: &mut Dice, sent: &Sent) -> Answer {
-        // What was posted a minute ago is done, whether anybody looked or not.
-        let waiting = self.posts.iter().filter(|(_, (_, p))| !p.waiting.is_empty() && now.since(p.at).as_secs() >= 60);
+        let waiting = self.posts.iter().filter(|(_, (_, p))| !p.waiting.is_empty() && now.since(p.at) >= p.longest);
         for id in waiting.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.status(now, &id);
         }
@@ -225,7 +254,7 @@ impl Server for Taxii {
                 }),
             ),
             ("GET", ["api"]) => {
-                answer(200, &json!({ "title": "Scripted", "versions": [TAXII], "max_content_length": 1_000_000 }))
+                answer(200, &json!({ "title": "Scripted", "versions": [TAXII], "max_content_length": MESSAGE }))
             }
             ("GET", ["api", "collections"]) => {
                 let ids: Vec<Value> = self.collections.keys().map(|id| collection(id)).collect();
@@ -253,23 +282,37 @@ impl Server for Taxii {
         }
     }
 
-    /// What a reader of the collection takes for indicators: the newest version of each, if it is not revoked.
+    /// What is there of those who are not [`OTHERS`]: the newest version of each, if it is not revoked.
     fn holds(&self, path: &str) -> Held {
         let newest = self.newest(path);
         let there = newest.values().filter(|o| o["type"] == "indicator" && o["revoked"] != json!(true));
-        there
-            .map(|object| {
-                let value = text(object, "pattern").split('\'').nth(1).unwrap_or_default().to_owned();
-                let reputation = object["confidence"].as_u64().unwrap_or(0).div_ceil(10) as u8;
-                let labels = object["labels"].as_array().into_iter().flatten();
-                let tags = labels.filter_map(Value::as_str).filter(|tag| !tag.starts_with("iocast:"));
-                (value, (reputation, tags.map(str::to_owned).collect()))
-            })
-            .collect()
+        let mut held = Held::new();
+        for object in there.filter(|o| o["created_by_ref"] != OTHERS) {
+            let value = text(object, "pattern").split('\'').nth(1).unwrap_or_default().to_owned();
+            let reputation = object["confidence"].as_u64().unwrap_or(0).div_ceil(10) as u8;
+            let labels = object["labels"].as_array().into_iter().flatten();
+            let tags = labels.filter_map(Value::as_str).filter(|tag| !tag.starts_with("iocast:"));
+            let twice = held.insert(value, (reputation, tags.map(str::to_owned).collect()));
+            assert!(twice.is_none(), "two objects for one value: {object}");
+        }
+        held
+    }
+
+    fn put(&mut self, now: Timestamp, path: &str, object: Value) {
+        self.collections.get_mut(path).unwrap().push(Stored { object, added: now });
+    }
+
+    fn theirs(&self, path: &str) -> Vec<Value> {
+        let stored = self.collections[path].iter().map(|stored| &stored.object);
+        stored.filter(|object| object["created_by_ref"] == OTHERS).cloned().collect()
     }
 
     fn picky(&mut self, picky: bool) {
         self.picky = picky;
+    }
+
+    fn slow(&mut self, percent: u64) {
+        self.slow = percent;
     }
 }
 
