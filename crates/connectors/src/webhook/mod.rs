@@ -122,8 +122,8 @@ impl Endpoint {
             status if NOT_THIS.contains(&status) => Ok(Said::NotThis(response.said())),
             _ => {
                 let mut body = Vec::new();
-                let answer = (&mut response.body).take(MAX_ANSWER + 1);
-                { answer }.read_to_end(&mut body).map_err(|error| read_error(&error))?;
+                let mut answer = (&mut response.body).take(MAX_ANSWER + 1);
+                answer.read_to_end(&mut body).map_err(|error| read_error(&error))?;
                 if body.len() as u64 > MAX_ANSWER {
                     return Err(ConnectorError::Unexpected("answered more than 2 MiB, as no webhook does".into()));
                 }
