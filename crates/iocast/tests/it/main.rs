@@ -6,6 +6,8 @@ mod code;
 mod config;
 mod demo;
 mod hostile;
+#[cfg(unix)]
+mod hostile_formats;
 mod ingest;
 mod kill;
 mod lists;
@@ -17,3 +19,4 @@ mod peers;
 mod receiver;
 mod server;
 mod support;
+mod tlp;
