@@ -200,7 +200,10 @@ fn read(file: &Path) -> Result<(String, String), CliError> {
         std::fs::File::open(file).and_then(|opened| opened.take(MAX_BYTES + 1).read_to_end(&mut bytes))
     };
     taken.map_err(|error| CliError::Failed(format!("{shown} cannot be read: {error}")))?;
-    if bytes.starts_with(b"%PDF-") || name.to_ascii_lowercase().ends_with(".pdf") {
+    // Readers of PDF look for its head in the first kilobyte.
+    if memchr::memmem::find(&bytes[..bytes.len().min(1_024)], b"%PDF-").is_some()
+        || name.to_ascii_lowercase().ends_with(".pdf")
+    {
         return Err(CliError::Failed(format!(
             "{shown} is a PDF, whose text this program does not take out itself: \
              `pdftotext '{shown}' - | iocast indicator import -` (pdftotext is part of Poppler)"
