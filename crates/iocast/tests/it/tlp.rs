@@ -13,7 +13,7 @@ const GREEN: &str = "marking-definition--bab4a63c-aed9-4cf5-a766-dfca5abac2bb";
 const NOBODY: &str = "marking-definition--00000000-0000-4000-8000-00000000dead";
 const OWN: &str = "marking-definition--00000000-0000-4000-8000-00000000beef";
 /// Words for a marking that must not get through, as people and programs write them.
-const WORDS: [&str; 10] = [
+const WORDS: [&str; 13] = [
     "tlp:red",
     "TLP:RED",
     "Tlp:Red",
@@ -24,6 +24,9 @@ const WORDS: [&str; 10] = [
     "tlp:",
     "tlp:reed",
     "TLP:RED ",
+    "tlp=red",
+    "TLP red",
+    "tlp_red",
 ];
 
 fn stix() -> Value {
@@ -99,6 +102,9 @@ fn plain() -> Value {
     for word in ["red", "TLP:RED", "tlp:red", "amber+strict", "unclear", "ex:chr", "reed"] {
         all.push(json!({"value": format!("secret-{}.json.example", all.len()), "tlp": word}));
     }
+    for word in WORDS {
+        all.push(json!({"value": format!("secret-{}.json.example", all.len()), "tags": [word]}));
+    }
     json!(all)
 }
 
@@ -129,7 +135,7 @@ fn what_is_marked_stays_inside_whatever_the_format() {
                 {"name": "stix", "connector": "feed", "settings": {"url": place("stix"), "format": "stix"}},
                 {"name": "misp", "connector": "feed", "settings": {"url": place("misp"), "format": "misp"}},
                 {"name": "json", "connector": "feed",
-                    "settings": {"url": place("json"), "format": "json", "value": "value", "tlp_column": "tlp", "kind": "domain"}},
+                    "settings": {"url": place("json"), "format": "json", "value": "value", "tlp_column": "tlp", "tags_columns": ["tags"], "kind": "domain"}},
                 {"name": "pushed", "connector": "api-source"},
                 {"name": "edge", "connector": "list"},
             ],
@@ -142,12 +148,16 @@ fn what_is_marked_stays_inside_whatever_the_format() {
         let report = app.post("/api/v1/pulls", &json!({"connections": [name]})).ok();
         assert!(report[0]["new"].as_u64().is_some_and(|n| n > 5), "{report}");
     }
-    let rows: Vec<Value> = WORDS
-        .iter()
-        .enumerate()
-        .map(|(n, word)| json!({"value": format!("secret-{n}.push.example"), "kind": "domain", "tlp": word}))
-        .chain([json!({"value": "kept-0.push.example", "kind": "domain", "tlp": "green"})])
-        .collect();
+    let rows: Vec<Value> =
+        WORDS
+            .iter()
+            .enumerate()
+            .map(|(n, word)| json!({"value": format!("secret-{n}.push.example"), "kind": "domain", "tlp": word}))
+            .chain(WORDS.iter().enumerate().map(
+                |(n, word)| json!({"value": format!("secret-t{n}.push.example"), "kind": "domain", "tags": [word]}),
+            ))
+            .chain([json!({"value": "kept-0.push.example", "kind": "domain", "tlp": "green"})])
+            .collect();
     app.post("/api/v1/connections/pushed/observations", &json!({"items": rows})).ok();
     app.post("/api/v1/passes", &json!({"all": true, "approve": true})).ok();
     for format in formats {

@@ -247,9 +247,7 @@ impl<'r> Reader<'r> {
         row.tlp = list(all.is_bad(), all.is().map(|l| l.is_whole));
         row.tlp = row.tlp.max(list(parts.is_bad(), parts.is().map(|l| l.is_whole)));
         for label in items(&object.labels) {
-            if label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tlp:")) {
-                row.tlp = row.tlp.max(Some(Tlp::parse(label).unwrap_or(Tlp::Red)));
-            }
+            row.tlp = row.tlp.max(Tlp::of_tag(label));
         }
         // A part may be marked with a language instead: that is no marking.
         let parts = items(parts).filter(|part| part.lang.text().is_none() || part.marking_ref != Field::Absent);
