@@ -131,7 +131,7 @@ impl Victim {
         let mut command = Command::new(env!("CARGO_BIN_EXE_iocast"));
         let dir = self.dir.path().canonicalize().unwrap();
         command.args(words).current_dir(&dir).env_clear().stdin(Stdio::null());
-        command.env("IOCAST_DATA", "data").env("IOCAST_FILES", &dir);
+        command.env("IOCAST_DATA", "data").env("IOCAST_FILES", &dir).env("IOCAST_KEY_FILE", dir.join("key"));
         command
     }
 
