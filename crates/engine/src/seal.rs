@@ -207,7 +207,8 @@ pub(crate) fn moved(
 
 /// Where a secret goes: the addresses in force around it, or the proxy itself.
 fn addresses(spot: &Spot, documents: &Documents, registry: &Registry) -> BTreeSet<String> {
-    let proxy = |proxy: &Option<String>| proxy.as_deref().map(bare_proxy).into_iter().collect();
+    let proxy = |proxy: &Option<String>| -> BTreeSet<String> { proxy.as_deref().map(bare_proxy).into_iter().collect() };
+    let by_way_of = |proxy: String| format!("by way of {proxy}");
     let leads = |settings: &Value, is_secret: &dyn Fn(&str) -> bool| -> BTreeSet<String> {
         config::addresses(settings, is_secret).into_iter().map(|(_, at)| at).collect()
     };
@@ -217,7 +218,13 @@ fn addresses(spot: &Spot, documents: &Documents, registry: &Registry) -> BTreeSe
         };
         return match spot.key.as_str() {
             "proxy" => proxy(&doc.proxy),
-            _ => leads(&doc.settings, &|key| is_tenant_secret(key, registry)),
+            _ => {
+                let mut all = leads(&doc.settings, &|key| is_tenant_secret(key, registry));
+                if all.iter().any(|at| at.starts_with("http://")) {
+                    all.extend(proxy(&doc.proxy).into_iter().map(by_way_of));
+                }
+                all
+            }
         };
     }
     let Some(doc) = documents.connections.iter().map(|c| &c.doc).find(|c| c.name == spot.name) else {
@@ -233,6 +240,11 @@ fn addresses(spot: &Spot, documents: &Documents, registry: &Registry) -> BTreeSe
     let keys = secret_keys(doc, registry);
     let mut all = leads(&merged.settings, &|key| keys.contains(key));
     all.insert(format!("connector {}", doc.connector));
+    // Whoever may say which authority to believe can stand in the middle; a proxy sees what is sent in the clear.
+    all.extend(merged.ca_file.iter().map(|file| format!("as {file} vouches")));
+    if merged.ca_file.is_some() || all.iter().any(|at| at.starts_with("http://")) {
+        all.extend(proxy(&merged.proxy).into_iter().map(by_way_of));
+    }
     // A connector may make its host of something else, a region or a customer's name.
     let open = manifest.check(&merged.settings).ok().and_then(|settings| connector.open(&settings).ok());
     all.extend(open.into_iter().flat_map(|open| open.hosts()));

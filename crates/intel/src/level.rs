@@ -102,9 +102,42 @@ scale!(
     }
 );
 
+impl Tlp {
+    /// What a tag says as a marking: `tlp:amber`, and `TLP=amber` or `tlp red` as well. What is not understood is RED. None:
+    /// the tag is no marking.
+    pub fn of_tag(tag: &str) -> Option<Tlp> {
+        let (start, rest) = tag.trim().split_at_checked(3)?;
+        let mut rest = rest.chars();
+        let is_marking = start.eq_ignore_ascii_case("tlp") && rest.next().is_some_and(|c| !c.is_alphanumeric());
+        is_marking.then(|| Tlp::parse(rest.as_str().trim()).unwrap_or(Tlp::Red))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_that_are_markings() {
+        for (tag, expect) in [
+            ("tlp:clear", Some(Tlp::Clear)),
+            ("TLP:White", Some(Tlp::Clear)),
+            (" tlp: amber+strict ", Some(Tlp::AmberStrict)),
+            ("TLP=Amber", Some(Tlp::Amber)),
+            ("tlp_red", Some(Tlp::Red)),
+            ("tlp:unclear", Some(Tlp::Red)),
+            ("tlp:ex:chr", Some(Tlp::Red)),
+            ("tlp:", Some(Tlp::Red)),
+            ("tlp\u{ff1a}green", Some(Tlp::Green)),
+            ("tlp", None),
+            ("tlpfoo", None),
+            ("a tlp:red", None),
+            ("é", None),
+            ("", None),
+        ] {
+            assert_eq!(Tlp::of_tag(tag), expect, "{tag}");
+        }
+    }
 
     #[test]
     fn reputation_from_confidence() {

@@ -98,6 +98,9 @@ impl Observation {
         let future =
             |time: Option<Timestamp>| time.filter(|t| *t >= limits::EARLIEST_TIME && *t <= limits::LATEST_TIME);
         let mut tags: Vec<Box<str>> = Vec::with_capacity(self.tags.len());
+        // Formats without a place for a marking carry it as a tag. It can only tighten what is said elsewhere, or nowhere.
+        let marked = self.tags.iter().filter_map(|tag| Tlp::of_tag(tag)).max();
+        let tlp = self.tlp.max(marked.filter(|tlp| self.tlp.is_some() || *tlp >= Tlp::Amber));
         for tag in &self.tags {
             if let Some(tag) = clean(tag, limits::TAG_BYTES) {
                 tags.push(tag);
@@ -124,7 +127,7 @@ impl Observation {
             reputation: self.reputation.map(Reputation::clamped),
             confidence: self.confidence.map(|c| c.clamp(0, 100) as u8),
             severity: self.severity.unwrap_or(Severity::Unknown),
-            tlp: self.tlp,
+            tlp,
             tags,
             first_seen: past(self.first_seen),
             last_seen,

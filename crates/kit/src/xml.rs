@@ -30,8 +30,10 @@ pub const PIECE_BYTES: usize = 8 << 20;
 pub const TEXT_BYTES: usize = 1 << 20;
 /// Most elements inside one that is kept whole.
 pub const ELEMENTS: usize = 50_000;
-/// Most bytes of names, attributes and texts inside one element that is kept whole.
-pub const ELEMENT_BYTES: usize = 8 << 20;
+/// Most bytes of names, attributes and texts inside one element that is kept whole, with what keeping them costs.
+pub const ELEMENT_BYTES: usize = 16 << 20;
+/// What an attribute costs beside its letters: two texts and their places in memory.
+const ATTRIBUTE_COST: usize = 96;
 
 const SCHEMA_INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
@@ -301,7 +303,8 @@ impl<'r> Reader<'r> {
     /// As [`Reader::token`].
     pub fn element(&mut self, tag: Tag) -> Result<Option<Element>, ConnectorError> {
         let weight = |tag: &Tag| {
-            let texts = tag.attributes.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+            let texts =
+                tag.attributes.iter().map(|(key, value)| key.len() + value.len() + ATTRIBUTE_COST).sum::<usize>();
             tag.namespace.len() + tag.name.len() + texts
         };
         let mut elements = 1;

@@ -15,6 +15,7 @@ use kit::{Connection, Connector, ConnectorError, Cursor, Cx, Pulled, Rows, Secre
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -23,6 +24,8 @@ use std::sync::Arc;
 
 /// Largest manifest, in bytes.
 const MANIFEST_BYTES: u64 = 16 << 20;
+/// Longest entry of a manifest, in bytes: what it becomes in memory is many times that.
+const ENTRY_BYTES: usize = 1 << 20;
 /// Most events of a manifest.
 const EVENTS: usize = 100_000;
 /// Events of one page: what is lost when the process stops is read again.
@@ -433,8 +436,12 @@ fn listing(bytes: &[u8], only_tags: &[String]) -> Result<Listing, ConnectorError
 
         fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Listing, A::Error> {
             let mut out = Listing::default();
-            while let Some((uuid, entry)) = entries.next_entry::<String, Value>()? {
-                out.take(uuid, &entry, self.0);
+            while let Some((uuid, entry)) = entries.next_entry::<String, &RawValue>()? {
+                let entry = Some(entry.get()).filter(|entry| entry.len() <= ENTRY_BYTES);
+                match entry.and_then(|entry| serde_json::from_str(entry).ok()) {
+                    Some(entry) => out.take(uuid, &entry, self.0),
+                    None => out.bad("event not readable", &format!("{uuid}: too large, or not readable")),
+                }
             }
             Ok(out)
         }

@@ -356,3 +356,21 @@ fn a_published_feed() {
     connection.source().unwrap().pull(Some(&cursor), &cx, &mut again).unwrap();
     assert_eq!(again, Collected::default());
 }
+
+#[test]
+fn an_entry_of_the_manifest_is_no_larger_than_it_needs_to_be() {
+    let folder = Folder::of(2);
+    let bomb = format!("[{}0]", "0,".repeat(ENTRY_BYTES / 2));
+    folder.write(
+        "manifest",
+        &format!(
+            "{{\"{}\": {{\"timestamp\": \"{NOW}\", \"x\": {bomb}}}, \"{}\": {bomb}, \"{}\": {{\"timestamp\": \"{NOW}\"}}}}",
+            id(7),
+            id(8),
+            id(1),
+        ),
+    );
+    let (values, rejected, ..) = folder.run(None);
+    assert_eq!(values, names(1..2));
+    assert!(rejected.len() == 2 && rejected.iter().all(|why| why.contains("too large")), "{rejected:?}");
+}

@@ -7,9 +7,10 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::cell::Cell;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher as _};
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 
 /// What stands around the objects of a page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,13 +33,45 @@ pub(super) type Each<'a> = &'a mut dyn FnMut(Box<RawValue>);
 /// Longest `next` that is kept, in bytes.
 const MAX_NEXT: usize = 8 << 10;
 
+/// How much is read at once, in bytes.
+const READ_BYTES: usize = 64 << 10;
+/// The longest object, or anything else on a page, in bytes: it is held whole.
+const MAX_PIECE: usize = kit::stix::OBJECT_BYTES;
+
+/// Lets no single piece of a page grow beyond the limit.
+struct Fuse<'a, R> {
+    inner: R,
+    left: &'a Cell<usize>,
+}
+
+impl<R: Read> Read for Fuse<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        match self.left.get().checked_sub(n) {
+            Some(left) => self.left.set(left),
+            None => {
+                let why = "a single object, or something around the objects, of more than 4 MiB on a page";
+                return Err(io::Error::other(ConnectorError::Unexpected(why.into())));
+            }
+        }
+        Ok(n)
+    }
+}
+
 /// Reads an envelope (TAXII 2.1 §3.7) or a bundle (2.0).
 ///
 /// # Errors
 /// `Unexpected` if it is neither, is cut short, or goes on after its end.
 pub(super) fn read(body: impl Read, each: Each<'_>) -> Result<Envelope, ConnectorError> {
-    let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(64 << 10, body));
-    let read = Page(each).deserialize(&mut json).and_then(|envelope| json.end().map(|()| envelope));
+    // What was read ahead belongs to the next piece already.
+    let left = Cell::new(MAX_PIECE + READ_BYTES);
+    let mut each = |object: Box<RawValue>| {
+        left.set(MAX_PIECE + READ_BYTES);
+        each(object);
+    };
+    let body = Fuse { inner: body, left: &left };
+    let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(READ_BYTES, body));
+    let read = Page(&mut each).deserialize(&mut json).and_then(|envelope| json.end().map(|()| envelope));
     let envelope = read.map_err(|error| {
         let text = error.to_string();
         match error.is_io() || error.is_eof() {

@@ -11,12 +11,13 @@ use super::Link;
 use super::envelope;
 use super::status::{Fate, Status};
 use super::wire::{Client, Content, Place, advised, resource};
-use intel::Timestamp;
+use intel::{IndicatorKey, Timestamp};
 use kit::stix::{self, Version};
 use kit::{ConnectorError, Cx, Destination, ItemOutcome, Outgoing, TargetSpec};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ const MESSAGE_BYTES: usize = 8 << 20;
 const MAX_REFUSED: u32 = 40;
 /// Longest answer about one object, in bytes: all its versions may be in it.
 const MAX_OBJECT: u64 = 8 << 20;
+/// Objects asked for by their ids in one request: what fits into an address.
+const LOOKED_UP: usize = 50;
 /// Waits between looks at a status, in milliseconds: a minute in all.
 const WAITS_MS: [u64; 8] = [250, 750, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000];
 
@@ -72,6 +75,10 @@ impl Destination for Link {
         for (at, out) in batch.iter().enumerate() {
             items.extend(sending.item(at, out, false));
         }
+        // Ids can be guessed: what somebody else put under ours first is not written over.
+        let foreign = sending.foreign(&items, batch)?;
+        items.retain(|item| !foreign.contains(&item.at));
+        foreign.iter().for_each(|at| outcomes[*at] = ItemOutcome::Foreign);
         sending.send(items, &mut outcomes)?;
         Ok(outcomes)
     }
@@ -93,14 +100,14 @@ impl Destination for Link {
             let mut out = out.clone();
             // What is not there is revoked all the same: a version that was sent may still be on its way.
             match if sending.place.can_read { sending.latest(&id)? } else { None } {
-                Some(there) if !sending.is_ours(&there) => {
+                Some(there) if !sending.is_ours(&there, &out.key) => {
                     outcomes[at] = ItemOutcome::Foreign;
                     continue;
                 }
-                Some(there) if is_revoked(&there) => continue,
+                Some(there) if there.revoked => continue,
                 // Only a newer version takes the place of the one there, whatever its writer's clock said.
                 Some(there) => {
-                    let theirs = modified(&there).map(|time| time.after(Duration::from_millis(1)));
+                    let theirs = there.modified().map(|time| time.after(Duration::from_millis(1)));
                     out.modified = out.modified.max(theirs.unwrap_or(out.modified));
                 }
                 None => {}
@@ -257,7 +264,7 @@ impl Batch<'_> {
         let is_there = match fate {
             Fate::Taken => true,
             _ if !self.place.can_read => false,
-            _ => self.latest(&item.id)?.is_some_and(|there| modified(&there) == modified(&item.object)),
+            _ => self.latest(&item.id)?.is_some_and(|there| there.is_version(&item.object)),
         };
         Ok(match fate {
             _ if is_there => ItemOutcome::Accepted { remote_id: Some(item.id.clone()) },
@@ -271,22 +278,49 @@ impl Batch<'_> {
     }
 
     /// The latest version of an object, if it is there.
-    fn latest(&self, id: &str) -> Result<Option<Value>, ConnectorError> {
+    fn latest(&self, id: &str) -> Result<Option<There>, ConnectorError> {
         let url = self.place.object(id);
         let request = self.client.get(self.place.version, Content::Stix, &url).also(&[404, 410]);
         let response = request.send().map_err(advised)?;
         if response.status != 200 {
             return Ok(None);
         }
-        let mut latest: Option<Value> = None;
-        envelope::read(response.body.take(MAX_OBJECT), &mut |raw| {
-            let Ok(object) = serde_json::from_str::<Value>(raw.get()) else { return };
-            let is_newer = latest.as_ref().is_none_or(|latest| modified(latest) < modified(&object));
-            if object["id"] == id && is_newer {
-                latest = Some(object);
+        let mut found = BTreeMap::new();
+        envelope::read(response.body.take(MAX_OBJECT), &mut |raw| There::note(raw.get(), &mut found))?;
+        Ok(found.remove(id))
+    }
+
+    /// Those of the items under whose ids somebody else has something: asked of what was never said to be there, as far
+    /// as the server answers that.
+    fn foreign(&self, items: &[Item], batch: &[Outgoing]) -> Result<Vec<usize>, ConnectorError> {
+        let mut foreign = Vec::new();
+        if !self.place.can_read {
+            return Ok(foreign);
+        }
+        let new: Vec<&Item> = items.iter().filter(|item| batch[item.at].remote_id.is_none()).collect();
+        for asked in new.chunks(LOOKED_UP) {
+            let ids: Vec<&str> = asked.iter().map(|item| item.id.as_str()).collect();
+            let request = self.client.get(self.place.version, Content::Stix, &self.place.objects());
+            let request = request.query("match[id]", &ids.join(","));
+            let request = match self.place.version {
+                Version::V21 => request.query("limit", &LOOKED_UP.to_string()),
+                Version::V20 => request.header("Range", &format!("items 0-{}", LOOKED_UP - 1)),
+            };
+            let response = match request.also(&[400, 403, 404, 405, 406, 410, 414, 416, 422, 501]).send() {
+                Ok(response) if response.status < 300 => response,
+                Ok(_) | Err(ConnectorError::Unexpected(_)) => continue,
+                Err(error) => return Err(advised(error)),
+            };
+            let mut found = BTreeMap::new();
+            let noted = envelope::read(response.body.take(MAX_OBJECT), &mut |raw| There::note(raw.get(), &mut found));
+            if let Err(later @ ConnectorError::Later { .. }) = noted {
+                return Err(later);
             }
-        })?;
-        Ok(latest)
+            let theirs =
+                |item: &&&Item| found.get(&item.id).is_some_and(|there| !self.is_ours(there, &batch[item.at].key));
+            foreign.extend(asked.iter().filter(theirs).map(|item| item.at));
+        }
+        Ok(foreign)
     }
 
     /// Deletes all versions; false where the server does not allow that.
@@ -297,10 +331,59 @@ impl Batch<'_> {
         Ok(!matches!(response.status, 403 | 405 | 406 | 501))
     }
 
-    fn is_ours(&self, object: &Value) -> bool {
-        // The id says it already: only this exchange makes it of the entry. A different maker copied it.
-        let maker = &object["created_by_ref"];
-        maker.is_null() || *maker == stix::identity(self.mark, self.version)["id"]
+    /// Whether what stands under the id of this key is what we would have put there. Ids can be guessed and makers
+    /// forged, so it must also say what ours would say, and no more.
+    fn is_ours(&self, there: &There, key: &IndicatorKey) -> bool {
+        let made_by_us = match &there.created_by_ref {
+            None => true,
+            Some(maker) => stix::identity(self.mark, self.version)["id"] == maker.as_str(),
+        };
+        let says_the_same = |text: &str| {
+            stix::pattern::read(text).is_ok_and(|said| match said.atoms.as_slice() {
+                [one] => {
+                    said.unmappable == 0
+                        && IndicatorKey::parse(Some(one.kind), &one.value).is_ok_and(|read| read == *key)
+                }
+                _ => false,
+            })
+        };
+        made_by_us && there.pattern.as_deref().is_some_and(says_the_same)
+    }
+}
+
+/// What stands at the server, as far as it matters here.
+#[derive(Debug, Default, Deserialize)]
+struct There {
+    #[serde(default)]
+    modified: Option<String>,
+    #[serde(default)]
+    created_by_ref: Option<String>,
+    #[serde(default)]
+    pattern: Option<String>,
+    #[serde(default)]
+    revoked: bool,
+}
+
+impl There {
+    /// Keeps the latest version of each object. One that cannot be read is there all the same, and not ours.
+    fn note(raw: &str, found: &mut BTreeMap<String, There>) {
+        #[derive(Deserialize)]
+        struct Named {
+            id: String,
+        }
+        let Ok(Named { id }) = serde_json::from_str(raw) else { return };
+        let there: There = serde_json::from_str(raw).unwrap_or_default();
+        if found.get(&id).is_none_or(|known| known.modified() < there.modified()) {
+            found.insert(id, there);
+        }
+    }
+
+    fn modified(&self) -> Option<Timestamp> {
+        self.modified.as_deref().and_then(Timestamp::parse)
+    }
+
+    fn is_version(&self, object: &Value) -> bool {
+        self.modified() == object["modified"].as_str().and_then(Timestamp::parse)
     }
 }
 
@@ -313,14 +396,6 @@ fn read_status(response: kit::http::Response) -> Result<Status, ConnectorError> 
     }
     let wrong = |error| ConnectorError::Unexpected(format!("the answer to new objects is no status: {error}"));
     Ok(Status::read(&serde_json::from_str(&text).map_err(wrong)?))
-}
-
-fn is_revoked(object: &Value) -> bool {
-    object["revoked"] == json!(true)
-}
-
-fn modified(object: &Value) -> Option<Timestamp> {
-    object["modified"].as_str().and_then(Timestamp::parse)
 }
 
 fn unknown(items: &[Item], outcomes: &mut [ItemOutcome], error: &ConnectorError) {

@@ -16,6 +16,10 @@ use std::io::Read;
 /// A page is held in memory up to this size, in bytes, so that markings it lacks can be fetched before it is judged. What
 /// is larger is streamed, and markings it lacks count as the most restrictive.
 const MAX_HELD: usize = 32 << 20;
+/// What holding an object costs beside its text.
+const HELD_COST: usize = 64;
+/// The rows of a page up to this size wait beside it until its markings are known; one that is larger is read twice.
+const MAX_ASIDE: usize = 4 << 20;
 /// Markings fetched by id for one page, and in one run.
 const MAX_FETCHED: usize = 50;
 const MAX_ASKED: usize = 1_000;
@@ -183,7 +187,7 @@ impl Reading<'_> {
                 stream.object(object.get());
                 return;
             }
-            bytes += object.get().len();
+            bytes += object.get().len() + HELD_COST;
             held.push(object);
             if bytes > MAX_HELD
                 && let Some(rows) = rows.take()
@@ -209,7 +213,10 @@ impl Reading<'_> {
         rows: &mut dyn Rows,
     ) -> Result<Markings, ConnectorError> {
         let mut aside = Aside::default();
-        let mut reader = Reader::new(&mut aside, markings.clone());
+        let mut nobody = Nobody;
+        let is_small = held.iter().map(|object| object.get().len() + HELD_COST).sum::<usize>() <= MAX_ASIDE;
+        let first: &mut dyn Rows = if is_small { &mut aside } else { &mut nobody };
+        let mut reader = Reader::new(first, markings.clone());
         held.iter().for_each(|object| reader.object(object.get()));
         let (_, after, unresolved) = reader.finish();
         let mut wanted: Vec<String> = Vec::new();
@@ -227,11 +234,10 @@ impl Reading<'_> {
         for id in &wanted {
             found.extend(self.fetch(id)?);
         }
-        if found.is_empty() {
+        if found.is_empty() && is_small {
             aside.hand_over(rows);
             return Ok(after);
         }
-        let mut nobody = Nobody;
         let mut reader = Reader::new(&mut nobody, markings);
         found.iter().for_each(|object| reader.object(object.get()));
         let (_, markings, _) = reader.finish();

@@ -161,6 +161,11 @@ fn answer(state: &mut State, odd: Odd, page: usize, sent: &Sent) -> Answer {
 }
 
 fn objects(state: &mut State, odd: Odd, page: usize, query: &dyn Fn(&str) -> Option<String>) -> Answer {
+    if let Some(ids) = query("match[id]") {
+        let latest = |id: &str| state.objects.iter().rev().map(|(_, object)| object).find(|object| object["id"] == id);
+        let found: Vec<&Value> = ids.split(',').filter_map(latest).collect();
+        return json_answer(200, &json!({ "objects": found }));
+    }
     let after = Timestamp::parse(&query("added_after").unwrap()).unwrap();
     let limit = query("limit").unwrap().parse::<usize>().unwrap().min(page);
     let mut left: Vec<Stored> = match query("next") {
@@ -723,8 +728,55 @@ fn taking_back_revokes_and_is_seen() {
 
 #[test]
 fn anothers_object_under_our_id_is_left_alone() {
-    let mut copy = stix::object(&outgoing("a.example.net"), MARK, Version::V21, false).unwrap();
-    copy["created_by_ref"] = json!("identity--00000000-0000-4000-8000-000000000000");
-    let server = Server::new(Odd::Nothing, 10, vec![(1, copy)]);
-    assert_eq!(retract(&server, "revoke", &["a.example.net"]), [ItemOutcome::Foreign]);
+    let value = "a.example.net";
+    for (what, change) in [
+        ("another maker", json!({"created_by_ref": "identity--00000000-0000-4000-8000-000000000000"})),
+        ("another maker, revoked", json!({"created_by_ref": "identity--1", "revoked": true})),
+        ("our maker, another pattern", json!({"pattern": "[domain-name:value = 'bank.example']"})),
+        ("no maker, another pattern", json!({"created_by_ref": null, "pattern": "[ipv4-addr:value = '198.51.100.7']"})),
+        (
+            "more than ours",
+            json!({"pattern": "[domain-name:value = 'a.example.net' OR domain-name:value = 'b.example']"}),
+        ),
+        ("from the future", json!({"pattern": "[x:y = 1]", "modified": "2999-01-01T00:00:00.000Z"})),
+        ("not readable", json!({"modified": 7})),
+    ] {
+        let mut copy = stix::object(&outgoing(value), MARK, Version::V21, false).unwrap();
+        for (key, value) in change.as_object().unwrap() {
+            copy[key] = value.clone();
+        }
+        let server = Server::new(Odd::Nothing, 10, vec![(1, copy)]);
+        for how in ["revoke", "delete"] {
+            assert_eq!(retract(&server, how, &[value]), [ItemOutcome::Foreign], "{what}, {how}");
+        }
+        assert_eq!(
+            push(&server, &[value, "b.example.net"]),
+            [ItemOutcome::Foreign, accepted("b.example.net")],
+            "{what}"
+        );
+        // Theirs, the exchange itself, and the other one.
+        assert_eq!(server.state.lock().unwrap().objects.len(), 3, "{what}");
+        assert!(server.calls().iter().all(|call| !call.starts_with("DELETE")), "{what}");
+    }
+}
+
+/// One object of any size, or anything else that is held whole, must not fill memory.
+#[test]
+fn no_single_piece_of_a_page_is_without_end() {
+    let long = "x".repeat(6 << 20);
+    for body in [
+        format!("{{\"objects\":[{{\"type\":\"indicator\",\"x\":\"{long}\"}}]}}"),
+        format!("{{\"objects\":[[\"{long}\"]]}}"),
+        format!("{{\"next\":\"{long}\"}}"),
+        format!("{{\"title\":\"{long}\"}}"),
+        format!("{{\"{long}\":1}}"),
+    ] {
+        let error = envelope::read(body.as_bytes(), &mut |_| {}).unwrap_err();
+        assert!(error.to_string().contains("more than 4 MiB"), "{error}");
+    }
+    // Any number of what is smaller.
+    let object = format!("{{\"x\":\"{}\"}},", "x".repeat(1 << 20)).repeat(12);
+    let mut n = 0;
+    envelope::read(format!("{{\"objects\":[{object}7]}}").as_bytes(), &mut |_| n += 1).unwrap();
+    assert_eq!(n, 13);
 }

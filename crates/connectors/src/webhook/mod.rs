@@ -26,6 +26,9 @@ use std::sync::Arc;
 /// Calls made to find out which items of one batch are not wanted; what is still together then is refused together.
 const CALLS_MOST: usize = 64;
 
+/// Longest answer that is looked at, in bytes: a thousand results with their reasons.
+const MAX_ANSWER: u64 = 2 << 20;
+
 /// Statuses that speak of the content of a message: nothing of it was taken.
 const NOT_THIS: [u16; 4] = [400, 409, 413, 422];
 /// The endpoint was switched off, by the specification.
@@ -121,7 +124,11 @@ impl Endpoint {
             status if NOT_THIS.contains(&status) => Ok(Said::NotThis(response.said())),
             _ => {
                 let mut body = Vec::new();
-                response.body.read_to_end(&mut body).map_err(|error| read_error(&error))?;
+                let mut answer = (&mut response.body).take(MAX_ANSWER + 1);
+                answer.read_to_end(&mut body).map_err(|error| read_error(&error))?;
+                if body.len() as u64 > MAX_ANSWER {
+                    return Err(ConnectorError::Unexpected("answered more than 2 MiB, as no webhook does".into()));
+                }
                 let begin = body.trim_ascii_start();
                 if begin.starts_with(b"<") {
                     // A page to sign in at has taken nothing.

@@ -221,3 +221,12 @@ fn settings_that_cannot_be() {
     }
     assert!(open(&json!({})).unwrap().check(&cx).is_ok());
 }
+
+#[test]
+fn an_answer_without_end_is_not_read_to_its_end() {
+    for body in [b"{\"results\": [".to_vec(), Vec::new()] {
+        let bench = Bench::new(move |_, _| Answer::new(200, [body.clone(), vec![b' '; 3 << 20]].concat()));
+        let error = bench.push(&items(2)).unwrap_err();
+        assert!(error.to_string().contains("more than 2 MiB"), "{error}");
+    }
+}

@@ -408,3 +408,22 @@ fn hops_are_kept_and_crowd_nothing_out() {
     assert_eq!(hops, ["a", "b"]);
     assert_eq!(tags, many[..limits::TAGS_PER_RECORD - 2]);
 }
+
+/// A marking that comes as a tag tightens what is said, and loosens nothing.
+#[test]
+fn a_tag_can_be_a_marking() {
+    for (stated, tags, expect) in [
+        (None, &["tlp:red"][..], Some(Tlp::Red)),
+        (None, &["c2", "TLP:Amber+Strict"], Some(Tlp::AmberStrict)),
+        (None, &["tlp:pink"], Some(Tlp::Red)),
+        // The default may be stricter.
+        (None, &["tlp:clear"], None),
+        (Some(Tlp::Clear), &["tlp:green"], Some(Tlp::Green)),
+        (Some(Tlp::Red), &["tlp:clear"], Some(Tlp::Red)),
+        (None, &["c2"], None),
+    ] {
+        let tags: Vec<String> = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        let row = row(Observation { tlp: stated, tags: tags.clone(), ..base() });
+        assert_eq!(row.claim.tlp, expect, "{stated:?} {tags:?}");
+    }
+}

@@ -7,11 +7,12 @@ use super::error::Problem;
 use super::extract::Params;
 use super::lists::Chunks;
 use crate::app::App;
-use axum::Json;
+use crate::tokens::Caller;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use engine::{Feed, FeedItem, FeedPlace, Hit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ const MAX_PAGE: usize = 10_000;
 const MAX_WAIT_SECS: u64 = 60;
 /// Between two signs of life of a stream.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Longest time that a stream's reader may take to read what is there.
+const STALL: Duration = Duration::from_secs(60);
 /// Changes read at a time for a stream.
 const STREAM_PAGE: usize = 1_000;
 /// How long to stay away where too many follow, in seconds.
@@ -119,6 +122,7 @@ fn place(text: &str) -> Result<FeedPlace, Problem> {
 /// `GET /api/v1/changes`.
 pub(super) async fn read(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     Params(query): Params<ChangesQuery>,
 ) -> Result<Response, Problem> {
@@ -130,7 +134,7 @@ pub(super) async fn read(
     // What time has changed meanwhile, where no loop runs that would see to it.
     app.hop(|app| Ok(app.engine()?.advance()?)).await?;
     if is_stream {
-        return events(app, from).await;
+        return events(app, caller, from).await;
     }
     let limit = query.limit.unwrap_or(PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
@@ -182,7 +186,21 @@ fn event(item: FeedItem, out: &mut String) {
     }
 }
 
-async fn events(app: Arc<App>, from: FeedPlace) -> Result<Response, Problem> {
+/// The next page of a stream, if its token still lets it: it may be revoked, or expire, while the stream is open.
+async fn go_on(app: &Arc<App>, caller: &Caller, at: FeedPlace) -> Result<(Vec<FeedItem>, FeedPlace, bool), Problem> {
+    let caller = caller.clone();
+    match app.hop(move |app| app.is_still_let_in(&caller)).await? {
+        true => page(app, at, STREAM_PAGE).await,
+        false => Err(Problem::unauthorized()),
+    }
+}
+
+/// Gives a piece to whoever follows. False: they are gone, or have not read for a minute.
+async fn told(chunks: &mpsc::Sender<std::io::Result<Bytes>>, piece: Bytes) -> bool {
+    matches!(tokio::time::timeout(STALL, chunks.send(Ok(piece))).await, Ok(Ok(())))
+}
+
+async fn events(app: Arc<App>, caller: Caller, from: FeedPlace) -> Result<Response, Problem> {
     let slot = app.crowd().stream().ok_or_else(|| Problem::busy("too many streams are open", BUSY_SECS))?;
     let mut revision = app.crowd().revision.subscribe();
     // The first page is read before anything is answered, so that a place that is gone is told as such.
@@ -200,7 +218,7 @@ async fn events(app: Arc<App>, from: FeedPlace) -> Result<Response, Problem> {
                 let _ = write!(text, "id: {next}\nevent: place\ndata: {{}}\n\n");
             }
             at = next;
-            if !text.is_empty() && chunks.send(Ok(text.into())).await.is_err() {
+            if !text.is_empty() && !told(&chunks, text.into()).await {
                 return;
             }
             if !more {
@@ -209,12 +227,12 @@ async fn events(app: Arc<App>, from: FeedPlace) -> Result<Response, Problem> {
                         Ok(Ok(())) => break,
                         Ok(Err(_)) => return,
                         // Without it nobody would notice a reader that has gone away.
-                        Err(_) if chunks.send(Ok(Bytes::from_static(b": alive\n\n"))).await.is_err() => return,
+                        Err(_) if !told(&chunks, Bytes::from_static(b": alive\n\n")).await => return,
                         Err(_) => {}
                     }
                 }
             }
-            read = match page(&app, at, STREAM_PAGE).await {
+            read = match go_on(&app, &caller, at).await {
                 Ok(read) => read,
                 Err(problem) => {
                     let word = if problem.status() == StatusCode::GONE { "gone" } else { "trouble" };

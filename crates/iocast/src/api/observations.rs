@@ -46,6 +46,8 @@ const MAX_STREAM_BYTES: u64 = 4 << 30;
 const SILENCE: Duration = Duration::from_secs(30);
 /// An answer up to this size waits in memory, a longer one in a nameless temporary file.
 const SPOOL_BYTES: usize = 8 << 20;
+/// The longest answer, in bytes: a row can be two bytes long, and what is said of it is more.
+const MAX_ANSWER_BYTES: u64 = 1 << 30;
 /// The longest answer that is kept for a repeated request, in bytes; of a longer one only the totals are.
 const KEPT_BYTES: u64 = 4 << 20;
 /// Longest key.
@@ -500,6 +502,18 @@ fn spooled(error: &io::Error) -> Problem {
     Problem::internal(format!("the answer cannot be kept: {error}"))
 }
 
+/// Adds to an answer, unless it gets longer than a disk should have to hold.
+fn say(answer: &mut (impl io::Write + io::Seek), lines: &[u8], most: u64) -> Result<(), Problem> {
+    let there = answer.stream_position().map_err(|error| spooled(&error))?;
+    if there + lines.len() as u64 > most {
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the answer would be longer than {} MiB: send fewer rows at once", most >> 20),
+        ));
+    }
+    answer.write_all(lines).map_err(|error| spooled(&error))
+}
+
 impl Work<'_> {
     /// The answer, and whether it is one that was given before.
     fn run(
@@ -600,7 +614,7 @@ impl Work<'_> {
                         .map_err(|error| Problem::internal(error.to_string()))?;
                     lines.push(b'\n');
                 }
-                answer.write_all(&lines).map_err(|error| spooled(&error))?;
+                say(answer, &lines, MAX_ANSWER_BYTES)?;
             }
             if !is_more {
                 let totals = serde_json::json!({ "totals": self.totals });
@@ -652,4 +666,18 @@ fn respond(shape: Shape, mut answer: SpooledTempFile, is_replayed: bool) -> Resu
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_does_not_fill_the_disk() {
+        let mut answer = io::Cursor::new(Vec::new());
+        assert!(say(&mut answer, b"12345", 10).is_ok() && say(&mut answer, b"67890", 10).is_ok());
+        let problem = say(&mut answer, b"1", 10).unwrap_err();
+        assert_eq!(problem.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(answer.into_inner(), b"1234567890");
+    }
 }

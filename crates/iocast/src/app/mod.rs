@@ -193,6 +193,23 @@ impl App {
         tokens::look_up(&self.store, secret, self.world.now()).map_err(trouble)
     }
 
+    /// Whether somebody who was let in would be let in now.
+    ///
+    /// # Errors
+    /// As [`App::caller`].
+    pub(crate) fn is_still_let_in(&self, caller: &Caller) -> Result<bool, Problem> {
+        if caller.is_local {
+            return Ok(true);
+        }
+        let now = self.world.now();
+        let tokens = self.store.tokens().map_err(|error| {
+            tracing::error!(%error, "tokens cannot be looked up");
+            Problem::later("tokens cannot be checked at the moment", 5)
+        })?;
+        let is_good = |token: &store::Token| token.revoked.is_none() && token.expires.is_none_or(|at| at > now);
+        Ok(tokens.iter().any(|token| token.id == caller.token && is_good(token)))
+    }
+
     /// Starts the loop that pulls and shares by itself. `told` hears of every job that ended.
     ///
     /// # Errors

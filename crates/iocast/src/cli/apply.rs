@@ -72,6 +72,13 @@ pub(crate) struct ApplyArgs {
 
 pub(crate) fn apply(args: &ApplyArgs, ctx: &Ctx) -> Outcome {
     let loaded = load(&args.paths)?;
+    if args.prune && is_empty(&loaded.file) {
+        return Err(CliError::Failed(
+            "the files hold nothing, and --prune would delete everything: that is most likely a mistake; nothing was changed. \
+             To start over, delete what is there thing by thing, or use another data directory"
+                .to_owned(),
+        ));
+    }
     let client = match args.dry_run && !ctx.has_data() {
         true => ctx.client_without_data()?,
         false => ctx.client_or_new()?,
@@ -118,6 +125,18 @@ pub(crate) fn apply(args: &ApplyArgs, ctx: &Ctx) -> Outcome {
     let answer = send_with(&client, &loaded, args.dry_run, &query)?;
     show(&answer, args.dry_run, &ctx.out)?;
     Ok(Exit::Done)
+}
+
+/// Whether a file has nothing in it but, perhaps, a policy: a template that came to nothing, a file cut off.
+fn is_empty(file: &engine::ConfigFile) -> bool {
+    let engine::ConfigFile { policy: _, tenant, connection, target, rule, sharing, guard, guard_exception } = file;
+    tenant.is_empty()
+        && connection.is_empty()
+        && target.is_empty()
+        && rule.is_empty()
+        && sharing.is_empty()
+        && guard.is_empty()
+        && guard_exception.is_empty()
 }
 
 /// Asks a person; everything but a yes is a no.

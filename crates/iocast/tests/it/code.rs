@@ -224,6 +224,12 @@ fn a_difference_is_shown_both_ways() {
     desk.run("data", "apply edited.toml --prune").code(2).says("- guard \"ours\"").says("--yes");
     desk.ok("apply edited.toml --prune --yes").says("- guard \"ours\"");
     desk.ok("diff edited.toml");
+    // A template that came to nothing is no wish.
+    for nothing in ["", "# nothing\n", "[policy]\n"] {
+        desk.put("empty.toml", nothing);
+        desk.run("data", "apply empty.toml --prune --yes").code(1).says("hold nothing");
+    }
+    desk.ok("diff edited.toml");
     desk.put("wrong.toml", "[[rule]]\nname = \"x\"\nwhen = \"kind =\"\n");
     desk.run("data", "diff wrong.toml").code(1).says("wrong.toml:3");
 }

@@ -16,9 +16,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Rows of the feed while all is well.
-const ROWS: u32 = 100;
+pub(crate) const ROWS: u32 = 100;
 /// Most memory a process may ever have held, in KiB.
-const MOST_KIB: u64 = 200 << 10;
+pub(crate) const MOST_KIB: u64 = 200 << 10;
 
 const REST: &str = r#"
 [[connection]]
@@ -42,24 +42,24 @@ target = "block"
 "#;
 
 /// A data directory and what feeds it.
-struct Desk(TempDir);
+pub(crate) struct Desk(TempDir);
 
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
     /// The most memory it was seen to hold, in KiB.
-    peak: u64,
+    pub(crate) peak: u64,
 }
 
 impl Ran {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {} {}", self.out, self.err))
     }
 }
 
 impl Desk {
-    fn new(settings: &str) -> Desk {
+    pub(crate) fn new(settings: &str) -> Desk {
         let desk = Desk(TempDir::new().unwrap());
         let feed = format!(
             "[[connection]]\nname = \"source-x\"\nconnector = \"feed\"\nallow_private = [\"127.0.0.0/8\"]\n\
@@ -69,7 +69,7 @@ impl Desk {
         desk
     }
 
-    fn put(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
         fs::write(self.0.path().join(name), bytes).unwrap();
     }
 
@@ -80,7 +80,7 @@ impl Desk {
         command
     }
 
-    fn run(&self, line: &str) -> Ran {
+    pub(crate) fn run(&self, line: &str) -> Ran {
         let words: Vec<&str> = line.split(' ').map(|word| word.trim_matches('\'')).collect();
         let mut command = self.command(env!("CARGO_BIN_EXE_iocast"));
         let mut child = command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -110,20 +110,20 @@ impl Desk {
         Ran { code, out: text, err: said.join().unwrap(), peak: watch.join().unwrap() }
     }
 
-    fn ok(&self, line: &str) -> Ran {
+    pub(crate) fn ok(&self, line: &str) -> Ran {
         let ran = self.run(line);
         assert_eq!(ran.code, 0, "{line}: {}{}", ran.out, ran.err);
         ran
     }
 
-    fn list(&self) -> Vec<String> {
+    pub(crate) fn list(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.ok("list show block").out.lines().map(str::to_owned).collect();
         lines.sort();
         lines
     }
 
     /// Applied, pulled and shared once while all is well.
-    fn settled(&self) {
+    pub(crate) fn settled(&self) {
         self.ok("apply site.toml");
         let pulled = self.ok("pull --all --format json").json();
         assert_eq!((&pulled[0]["status"], &pulled[0]["new"]), (&"success".into(), &ROWS.into()), "{pulled}");
@@ -131,7 +131,7 @@ impl Desk {
     }
 
     /// Pulls what is hostile, and judges all that must hold whatever it was.
-    fn suffer(&self, case: &str, status: &str, why: &str, more: usize) -> Value {
+    pub(crate) fn suffer(&self, case: &str, status: &str, why: &str, more: usize) -> Value {
         let before = self.list();
         let ran = self.run("pull --all --format json");
         let told = format!("{case}: {}{}", ran.out, ran.err);
@@ -271,16 +271,16 @@ fn with(mut bytes: Vec<u8>, more: &[u8]) -> Vec<u8> {
 }
 
 /// What a file may hold after it held the feed: its format, the bytes, what the run is, why, rows it adds.
-struct Case {
-    name: &'static str,
-    format: &'static str,
-    body: fn() -> Vec<u8>,
-    status: &'static str,
-    why: &'static str,
-    more: usize,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) format: &'static str,
+    pub(crate) body: fn() -> Vec<u8>,
+    pub(crate) status: &'static str,
+    pub(crate) why: &'static str,
+    pub(crate) more: usize,
 }
 
-const fn case(
+pub(crate) const fn case(
     format: &'static str,
     name: &'static str,
     body: fn() -> Vec<u8>,
@@ -424,7 +424,7 @@ fn a_hostile_file_withdraws_nothing() {
 }
 
 /// Tries every case, so many at a time, and tells all that failed.
-fn each<T: Sync>(cases: &[T], at_once: usize, attempt: impl Fn(&T) + Sync) {
+pub(crate) fn each<T: Sync>(cases: &[T], at_once: usize, attempt: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {

@@ -530,6 +530,38 @@ fn a_wait_ends_with_a_change_and_a_stream_goes_on() {
     });
 }
 
+/// Who is not let in any more hears nothing more, however long the stream was open.
+#[test]
+fn a_stream_ends_with_its_token() {
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+    let app = open(None);
+    let token = app.token("read");
+    let router = iocast::api::router(app.app.clone());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let engine = app.app.engine().unwrap().clone();
+    let put = |value: &str| {
+        let push = engine::Push { op: engine::Op::Upsert, observation: intel::Observation::new(value) };
+        engine.ingest("partner", vec![Ok(push)], "test").unwrap();
+    };
+    put("1.2.3.4");
+    let id = engine.store().tokens().unwrap().iter().find(|token| token.name == "read").unwrap().id;
+    runtime.block_on(async {
+        let request = Request::get("/api/v1/changes").header("accept", "text/event-stream");
+        let request = request.header("authorization", format!("Bearer {token}")).body(Body::empty()).unwrap();
+        let mut body = router.clone().oneshot(request).await.unwrap().into_body();
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(std::str::from_utf8(&first).unwrap().contains("1.2.3.4"));
+        tokio::task::block_in_place(|| {
+            engine.store().revoke_token(id, intel::Timestamp::EPOCH).unwrap();
+            put("5.6.7.8");
+        });
+        let rest = body.collect().await.unwrap().to_bytes();
+        let text = std::str::from_utf8(&rest).unwrap();
+        assert!(text.contains("401") && !text.contains("5.6.7.8"), "{text}");
+    });
+}
+
 #[test]
 fn a_text_is_looked_into_and_nothing_is_stored() {
     let app = open(None);

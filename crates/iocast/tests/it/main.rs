@@ -8,6 +8,8 @@ mod collections;
 mod config;
 mod demo;
 mod hostile;
+#[cfg(unix)]
+mod hostile_formats;
 mod ingest;
 mod kill;
 mod kill_taxii;
@@ -20,3 +22,4 @@ mod peers;
 mod receiver;
 mod server;
 mod support;
+mod tlp;

@@ -193,6 +193,55 @@ fn a_secret_is_written_and_never_read() {
     assert_eq!(ask(&app, "PUT", path, &[("if-match", "*")], Some(&again)).status, StatusCode::UNPROCESSABLE_ENTITY);
 }
 
+/// Whoever may write a connection and cannot read its secret must not have it sent to themselves.
+#[test]
+fn a_kept_secret_goes_nowhere_else() {
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let taxii = json!({ "connector": "taxii", "settings": { "url": "https://taxii.example/api/", "token": secret } });
+    let feed =
+        |url: &str| json!({ "connector": "feed", "settings": { "url": url, "format": "text", "token": secret } });
+    let (clear, closed) = (feed("http://feed.example/x"), feed("https://feed.example/x"));
+    let hook = json!({ "connector": "webhook", "settings": { "url": "https://soc.example/in", "secret": secret } });
+    for (what, body, change, is_refused) in [
+        ("another server", &taxii, json!({ "settings": { "url": "https://evil.example/api/" } }), true),
+        ("another port", &taxii, json!({ "settings": { "url": "https://taxii.example:8443/api/" } }), true),
+        ("in the clear", &taxii, json!({ "settings": { "url": "http://taxii.example/api/" } }), true),
+        ("one more origin", &taxii, json!({ "settings": { "trusted_origins": ["https://evil.example"] } }), true),
+        (
+            "its own, another port",
+            &taxii,
+            json!({ "settings": { "trusted_origins": ["https://taxii.example:1"] } }),
+            true,
+        ),
+        ("another path", &taxii, json!({ "settings": { "url": "https://taxii.example/other/" } }), false),
+        ("a proxy that reads along", &clear, json!({ "proxy": "http://evil.example:3128" }), true),
+        ("a proxy that cannot", &closed, json!({ "proxy": "http://proxy.example:3128" }), false),
+        ("another authority", &closed, json!({ "ca_file": "evil.pem" }), true),
+        ("another receiver", &hook, json!({ "settings": { "url": "https://evil.example/in" } }), true),
+    ] {
+        let app = TestApp::new();
+        let path = "/api/v1/connections/it";
+        let made = ask(&app, "PUT", path, &[], Some(body));
+        assert_eq!(made.status, StatusCode::CREATED, "{what}: {}", made.text());
+        let mut again = app.get(path).json();
+        for (key, value) in change.as_object().unwrap() {
+            match value.as_object() {
+                Some(inner) => inner.iter().for_each(|(inner, value)| again[key][inner] = value.clone()),
+                None => again[key] = value.clone(),
+            }
+        }
+        let reply = ask(&app, "PUT", path, &[("if-match", "*")], Some(&again));
+        assert_eq!(reply.text().contains("give the secret again"), is_refused, "{what}: {}", reply.text());
+        assert_eq!(reply.status == StatusCode::OK, !is_refused, "{what}: {}", reply.text());
+        assert!(!reply.text().contains(secret) && !app.get("/api/v1/audit").text().contains(secret), "{what}");
+        // Nor does it come back where something is made anew under its name.
+        let any = [("if-match", "*")];
+        let gone = ask(&app, "DELETE", "/api/v1/connections/it?records=retract", &any, None);
+        assert_eq!(gone.status, StatusCode::NO_CONTENT, "{what}: {}", gone.text());
+        assert_eq!(ask(&app, "PUT", path, &[], Some(&again)).status, StatusCode::UNPROCESSABLE_ENTITY, "{what}");
+    }
+}
+
 #[test]
 fn a_name_that_another_route_has_is_written_otherwise() {
     let app = TestApp::new();

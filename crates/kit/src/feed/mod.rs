@@ -75,17 +75,33 @@ pub fn parse(spec: &FeedSpec, body: impl BufRead, rows: &mut dyn Rows) -> Result
     Ok(sink.stats)
 }
 
+/// How much of a body is looked at to tell XML from JSON, in bytes.
+const SNIFF_BYTES: usize = 1024;
+
 /// STIX of any version: what begins like XML is a package of STIX 1.
 fn stix(mut body: impl BufRead, sink: &mut Sink<'_>) -> Result<(), ConnectorError> {
-    let head = body.fill_buf().map_err(|error| io_error(&error))?;
-    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
-    let utf16 = head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff");
-    if utf16 || text.trim_ascii_start().starts_with(b"<") {
-        let html = text.trim_ascii_start().get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"<!doctype"))
-            || text.trim_ascii_start().get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"<html"));
-        if !html {
-            return crate::stix1::read(body, sink).map(drop);
+    // A reader may hand out its first bytes in crumbs: gather enough to judge by, then put them in front again.
+    let mut head = Vec::new();
+    loop {
+        let n = (&mut body).take(SNIFF_BYTES as u64).read_to_end(&mut head).map_err(|error| io_error(&error))?;
+        // Blanks mean nothing to either reader, however many there are.
+        if n < SNIFF_BYTES || !head.trim_ascii_start().is_empty() {
+            break;
         }
+        head.clear();
+    }
+    // In UTF-16 every second byte of what tells the two apart is zero.
+    let is_utf16 = head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff");
+    let text: Vec<u8> = match is_utf16 {
+        true => head[2..].iter().copied().filter(|byte| *byte != 0).collect(),
+        false => head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head).to_vec(),
+    };
+    let text = text.trim_ascii_start();
+    let begins = |word: &[u8]| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    let is_xml = begins(b"<") && !begins(b"<!doctype html") && !begins(b"<html");
+    let body = std::io::Cursor::new(head).chain(body);
+    if is_xml {
+        return crate::stix1::read(body, sink).map(drop);
     }
     let unread = crate::stix::read(body, sink)?.unread_fields;
     sink.stats.unread_fields += unread;

@@ -48,9 +48,11 @@ fn hear(settings: &serde_json::Value, body: &[u8]) -> Result<(Heard, ParseStats)
     assert_eq!(stats.rejected, heard.rejected.len() as u64);
     assert_eq!(stats.filtered, heard.filtered.len() as u64);
     // However the bytes arrive, the rows are the same.
-    let mut crumbs = Heard::default();
-    parse(&spec, std::io::BufReader::with_capacity(5, body), &mut crumbs)?;
-    assert_eq!((&heard.rows, &heard.rejected, &heard.filtered), (&crumbs.rows, &crumbs.rejected, &crumbs.filtered));
+    for size in [1, 5] {
+        let mut crumbs = Heard::default();
+        parse(&spec, std::io::BufReader::with_capacity(size, body), &mut crumbs)?;
+        assert_eq!((&heard.rows, &heard.rejected, &heard.filtered), (&crumbs.rows, &crumbs.rejected, &crumbs.filtered));
+    }
     Ok((heard, stats))
 }
 
@@ -523,4 +525,31 @@ fn stix_with_what_the_feed_says_itself() {
         ],
     );
     fails(json!({"format": "stix"}), "{\"error\": \"no\"}", "neither a bundle");
+}
+
+/// XML or JSON is told apart however the bytes arrive, whatever stands before, and in UTF-16 too.
+#[test]
+fn stix_is_told_apart_by_how_it_begins() {
+    let json = "{\"type\":\"bundle\",\"id\":\"bundle--1\",\"objects\":[{\"type\":\"indicator\",\"id\":\"indicator--1\",\
+                \"pattern\":\"[domain-name:value = 'a.example']\"}]}";
+    let xml = "<stix:STIX_Package xmlns:stix=\"http://stix.mitre.org/stix-1\" version=\"1.2\"></stix:STIX_Package>";
+    let utf16 = |text: &str, big: bool| -> Vec<u8> {
+        let unit = |unit: u16| if big { unit.to_be_bytes() } else { unit.to_le_bytes() };
+        std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(unit).collect()
+    };
+    let stix = json!({"format": "stix"});
+    for before in ["", " ", "\u{feff}", "\u{feff} \r\n", "      ", &" ".repeat(3_000)] {
+        check(stix.clone(), format!("{before}{json}"), &["domain a.example"]);
+        check(stix.clone(), format!("{before}{xml}"), &[]);
+        for page in ["<!DOCTYPE html><html>", "<!doctype HTML PUBLIC>", "<HTML lang=en>", "<!-- x --><html>"] {
+            fails(stix.clone(), format!("{before}{page}"), "HTML page");
+        }
+    }
+    for big in [false, true] {
+        check(stix.clone(), utf16(json, big), &["domain a.example"]);
+        check(stix.clone(), utf16(&format!("\n {xml}"), big), &[]);
+        fails(stix.clone(), utf16("<html>", big), "HTML page");
+    }
+    fails(stix.clone(), "<!DOCTYPE lolz [<!ENTITY lol 'lol'>]><a>&lol;</a>", "document type declaration");
+    fails(stix, " ".repeat(5_000), "empty body");
 }

@@ -117,9 +117,8 @@ impl Marks {
         let mut out = Marks { tlp: tags.1.then_some(Tlp::Red), ..Marks::default() };
         for tag in tags.0.iter().filter_map(|tag| tag.0.as_deref()) {
             let tag = tag.trim();
-            if tag.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tlp:")) {
-                // A marking we do not know may be stricter than any default: it fails closed.
-                out.tlp = out.tlp.max(Some(Tlp::parse(tag).unwrap_or(Tlp::Red)));
+            if let Some(tlp) = Tlp::of_tag(tag) {
+                out.tlp = out.tlp.max(Some(tlp));
             } else if let Some(hop) = tag.strip_prefix(HOP_TAG) {
                 if out.hops.len() < intel::limits::HOPS_PER_RECORD {
                     out.hops.push(clip(hop, intel::limits::HOP_BYTES + 1));

@@ -13,6 +13,10 @@ use std::sync::Arc;
 pub const OBJECT_BYTES: usize = 4 << 20;
 /// How many bytes of rows may wait for the definition of their markings; further ones are RED at once.
 const WAITING_BYTES: usize = 32 << 20;
+/// How many times its own size the rows of one object may come to: each of its indicators has all that it says.
+const COPIES: usize = 8;
+/// How many bytes more than that the rows of all objects may come to. Further ones come without comment, link and tags.
+const COPIED_BYTES: usize = 64 << 20;
 /// Most ids kept as samples, of each sort.
 const SAMPLES: usize = 32;
 /// Longest id kept as a sample or as the id of an object, in bytes.
@@ -47,6 +51,8 @@ pub struct Reader<'r> {
     /// The ids waited for, each once.
     ids: HashMap<Box<str>, Arc<str>>,
     unresolved: BTreeSet<String>,
+    /// What the rows came to beyond what their objects are.
+    copied_bytes: usize,
     stats: Stats,
 }
 
@@ -66,6 +72,7 @@ impl<'r> Reader<'r> {
             waiting_bytes: 0,
             ids: HashMap::new(),
             unresolved: BTreeSet::new(),
+            copied_bytes: 0,
             stats: Stats::default(),
         }
     }
@@ -182,7 +189,14 @@ impl<'r> Reader<'r> {
         }
         let mut atoms = said.atoms;
         let Some(last) = atoms.pop() else { return };
-        let (row, markings) = self.claim(object, &atoms, &last);
+        let (mut row, markings) = self.claim(object, &atoms, &last);
+        // A small object with many indicators and long texts would come to a thousand times its size.
+        let more = weight(&row).saturating_mul(atoms.len()).saturating_sub(raw.len().saturating_mul(COPIES));
+        if self.copied_bytes.saturating_add(more) <= COPIED_BYTES {
+            self.copied_bytes += more;
+        } else {
+            (row.comment, row.link, row.tags) = (None, None, Vec::new());
+        }
         for atom in atoms {
             self.hand_over(with(row.clone(), atom), &markings);
         }
@@ -212,7 +226,8 @@ impl<'r> Reader<'r> {
         for reference in items(&object.external_references) {
             if reference.source_name.text() == Some(HOP_SOURCE) {
                 let hop = reference.external_id.text().filter(|id| id.len() <= limits::HOP_BYTES);
-                row.hops.extend(hop.map(str::to_owned));
+                let has_room = row.hops.len() < limits::HOPS_PER_RECORD;
+                row.hops.extend(hop.filter(|_| has_room).map(str::to_owned));
             } else if row.link.is_none() {
                 let url = reference.url.text().map(str::trim).filter(|url| !url.is_empty());
                 row.link = url.map(|url| cut(url, limits::LINK_BYTES).to_owned());
@@ -232,9 +247,7 @@ impl<'r> Reader<'r> {
         row.tlp = list(all.is_bad(), all.is().map(|l| l.is_whole));
         row.tlp = row.tlp.max(list(parts.is_bad(), parts.is().map(|l| l.is_whole)));
         for label in items(&object.labels) {
-            if label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("tlp:")) {
-                row.tlp = row.tlp.max(Some(Tlp::parse(label).unwrap_or(Tlp::Red)));
-            }
+            row.tlp = row.tlp.max(Tlp::of_tag(label));
         }
         // A part may be marked with a language instead: that is no marking.
         let parts = items(parts).filter(|part| part.lang.text().is_none() || part.marking_ref != Field::Absent);

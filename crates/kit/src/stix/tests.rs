@@ -520,3 +520,45 @@ fn misp_says_the_same_in_both_versions() {
         ["misp:type=\"domain|ip\"", "misp:category=\"Network activity\"", "misp-category:Network activity"]
     );
 }
+
+/// A small object that names a thousand indicators and says a lot must not come to a thousand times its size.
+#[test]
+fn long_texts_of_many_indicators_are_not_copied_without_end() {
+    struct Weighed {
+        rows: usize,
+        bytes: usize,
+        red: usize,
+    }
+    impl Rows for Weighed {
+        fn row(&mut self, row: Observation) {
+            self.rows += 1;
+            self.bytes += row.comment.map_or(0, |text| text.len()) + row.tags.iter().map(String::len).sum::<usize>();
+            self.red += usize::from(row.tlp == Some(Tlp::Red));
+        }
+
+        fn reject(&mut self, reason: &'static str, _: &str) {
+            panic!("{reason}");
+        }
+
+        fn filter(&mut self, reason: &'static str, _: u64) {
+            panic!("{reason}");
+        }
+    }
+    let values: Vec<String> = (0..1_000).map(|n| format!("domain-name:value = 'n{n}.example'")).collect();
+    let tags: Vec<String> = (0..200).map(|n| format!("{n}{}", "t".repeat(200))).collect();
+    let object = indicator(json!({
+        "pattern": format!("[{}]", values.join(" OR ")), "labels": tags, "description": "y".repeat(4_000),
+        "object_marking_refs": ["marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed"],
+    }));
+    let body = bundle(json!(vec![object; 20]));
+    let mut weighed = Weighed { rows: 0, bytes: 0, red: 0 };
+    read(body.as_bytes(), &mut weighed).unwrap();
+    // Nothing is lost but words, and the marking least of all.
+    assert_eq!((weighed.rows, weighed.red), (20_000, 20_000));
+    assert!(weighed.bytes < (64 << 20) + 8 * body.len(), "{} of {}", weighed.bytes, body.len());
+    // What is usual keeps them.
+    let object =
+        indicator(json!({"pattern": format!("[{}]", values[..50].join(" OR ")), "description": "y".repeat(4_000)}));
+    let (heard, _) = hear(bundle(json!(vec![object; 20]))).unwrap();
+    assert!(heard.rows.iter().all(|row| row.comment.as_ref().is_some_and(|text| text.len() == 4_000)));
+}

@@ -288,3 +288,25 @@ fn answers_are_kept_by_caller_and_key_for_a_while() {
         (0, 1)
     );
 }
+
+/// Who sends a new key with each request must not fill the disk.
+#[test]
+fn of_one_caller_the_latest_answers_are_kept() {
+    let store = Store::in_memory().unwrap();
+    let put = |caller: &str, key: u64, bytes: usize| {
+        let at = NOW.after(Duration::from_secs(key));
+        store.put_answer(caller, &key.to_string(), &Answer { body: [7; 32], answer: vec![0; bytes] }, at).unwrap();
+    };
+    let kept = |caller: &str, keys: std::ops::Range<u64>| -> Vec<u64> {
+        keys.filter(|key| store.answer(caller, &key.to_string(), NOW).unwrap().is_some()).collect()
+    };
+    put("other", 0, 10);
+    (0..1_005).for_each(|key| put("a", key, 10));
+    assert_eq!(kept("a", 0..1_005), (5..1_005).collect::<Vec<_>>());
+    (0..20).for_each(|key| put("b", key, 4 << 20));
+    assert_eq!(kept("b", 0..20), (4..20).collect::<Vec<_>>());
+    assert_eq!(kept("other", 0..1), [0]);
+    // The one that was just given is there, whatever the clock did.
+    put("b", 0, 1);
+    assert_eq!(kept("b", 0..1), [0]);
+}

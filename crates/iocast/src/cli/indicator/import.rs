@@ -260,7 +260,10 @@ fn read(file: &Path) -> Result<(String, String), CliError> {
         };
         CliError::Failed(format!("{shown} cannot be read: {error}{next}"))
     })?;
-    if bytes.starts_with(b"%PDF-") || name.to_ascii_lowercase().ends_with(".pdf") {
+    // Readers of PDF look for its head in the first kilobyte.
+    if memchr::memmem::find(&bytes[..bytes.len().min(1_024)], b"%PDF-").is_some()
+        || name.to_ascii_lowercase().ends_with(".pdf")
+    {
         return Err(CliError::Failed(format!(
             "{shown} is a PDF, whose text this program does not take out itself: \
              `pdftotext '{shown}' - | iocast indicator import -` (pdftotext is part of Poppler)"
