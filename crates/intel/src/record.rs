@@ -154,13 +154,18 @@ fn clean(text: &str, max_bytes: usize) -> Option<Box<str>> {
     let text = text[..text.floor_char_boundary(max_bytes)].trim_end();
     if text.is_empty() {
         None
-    } else if text.chars().any(char::is_control) {
+    } else if text.bytes().any(may_control) && text.chars().any(char::is_control) {
         let kept: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let kept = kept.trim();
         (!kept.is_empty()).then(|| kept.into())
     } else {
         Some(text.into())
     }
+}
+
+/// Whether a control character may begin with this byte: those of Latin-1 begin with C2.
+fn may_control(byte: u8) -> bool {
+    byte < 0x20 || matches!(byte, 0x7f | 0xc2)
 }
 
 /// The content of a row or record: what a source claims, nothing applied.

@@ -6,7 +6,7 @@ use super::wire::{Client, Content, Got, Place, advised};
 use super::{Link, Settings};
 use crate::aside::Aside;
 use intel::Observation;
-use kit::http::Response;
+use kit::http::{Response, read_error};
 use kit::stix::{Markings, Reader, Version};
 use kit::{ConnectorError, Cx, Pulled, Rows, Source};
 use serde::Deserialize;
@@ -16,8 +16,6 @@ use std::io::Read;
 /// A page is held in memory up to this size, in bytes, so that markings it lacks can be fetched before it is judged. What
 /// is larger is streamed, and markings it lacks count as the most restrictive.
 const MAX_HELD: usize = 32 << 20;
-/// What holding an object costs beside its text.
-const HELD_COST: usize = 64;
 /// The rows of a page up to this size wait beside it until its markings are known; one that is larger is read twice.
 const MAX_ASIDE: usize = 4 << 20;
 /// Markings fetched by id for one page, and in one run.
@@ -167,6 +165,11 @@ fn range_end(status: u16, range: Option<&str>, offset: u64, n: u64) -> Option<u6
     }
 }
 
+/// What a page came to: its envelope, what it says, what its markings mean, and which it does not define.
+type Said = (Envelope, Aside, Markings, Vec<String>);
+/// The same, where what it says may not be kept.
+type Each = (Envelope, Option<Aside>, Markings, Vec<String>);
+
 /// A page on its way from the wire to the rows.
 struct Reading<'a> {
     client: &'a Client<'a>,
@@ -176,49 +179,59 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn read(&mut self, body: impl Read, rows: &mut dyn Rows) -> Result<Envelope, ConnectorError> {
-        let mut held: Vec<Box<RawValue>> = Vec::new();
-        let mut bytes = 0;
-        let mut rows = Some(rows);
-        let mut stream: Option<Reader<'_>> = None;
-        let markings = std::mem::take(self.markings);
-        let envelope = envelope::read(body, &mut |object| {
-            if let Some(stream) = &mut stream {
-                stream.object(object.get());
-                return;
-            }
-            bytes += object.get().len() + HELD_COST;
-            held.push(object);
-            if bytes > MAX_HELD
-                && let Some(rows) = rows.take()
-            {
-                let mut reader = Reader::new(rows, markings.clone());
-                held.drain(..).for_each(|object| reader.object(object.get()));
-                stream = Some(reader);
-            }
-        })?;
-        if let Some(stream) = stream {
-            *self.markings = stream.finish().1;
-        } else if let Some(rows) = rows {
-            *self.markings = self.judge(&held, markings, rows)?;
+    fn read(&mut self, mut body: impl Read, rows: &mut dyn Rows) -> Result<Envelope, ConnectorError> {
+        let mut held = Vec::new();
+        let most = MAX_HELD as u64 + 1;
+        (&mut body).take(most).read_to_end(&mut held).map_err(|error| read_error(&error))?;
+        if held.len() > MAX_HELD {
+            let mut reader = Reader::new(rows, self.markings.clone());
+            let envelope = envelope::read(held.chain(body), &mut |object| reader.object(object.get()))?;
+            *self.markings = reader.finish().1;
+            return Ok(envelope);
         }
+        let (envelope, said, after, unresolved) = match self.plain(&held) {
+            Some((envelope, aside, after, unresolved)) => (envelope, Some(aside), after, unresolved),
+            None => self.each(&held)?,
+        };
+        let found = self.lacking(unresolved)?;
+        if let Some(said) = said.filter(|_| found.is_empty()) {
+            said.hand_over(rows);
+            *self.markings = after;
+            return Ok(envelope);
+        }
+        let mut nobody = Nobody;
+        let mut reader = Reader::new(&mut nobody, self.markings.clone());
+        found.iter().for_each(|object| reader.object(object.get()));
+        let markings = reader.finish().1;
+        let mut reader = Reader::new(rows, markings);
+        envelope::read_held(&held, &mut |object| reader.object(object.get()))?;
+        *self.markings = reader.finish().1;
         Ok(envelope)
     }
 
-    /// Reads what is held; markings it lacks are fetched first.
-    fn judge(
-        &mut self,
-        held: &[Box<RawValue>],
-        markings: Markings,
-        rows: &mut dyn Rows,
-    ) -> Result<Markings, ConnectorError> {
+    /// Reads a page in memory in one pass; None if that cannot be done.
+    fn plain(&self, held: &[u8]) -> Option<Said> {
+        let mut aside = Aside::default();
+        let mut reader = Reader::new(&mut aside, self.markings.clone());
+        let envelope = envelope::read_plain(held, &mut reader)?;
+        let (_, after, unresolved) = reader.finish();
+        Some((envelope, aside, after, unresolved))
+    }
+
+    /// Reads a page in memory, each object on its own. What a large one says is not kept: it is read again.
+    fn each(&self, held: &[u8]) -> Result<Each, ConnectorError> {
         let mut aside = Aside::default();
         let mut nobody = Nobody;
-        let is_small = held.iter().map(|object| object.get().len() + HELD_COST).sum::<usize>() <= MAX_ASIDE;
+        let is_small = held.len() <= MAX_ASIDE;
         let first: &mut dyn Rows = if is_small { &mut aside } else { &mut nobody };
-        let mut reader = Reader::new(first, markings.clone());
-        held.iter().for_each(|object| reader.object(object.get()));
+        let mut reader = Reader::new(first, self.markings.clone());
+        let envelope = envelope::read_held(held, &mut |object| reader.object(object.get()))?;
         let (_, after, unresolved) = reader.finish();
+        Ok((envelope, is_small.then_some(aside), after, unresolved))
+    }
+
+    /// Fetches the definitions of markings that a page lacks.
+    fn lacking(&mut self, unresolved: Vec<String>) -> Result<Vec<Box<RawValue>>, ConnectorError> {
         let mut wanted: Vec<String> = Vec::new();
         for id in unresolved {
             let is_id = id.starts_with("marking-definition--") && id.len() <= 64;
@@ -230,20 +243,11 @@ impl Reading<'_> {
                 wanted.push(id);
             }
         }
-        let mut found: Vec<Box<RawValue>> = Vec::new();
+        let mut found = Vec::new();
         for id in &wanted {
             found.extend(self.fetch(id)?);
         }
-        if found.is_empty() && is_small {
-            aside.hand_over(rows);
-            return Ok(after);
-        }
-        let mut reader = Reader::new(&mut nobody, markings);
-        found.iter().for_each(|object| reader.object(object.get()));
-        let (_, markings, _) = reader.finish();
-        let mut reader = Reader::new(rows, markings);
-        held.iter().for_each(|object| reader.object(object.get()));
-        Ok(reader.finish().1)
+        Ok(found)
     }
 
     /// One object by its id; none where the server has none, or does not give it.
@@ -256,7 +260,11 @@ impl Reading<'_> {
             Ok(_) | Err(ConnectorError::Unexpected(_)) => return Ok(found),
             Err(error) => return Err(advised(error)),
         };
-        match envelope::read(response.body.take(MAX_HELD as u64), &mut |object| found.push(object)) {
+        match envelope::read(response.body.take(MAX_HELD as u64), &mut |object| {
+            if found.len() < MAX_FETCHED {
+                found.push(object.to_owned());
+            }
+        }) {
             Ok(_) | Err(ConnectorError::Unexpected(_)) => Ok(found),
             Err(error) => Err(error),
         }

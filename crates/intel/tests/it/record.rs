@@ -108,6 +108,11 @@ fn texts_are_trimmed_cut_and_plain() {
         let again = row(Observation { comment: expect.clone(), ..base() }).claim;
         assert_eq!(again.comment.as_deref(), expect.as_deref(), "{given:.40} again");
     }
+    for c in ('\0'..='\u{2fff}').filter(|c| !c.is_whitespace() || c.is_control()) {
+        let claim = row(Observation { comment: Some(format!("a{c}b")), ..base() }).claim;
+        let expect = if c.is_control() { "a b".to_owned() } else { format!("a{c}b") };
+        assert_eq!(claim.comment.as_deref(), Some(&*expect), "{:x}", u32::from(c));
+    }
     let link = format!("https://x.example/{}", "y".repeat(limits::LINK_BYTES));
     let claim = row(Observation { link: Some(link), tags: vec!["t".repeat(999)], ..base() }).claim;
     assert_eq!(claim.link.unwrap().len(), limits::LINK_BYTES);

@@ -46,7 +46,7 @@ const ALL: &[Bench] = &[
     },
     Bench {
         name: "documents",
-        about: "MISP, OpenIOC and STIX 1 to rows, one core",
+        about: "MISP fetched, OpenIOC and STIX 1, to rows; one core",
         has_big: false,
         run: documents::run,
     },

@@ -2,8 +2,9 @@
 //! bytes it made before, through the connector, as normalised rows. The processor's time of the client's thread counts, so
 //! that the server's speed does not matter.
 //!
-//! Where the counterparts are installed (`cargo xtask counterparts`), `counterparts/mapping_cost.py` does the same in Python
-//! against the same server in the same run.
+//! Where the counterparts are installed (`cargo xtask counterparts`), `counterparts/mapping_cost.py` does the least that a
+//! client in Python can do, against the same server in the same run: then that is the bar. Else the bar is what was measured
+//! of a plugin in use.
 
 use crate::measure::{Sheet, Took, thread_cpu_ms};
 use crate::parsing::Forget;
@@ -23,8 +24,13 @@ use std::thread;
 const N: u32 = 5_000;
 const PAGE: u32 = 1_000;
 const ROUNDS: u32 = 20;
-/// How many times less processor time an object may cost us than the Python client.
-const BAR: f64 = 10.0;
+/// How many times less processor time an object may cost us than a client in Python.
+pub(crate) const BAR: f64 = 10.0;
+/// Microseconds of the processor an object cost the plugin stix_taxii 3.2.0 of a comparable exchange (BSD-3): its pull from a
+/// TAXII 2.1 server, with taxii2-client 2.3, pydantic 2 and Python 3.11, of these same 5,000 indicators in pages of 1,000
+/// from a server on loopback; the base package it needs is not public, and was replaced by classes without a store. The best of
+/// twelve rounds on two shared cores, which is the round that is hardest to beat.
+const PLUGIN_MICROS: f64 = 24.4;
 
 fn indicator(n: u32) -> Value {
     let pattern = match n % 4 {
@@ -45,7 +51,7 @@ fn indicator(n: u32) -> Value {
 }
 
 /// Bodies by path, pages by their `next`.
-fn bodies(root: &str) -> HashMap<String, (Vec<u8>, String)> {
+fn bodies(root: &str) -> Bodies {
     let collection = json!({"id": "c", "title": "C", "can_read": true, "can_write": false,
         "media_types": ["application/stix+json;version=2.1"]});
     let mut all = HashMap::new();
@@ -73,8 +79,11 @@ fn bodies(root: &str) -> HashMap<String, (Vec<u8>, String)> {
     all
 }
 
+/// Bodies and more headers, by path; of a path that ends in `/objects/`, by `objects?` and the page.
+pub(crate) type Bodies = HashMap<String, (Vec<u8>, String)>;
+
 /// Serves on a port of its own until the process ends.
-fn serve() -> Result<String, Fault> {
+pub(crate) fn serve(bodies: impl FnOnce(&str) -> Bodies) -> Result<String, Fault> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let root = format!("http://{}", listener.local_addr()?);
     let bodies = Arc::new(bodies(&root));
@@ -88,7 +97,7 @@ fn serve() -> Result<String, Fault> {
 }
 
 /// Answers on one connection until it ends.
-fn answer(stream: &TcpStream, bodies: &HashMap<String, (Vec<u8>, String)>) -> std::io::Result<()> {
+fn answer(stream: &TcpStream, bodies: &Bodies) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut lines = BufReader::new(stream);
     loop {
@@ -119,13 +128,18 @@ fn answer(stream: &TcpStream, bodies: &HashMap<String, (Vec<u8>, String)>) -> st
     }
 }
 
-/// One pull from the beginning to the end.
-fn pull(connection: &dyn Connection) -> Result<Forget, Fault> {
+/// A client that may go to such a server.
+pub(crate) fn client() -> Result<Http, Fault> {
     let config = HttpConfig {
         egress: Egress { allow_http: true, allow_private: vec!["127.0.0.0/8".parse()?], ports: Vec::new() },
         ..HttpConfig::default()
     };
-    let http = Http::live(config, Arc::new(SystemWait::default()))?;
+    Ok(Http::live(config, Arc::new(SystemWait::default()))?)
+}
+
+/// One pull from the beginning to the end.
+fn pull(connection: &dyn Connection) -> Result<Forget, Fault> {
+    let http = client()?;
     let files = Files::below(Vec::new());
     let now = Timestamp::from_secs(1_790_000_000);
     let cx = Cx { http: &http, files: &files, now, initial_from: Timestamp::from_secs(1_700_000_000) };
@@ -138,7 +152,7 @@ fn pull(connection: &dyn Connection) -> Result<Forget, Fault> {
 }
 
 pub(crate) fn run(sheet: &mut Sheet) -> Result<(), Fault> {
-    let root = serve()?;
+    let root = serve(bodies)?;
     let all = connectors::all();
     let connector = all.iter().find(|one| one.manifest().name == "taxii").ok_or("there is no connector taxii")?;
     let settings = connector.manifest().check(&json!({"url": format!("{root}/taxii2/"), "page_size": PAGE}));
@@ -162,14 +176,15 @@ pub(crate) fn run(sheet: &mut Sheet) -> Result<(), Fault> {
     if theirs.is_none() {
         sheet.note("no Python client to compare with: `cargo xtask counterparts` installs it");
     }
+    let bar = theirs.unwrap_or(PLUGIN_MICROS) / BAR;
+    let beside = theirs
+        .map_or_else(String::new, |theirs| format!("the least in Python: {theirs:.1} µs, {:.1} ×; ", theirs / micros));
     sheet.put(
         "5,000 indicators in pages of 1,000, fetched and mapped",
         got,
-        format!("≥ {BAR} × less than Python"),
-        theirs.map(|theirs| theirs >= BAR * micros),
-        theirs
-            .map(|theirs| format!("taxii2-client and a map: {theirs:.1} µs, {:.1} ×", theirs / micros))
-            .unwrap_or_default(),
+        format!("≤ {bar:.2} µs, a tenth of Python"),
+        Some(micros <= bar),
+        format!("{beside}a plugin in use: {PLUGIN_MICROS} µs, {:.1} ×", PLUGIN_MICROS / micros),
     );
     Ok(())
 }

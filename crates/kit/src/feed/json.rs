@@ -10,11 +10,12 @@ use super::{FeedSpec, Sink, io_error};
 use crate::error::ConnectorError;
 use intel::IndicatorKind;
 use memchr::memchr2;
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fmt;
 use std::io::BufRead;
+use std::ops::Range;
 
 /// The deepest nesting that is read.
 const DEPTH: usize = 64;
@@ -22,6 +23,10 @@ const DEPTH: usize = 64;
 const STRING_BYTES: usize = 1 << 20;
 /// The longest row, in bytes.
 const ROW_BYTES: usize = 4 << 20;
+/// Most bytes of the body that are taken over at once: few enough to stay in the processor's cache until they are read.
+const CHUNK: usize = 128 << 10;
+/// A text that ends within so many bytes is short.
+const NEAR: usize = 24;
 
 /// One step of the way to the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +108,15 @@ enum Way<'p> {
     Steps(&'p [Step]),
 }
 
+/// A value as it was written.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// Between these places of the buffer.
+    Here(Range<usize>),
+    /// Begun in a part of the body that is no longer there.
+    Copied(Vec<u8>),
+}
+
 /// Goes through a document once.
 pub(crate) struct Scan<'r> {
     body: &'r mut dyn BufRead,
@@ -133,37 +147,43 @@ impl<'r> Scan<'r> {
 }
 
 impl Scan<'_> {
+    #[inline]
     fn peek(&mut self) -> Result<Option<u8>, ConnectorError> {
-        while self.at == self.buffer.len() {
-            if let Some((row, from)) = &mut self.kept {
-                if !self.over {
-                    row.extend_from_slice(&self.buffer[*from..]);
-                }
-                *from = 0;
-                match self.row_bytes {
-                    None if row.len() > ROW_BYTES => {
-                        return Err(unexpected("a single JSON row of more than 4 MiB"));
-                    }
-                    Some(most) if row.len() > most => {
-                        *row = Vec::new();
-                        self.over = true;
-                    }
-                    _ => {}
-                }
-            }
-            self.before += self.buffer.len() as u64;
-            self.lines += memchr::memchr_iter(b'\n', &self.buffer).count() as u64;
-            self.buffer.clear();
-            self.at = 0;
-            let chunk = self.body.fill_buf().map_err(|error| io_error(&error))?;
-            if chunk.is_empty() {
-                return Ok(None);
-            }
-            self.buffer.extend_from_slice(chunk);
-            let length = chunk.len();
-            self.body.consume(length);
+        match self.buffer.get(self.at) {
+            Some(byte) => Ok(Some(*byte)),
+            None => self.fill(),
         }
-        Ok(Some(self.buffer[self.at]))
+    }
+
+    /// Takes more of the body: its first byte, if there is more.
+    #[cold]
+    fn fill(&mut self) -> Result<Option<u8>, ConnectorError> {
+        if let Some((row, from)) = &mut self.kept {
+            if !self.over {
+                row.extend_from_slice(&self.buffer[*from..]);
+            }
+            *from = 0;
+            match self.row_bytes {
+                None if row.len() > ROW_BYTES => {
+                    return Err(unexpected("a single JSON row of more than 4 MiB"));
+                }
+                Some(most) if row.len() > most => {
+                    *row = Vec::new();
+                    self.over = true;
+                }
+                _ => {}
+            }
+        }
+        self.before += self.buffer.len() as u64;
+        self.lines += memchr::memchr_iter(b'\n', &self.buffer).count() as u64;
+        self.buffer.clear();
+        self.at = 0;
+        let chunk = self.body.fill_buf().map_err(|error| io_error(&error))?;
+        let chunk = &chunk[..chunk.len().min(CHUNK)];
+        self.buffer.extend_from_slice(chunk);
+        let length = chunk.len();
+        self.body.consume(length);
+        Ok(self.buffer.first().copied())
     }
 
     /// The next byte that is not blank, if there is one.
@@ -207,9 +227,8 @@ impl Scan<'_> {
             (Way::Steps([]), b'[') | (Way::Lists, b'[') => {
                 *reached = true;
                 self.elements(&mut |scan| {
-                    let bytes = scan.keep()?;
-                    row(&bytes);
-                    scan.kept = None;
+                    let kept = scan.keep()?;
+                    row(scan.text(&kept));
                     Ok(())
                 })
             }
@@ -219,8 +238,8 @@ impl Scan<'_> {
             }
             (Way::Steps([]), _) => {
                 *reached = true;
-                let bytes = self.keep()?;
-                row(&bytes);
+                let kept = self.keep()?;
+                row(self.text(&kept));
                 Ok(())
             }
             (Way::Steps([Step::Any, rest @ ..]), b'[') => {
@@ -290,8 +309,8 @@ impl Scan<'_> {
                 return Err(self.broken("broken JSON: expected a name"));
             }
             let quoted = self.keep()?;
-            let name: String =
-                serde_json::from_slice(&quoted).map_err(|_| self.broken("broken JSON: a name that is no text"))?;
+            let name: String = serde_json::from_slice(self.text(&quoted))
+                .map_err(|_| self.broken("broken JSON: a name that is no text"))?;
             if self.token()? != b':' {
                 return Err(self.broken("broken JSON: expected :"));
             }
@@ -309,30 +328,72 @@ impl Scan<'_> {
     }
 
     /// The value that begins here, as written.
-    pub(crate) fn keep(&mut self) -> Result<Vec<u8>, ConnectorError> {
+    pub(crate) fn keep(&mut self) -> Result<Kept, ConnectorError> {
         self.kept = Some((Vec::new(), self.at));
         self.skip()?;
-        let (mut row, from) = self.kept.take().unwrap_or_default();
-        row.extend_from_slice(&self.buffer[from..self.at]);
-        if row.len() > ROW_BYTES {
+        let kept = self.taken();
+        if self.text(&kept).len() > ROW_BYTES {
             return Err(unexpected("a single JSON row of more than 4 MiB"));
         }
-        Ok(row)
+        Ok(kept)
     }
 
     /// The value that begins here, as written; None if it is larger than rows may be: it was passed over.
-    pub(crate) fn keep_if_small(&mut self) -> Result<Option<Vec<u8>>, ConnectorError> {
+    pub(crate) fn keep_if_small(&mut self) -> Result<Option<Kept>, ConnectorError> {
         let most = self.row_bytes.unwrap_or(ROW_BYTES);
         self.over = false;
         self.kept = Some((Vec::new(), self.at));
         let skipped = self.skip();
-        let (mut row, from) = self.kept.take().unwrap_or_default();
+        if skipped.is_err() {
+            self.kept = None;
+        }
         skipped?;
-        if std::mem::take(&mut self.over) || row.len() + self.at - from > most {
+        if std::mem::take(&mut self.over) {
+            self.kept = None;
             return Ok(None);
         }
+        let kept = self.taken();
+        Ok((self.text(&kept).len() <= most).then_some(kept))
+    }
+
+    /// Reads the value that begins here, if all of it is in the buffer, without looking for its end first. None if it is
+    /// not, or cannot be read so: nothing is passed then, and [`Scan::keep_if_small`] says what it is.
+    pub(crate) fn direct<'s, T: Deserialize<'s>>(&'s mut self) -> Option<T> {
+        self.after_blanks().ok()?;
+        let rest = self.buffer.get(self.at..)?;
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter();
+        let value = values.next()?.ok()?;
+        let length = values.byte_offset();
+        let read = rest.get(..length)?;
+        // What the type passes over nobody has looked into: it is text, and with so few brackets not too deep.
+        // Counted in groups that fit a byte, many bytes at once.
+        let brackets = |group: &[u8]| group.iter().map(|byte| u8::from(matches!(byte, b'{' | b'['))).sum::<u8>();
+        if read.chunks(128).map(|group| usize::from(brackets(group))).sum::<usize>() > DEPTH
+            || std::str::from_utf8(read).is_err()
+        {
+            return None;
+        }
+        self.at += length;
+        Some(value)
+    }
+
+    /// What was kept until here.
+    fn taken(&mut self) -> Kept {
+        let (mut row, from) = self.kept.take().unwrap_or_default();
+        // Most values lie in the buffer whole.
+        if row.is_empty() {
+            return Kept::Here(from..self.at);
+        }
         row.extend_from_slice(&self.buffer[from..self.at]);
-        Ok(Some(row))
+        Kept::Copied(row)
+    }
+
+    /// The bytes of what was kept. Until the scan goes on, not longer.
+    pub(crate) fn text<'k>(&'k self, kept: &'k Kept) -> &'k [u8] {
+        match kept {
+            Kept::Here(range) => self.buffer.get(range.clone()).unwrap_or_default(),
+            Kept::Copied(bytes) => bytes,
+        }
     }
 
     /// Past the value that begins here. Its inside is balanced, nothing more is promised of it.
@@ -368,6 +429,14 @@ impl Scan<'_> {
 
     fn string(&mut self) -> Result<(), ConnectorError> {
         self.at += 1;
+        // Most texts are short, and end before a search over many bytes at once has begun.
+        let near = self.buffer[self.at..].iter().take(NEAR).position(|b| matches!(b, b'"' | b'\\'));
+        if let Some(n) = near
+            && self.buffer[self.at + n] == b'"'
+        {
+            self.at += n + 1;
+            return Ok(());
+        }
         let mut length = 0;
         loop {
             if self.peek()?.is_none() {

@@ -21,7 +21,7 @@ pub(crate) use write::EventWriter;
 
 use crate::connection::Rows;
 use crate::error::ConnectorError;
-use crate::feed::json::Scan;
+use crate::feed::json::{Kept, Scan};
 use crate::feed::{Counted, ParseStats, json_text};
 use attribute::{Attribute, List, Object, Scalar, Tag};
 use held::{Batch, Held};
@@ -188,15 +188,15 @@ impl Document<'_> {
                 }
                 "Tag" => {
                     match scan.keep_if_small()? {
-                        Some(bytes) => about.marks = Marks::of(&parsed(&bytes, scan)?),
+                        Some(kept) => about.marks = Marks::of(&parsed(&kept, scan)?),
                         // Tags nobody can read may hold a marking.
                         None => about.marks.tlp = Some(Tlp::Red),
                     }
                     Ok(())
                 }
                 "info" | "threat_level_id" | "timestamp" | "uuid" => {
-                    let Some(bytes) = scan.keep_if_small()? else { return Ok(()) };
-                    let value: Scalar<'_> = parsed(&bytes, scan)?;
+                    let Some(kept) = scan.keep_if_small()? else { return Ok(()) };
+                    let value: Scalar<'_> = parsed(&kept, scan)?;
                     match name {
                         "info" => about.info = value.filled().map(comment),
                         "uuid" => about.uuid = value.filled().filter(|text| is_uuid(text)).map(str::to_owned),
@@ -253,14 +253,15 @@ impl Document<'_> {
 
 /// Past a value that is of no interest. Judged as JSON all the same, unless it is too large to be kept.
 fn pass(scan: &mut Scan<'_>) -> Result<(), ConnectorError> {
-    if let Some(bytes) = scan.keep_if_small()? {
-        let _: IgnoredAny = parsed(&bytes, scan)?;
+    if let Some(kept) = scan.keep_if_small()? {
+        let _: IgnoredAny = parsed(&kept, scan)?;
     }
     Ok(())
 }
 
 /// Reads what `scan` has just passed.
-fn parsed<'de, T: Deserialize<'de>>(bytes: &'de [u8], scan: &Scan<'_>) -> Result<T, ConnectorError> {
+fn parsed<'de, T: Deserialize<'de>>(kept: &'de Kept, scan: &'de Scan<'_>) -> Result<T, ConnectorError> {
+    let bytes = scan.text(kept);
     serde_json::from_slice(bytes).map_err(|error| broken(&error, bytes, scan))
 }
 
@@ -275,17 +276,22 @@ fn broken(error: &serde_json::Error, bytes: &[u8], scan: &Scan<'_>) -> Connector
 
 /// One attribute, or one object with its attributes.
 fn row(scan: &mut Scan<'_>, object: bool, batch: &mut Batch) -> Result<(), ConnectorError> {
-    let Some(bytes) = scan.keep_if_small()? else {
+    // Nearly every attribute lies in the buffer whole, and is in order.
+    if !object && let Some(attribute) = scan.direct::<Attribute<'_>>() {
+        return hold(&attribute, None, batch);
+    }
+    let Some(kept) = scan.keep_if_small()? else {
         batch.reject("object too large", "");
         return Ok(());
     };
+    let bytes = scan.text(&kept);
     // Text that is no UTF-8 is one bad object; broken structure is a broken document.
-    if std::str::from_utf8(&bytes).is_err() {
+    let Ok(text) = std::str::from_utf8(bytes) else {
         batch.reject("not UTF-8", &String::from_utf8_lossy(&bytes[..bytes.len().min(200)]));
         return Ok(());
-    }
+    };
     if object {
-        let object: Object<'_> = parsed(&bytes, scan)?;
+        let object: Object<'_> = serde_json::from_str(text).map_err(|error| broken(&error, bytes, scan))?;
         if object.bad {
             batch.reject("not readable as an object", &String::from_utf8_lossy(&bytes[..bytes.len().min(200)]));
             return Ok(());
@@ -299,7 +305,7 @@ fn row(scan: &mut Scan<'_>, object: bool, batch: &mut Batch) -> Result<(), Conne
         }
         Ok(())
     } else {
-        let attribute: Attribute<'_> = parsed(&bytes, scan)?;
+        let attribute: Attribute<'_> = serde_json::from_str(text).map_err(|error| broken(&error, bytes, scan))?;
         hold(&attribute, None, batch)
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! Sources: STIX 2.0 and 2.1 of OASIS (docs.oasis-open.org/cti/stix), TLP 2.0 of the OASIS common objects.
 
+mod list;
 mod marking;
 mod object;
 mod path;
@@ -22,6 +23,7 @@ mod tests_pattern;
 #[cfg(test)]
 mod tests_write;
 
+pub use list::{Listed, Plain};
 pub use marking::Markings;
 pub use reader::{HOP_SOURCE, OBJECT_BYTES, Reader, Stats};
 pub(crate) use write::Writer;
@@ -49,7 +51,8 @@ pub fn read(body: impl BufRead, rows: &mut dyn Rows) -> Result<Stats, ConnectorE
         None => return Err(ConnectorError::Unexpected("an empty body where STIX was expected".into())),
         Some(b'{') => first(&mut scan, &mut reader)?,
         Some(b'[') => scan.elements(&mut |scan| {
-            reader.bytes(&scan.keep()?);
+            let object = scan.keep()?;
+            reader.bytes(scan.text(&object));
             Ok(())
         })?,
         Some(_) => return Err(scan.broken("no STIX: expected an object or a list of objects")),
@@ -58,7 +61,8 @@ pub fn read(body: impl BufRead, rows: &mut dyn Rows) -> Result<Stats, ConnectorE
         if byte != b'{' {
             return Err(scan.broken("something else after the STIX objects"));
         }
-        reader.bytes(&scan.keep()?);
+        let object = scan.keep()?;
+        reader.bytes(scan.text(&object));
     }
     Ok(reader.finish().0)
 }
@@ -75,7 +79,8 @@ fn first(scan: &mut Scan<'_>, reader: &mut Reader<'_>) -> Result<(), ConnectorEr
             around = true;
             whole = Vec::new();
             return scan.elements(&mut |scan| {
-                reader.bytes(&scan.keep()?);
+                let object = scan.keep()?;
+                reader.bytes(scan.text(&object));
                 Ok(())
             });
         }
@@ -83,6 +88,7 @@ fn first(scan: &mut Scan<'_>, reader: &mut Reader<'_>) -> Result<(), ConnectorEr
             return scan.skip();
         }
         let value = scan.keep()?;
+        let value = scan.text(&value);
         if whole.len() + value.len() > OBJECT_BYTES {
             return Err(scan.broken("a single STIX object of more than 4 MiB"));
         }
@@ -91,7 +97,7 @@ fn first(scan: &mut Scan<'_>, reader: &mut Reader<'_>) -> Result<(), ConnectorEr
         }
         serde_json::to_writer(&mut whole, name).map_err(|error| ConnectorError::Unexpected(error.to_string()))?;
         whole.push(b':');
-        whole.extend_from_slice(&value);
+        whole.extend_from_slice(value);
         Ok(())
     })?;
     if around {

@@ -60,6 +60,34 @@ impl Fault {
 /// # Errors
 /// [`Fault`]: it is against the grammar or beyond a limit.
 pub fn read(text: &str) -> Result<Said<'_>, Fault> {
+    if let Some(atom) = plain(text) {
+        return Ok(Said { atoms: vec![atom], unmappable: 0 });
+    }
+    whole(text)
+}
+
+/// One comparison with one of the common paths, written as the specification writes it: nearly every pattern there is.
+/// Whatever else it is, the parser says.
+fn plain(text: &str) -> Option<Atom<'_>> {
+    use IndicatorKind::*;
+    let (path, value) = text.strip_prefix('[')?.strip_suffix("']")?.split_once(" = '")?;
+    let kind = match path {
+        "url:value" => Url,
+        "domain-name:value" => Domain,
+        "ipv4-addr:value" | "ipv6-addr:value" => Ipv4,
+        "email-addr:value" => Email,
+        "file:hashes.MD5" | "file:hashes.'MD5'" => Md5,
+        "file:hashes.'SHA-1'" => Sha1,
+        "file:hashes.'SHA-256'" => Sha256,
+        "file:hashes.'SHA-512'" => Sha512,
+        _ => return None,
+    };
+    let is_plain = text.len() <= PATTERN_BYTES && memchr::memchr2(b'\'', b'\\', value.as_bytes()).is_none();
+    is_plain.then_some(Atom { kind, value: Cow::Borrowed(value) })
+}
+
+/// Reads any pattern, however it is written.
+pub(super) fn whole(text: &str) -> Result<Said<'_>, Fault> {
     let mut parser = Parser::new(text);
     parser.whole()
 }

@@ -112,19 +112,27 @@ impl<'r> Reader<'r> {
                 }
             };
         }
-        self.stats.objects += 1;
         match parsed {
-            Err(why) => self.reject(why, raw),
-            Ok(object) => match object.object_type.text() {
-                None | Some("bundle") => self.reject("not a STIX object", raw),
-                Some("indicator") => self.indicator(&object, raw),
-                Some("marking-definition") => {
-                    self.markings.learn(&object);
-                    self.filter("not an indicator", 1);
-                }
-                Some("sighting") => self.filter("sighting", 1),
-                Some(_) => self.filter("not an indicator", 1),
-            },
+            Err(why) => {
+                self.stats.objects += 1;
+                self.reject(why, raw);
+            }
+            Ok(object) => self.one(&object, raw),
+        }
+    }
+
+    /// One object that could be read.
+    pub(super) fn one(&mut self, object: &Object<'_>, raw: &str) {
+        self.stats.objects += 1;
+        match object.object_type.text() {
+            None | Some("bundle") => self.reject("not a STIX object", raw),
+            Some("indicator") => self.indicator(object, raw),
+            Some("marking-definition") => {
+                self.markings.learn(object);
+                self.filter("not an indicator", 1);
+            }
+            Some("sighting") => self.filter("sighting", 1),
+            Some(_) => self.filter("not an indicator", 1),
         }
     }
 
@@ -380,11 +388,11 @@ fn tags(object: &Object<'_>) -> Vec<String> {
 
 /// The description, and the name before it where it says more than the value and the description do.
 fn comment(object: &Object<'_>, is_value: impl Fn(&str) -> bool) -> Option<String> {
-    let given = |field: &Field<Cow<'_, str>>| {
-        field.text().map(|t| cut(t.trim(), limits::COMMENT_BYTES).to_owned()).filter(|t| !t.is_empty())
-    };
+    fn given<'o>(field: &'o Field<Cow<'_, str>>) -> Option<&'o str> {
+        field.text().map(|text| cut(text.trim(), limits::COMMENT_BYTES)).filter(|text| !text.is_empty())
+    }
     match (given(&object.name).filter(|name| !is_value(name)), given(&object.description)) {
-        (Some(name), Some(text)) if !text.contains(&name) => Some(format!("{name}: {text}")),
-        (name, text) => text.or(name),
+        (Some(name), Some(text)) if !text.contains(name) => Some([name, ": ", text].concat()),
+        (name, text) => text.or(name).map(str::to_owned),
     }
 }

@@ -1,6 +1,6 @@
 //! Patterns as tables: what they say in indicators, and what they must not.
 
-use super::pattern::{Fault, PATTERN_BYTES, PATTERN_DEPTH, PATTERN_NODES, read, work};
+use super::pattern::{Fault, PATTERN_BYTES, PATTERN_DEPTH, PATTERN_NODES, read, whole, work};
 use intel::IndicatorKey;
 use proptest::prelude::*;
 
@@ -284,6 +284,25 @@ proptest! {
             prop_assert!(said.atoms.len() + usize::try_from(said.unmappable).unwrap() <= words.len());
         }
         let _ = read(&words.join(" "));
+    }
+
+    /// The short way through common patterns says what the parser says, of patterns and of what nearly is one.
+    #[test]
+    fn the_short_way_ends_where_the_long_one_does(
+        before in prop::sample::select(vec!["[", "", " [", "[ ", "[["]),
+        path in prop::sample::select(vec![
+            "url:value", "domain-name:value", "ipv4-addr:value", "ipv6-addr:value", "email-addr:value", "file:hashes.MD5",
+            "file:hashes.'MD5'", "file:hashes.'SHA-1'", "file:hashes.'SHA-256'", "file:hashes.'SHA-512'", "file:name",
+            "URL:value", "url:value OR url:value", "NOT url:value",
+        ]),
+        equals in prop::sample::select(vec![" = '", "='", " = ", " != '", " IN ('"]),
+        value in prop::collection::vec(prop::sample::select(vec![
+            "a", "é", " ", "'", "\\", "\\'", "]", "']", "' OR url:value = '", " = '", "\u{0}", "\n",
+        ]), 0..6),
+        after in prop::sample::select(vec!["']", "]", "'", "' ]", "'] ", "']]", "\\']"]),
+    ) {
+        let pattern = [before, path, equals, &value.concat(), after].concat();
+        prop_assert_eq!(read(&pattern), whole(&pattern));
     }
 
     /// Whatever text is a value comes back as it was.
