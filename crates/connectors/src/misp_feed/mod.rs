@@ -411,7 +411,9 @@ impl Listing {
         let digests = match &entry["integrity:sha256"] {
             Value::String(text) => vec![text.trim().to_owned()],
             Value::Array(list) => list.iter().filter_map(Value::as_str).map(|text| text.trim().to_owned()).collect(),
-            _ => Vec::new(),
+            Value::Null => Vec::new(),
+            // A promise that cannot be read is none that is kept.
+            _ => vec![String::new()],
         };
         let tags = entry["Tag"].as_array().into_iter().flatten().filter_map(|tag| tag["name"].as_str());
         let mut tags = tags.map(|tag| tag.trim().to_lowercase());

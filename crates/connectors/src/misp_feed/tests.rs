@@ -195,6 +195,8 @@ fn the_digest_of_the_manifest_is_believed() {
         (json!("00"), 0),
         (json!(""), 0),
         (json!(["00"]), 0),
+        (json!(7), 0),
+        (json!({}), 0),
     ] {
         folder.write("manifest", &json!({ id(0): entry(digest.clone()) }).to_string());
         let (rows, _) = folder.page(None).unwrap();

@@ -363,7 +363,7 @@ pub(super) async fn push(
         // The same bytes read in another way are another request.
         let hash = Sha256::new().chain_update([shape as u8]);
         let body = Incoming { inbox, piece: Bytes::new(), is_whole: false, n_bytes: 0, hash };
-        let worked = Work { app, name: &name, who: &caller.name, touched: 0, totals: Totals::default() };
+        let worked = Work { app, name: &name, caller: &caller, touched: 0, totals: Totals::default() };
         worked.run(shape, keyed.as_ref(), body)
     });
     let (done, ()) = tokio::join!(worker, feed(request.into_body(), pieces));
@@ -484,7 +484,7 @@ struct Keyed {
 struct Work<'a> {
     app: &'a App,
     name: &'a str,
-    who: &'a str,
+    caller: &'a Caller,
     touched: u64,
     totals: Totals,
 }
@@ -572,7 +572,7 @@ impl Work<'_> {
 
     fn fold(&mut self, rows: Vec<Result<Push, String>>) -> Result<Vec<Outcome>, EngineError> {
         let Ok(engine) = self.app.engine() else { return Err(EngineError::Conflict("starting".into())) };
-        let done = engine.ingest(self.name, rows, self.who)?;
+        let done = engine.ingest(self.name, rows, &self.caller.name)?;
         self.touched += done.touched;
         self.totals.run = done.run;
         done.outcomes.iter().for_each(|outcome| self.totals.count(outcome.standing));
@@ -606,6 +606,10 @@ impl Work<'_> {
             }
             n_bytes += line.len();
             if !rows.is_empty() && (!is_more || rows.len() == CHUNK_ROWS || n_bytes >= CHUNK_BYTES) {
+                // It may go on for hours: what was revoked meanwhile ends it. What was folded stays.
+                if !self.app.is_still_let_in(self.caller)? {
+                    return Err(Problem::unauthorized());
+                }
                 let outcomes = self.fold(std::mem::take(&mut rows))?;
                 n_bytes = 0;
                 let mut lines = Vec::with_capacity(outcomes.len() * 96);

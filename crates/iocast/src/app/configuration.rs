@@ -18,6 +18,14 @@ impl App {
 
     /// Applies a file, or says what it would change.
     pub(crate) fn apply(&self, file: &ConfigFile, who: &str, options: ApplyOptions) -> Result<Applied, Problem> {
+        let bare = ConfigFile { policy: None, ..file.clone() };
+        if options.prune.is_some() && bare == ConfigFile::default() {
+            return Err(Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "there is nothing in it, and prune would delete everything: that is most likely a mistake; to start \
+                 over, delete what is there thing by thing",
+            ));
+        }
         let _one = self.editing();
         self.apply_held(file, who, options)
     }

@@ -1,6 +1,6 @@
 //! What third parties push, what programs follow, and what a text holds.
 
-use crate::support::{Reply, StillWorld, TestApp};
+use crate::support::{Pieces, Reply, StillWorld, TestApp, Told};
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
 use iocast::app::{App, OpenOptions};
@@ -188,19 +188,6 @@ fn pieces(text: &str, size: usize) -> Body {
     Body::from_stream(Pieces(inbox))
 }
 
-struct Pieces(tokio::sync::mpsc::UnboundedReceiver<Result<Bytes, std::io::Error>>);
-
-impl futures_core::Stream for Pieces {
-    type Item = Result<Bytes, std::io::Error>;
-
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx)
-    }
-}
-
 const STREAM: &[(&str, &str)] = &[("content-type", "application/x-ndjson")];
 
 #[test]
@@ -290,15 +277,16 @@ fn one_request_of_a_key_is_worked_on_and_few_of_a_bucket() {
         let (mut keep, mut statuses) = (Vec::new(), Vec::new());
         for key in ["a", "a", "b", "c", "d", "e"] {
             let (send, inbox) = tokio::sync::mpsc::unbounded_channel();
+            let (told, asked_for) = tokio::sync::oneshot::channel();
             let request =
                 Request::post(PUSH).header("content-type", "application/x-ndjson").header("idempotency-key", key);
-            let request = iocast::api::local(request.body(Body::from_stream(Pieces(inbox))).unwrap());
+            let body = Body::from_stream(Told(Pieces(inbox), Some(told)));
+            let request = iocast::api::local(request.body(body).unwrap());
             let mut answer = tokio::spawn(router.clone().oneshot(request));
-            // Refused at once, or waiting for its body.
-            send.send(Ok(Bytes::from_static(b"\n"))).unwrap();
-            match tokio::time::timeout(Duration::from_millis(300), &mut answer).await {
-                Ok(done) => statuses.push(done.unwrap().unwrap().status().as_u16()),
-                Err(_) => {
+            // Refused at once, or let in and asked for its body.
+            tokio::select! {
+                done = &mut answer => statuses.push(done.unwrap().unwrap().status().as_u16()),
+                Ok(()) = asked_for => {
                     held.push(answer);
                     keep.push(send);
                 }
@@ -559,6 +547,44 @@ fn a_stream_ends_with_its_token() {
         let rest = body.collect().await.unwrap().to_bytes();
         let text = std::str::from_utf8(&rest).unwrap();
         assert!(text.contains("401") && !text.contains("5.6.7.8"), "{text}");
+    });
+}
+
+/// A push may go on for hours; what was revoked meanwhile ends it, and what was folded stays.
+#[test]
+fn a_push_ends_with_its_token() {
+    use tower::ServiceExt as _;
+    let app = open(None);
+    let token = app.token("admin");
+    let router = iocast::api::router(app.app.clone());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let engine = app.app.engine().unwrap().clone();
+    let id = engine.store().tokens().unwrap().iter().find(|token| token.name == "admin").unwrap().id;
+    let rows = |from: u32| -> String {
+        (from..from + 5_000)
+            .map(|n| format!("{{\"value\":\"{}\"}}\n", std::net::Ipv4Addr::from(0x0101_0101 + n)))
+            .collect()
+    };
+    runtime.block_on(async {
+        let (pieces, inbox) = tokio::sync::mpsc::unbounded_channel();
+        let request = Request::post(PUSH)
+            .header("content-type", "application/x-ndjson")
+            .header("authorization", format!("Bearer {token}"))
+            .body(Body::from_stream(Pieces(inbox)))
+            .unwrap();
+        let asked = tokio::spawn(router.clone().oneshot(request));
+        pieces.send(Ok(Bytes::from(rows(0)))).unwrap();
+        // The first batch is folded before the token goes.
+        let folded = || tokio::task::block_in_place(|| engine.count("", true).unwrap());
+        while folded() < 5_000 {
+            tokio::task::yield_now().await;
+        }
+        tokio::task::block_in_place(|| engine.store().revoke_token(id, intel::Timestamp::EPOCH).unwrap());
+        pieces.send(Ok(Bytes::from(rows(5_000)))).unwrap();
+        drop(pieces);
+        let answer = asked.await.unwrap().unwrap();
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(folded(), 5_000);
     });
 }
 

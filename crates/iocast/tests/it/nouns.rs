@@ -169,6 +169,17 @@ fn records_of_a_deleted_connection_may_age_out() {
 }
 
 #[test]
+fn an_empty_file_prunes_nothing() {
+    let app = made_by_hand();
+    let before = app.get("/api/v1/config").ok();
+    for body in [json!({}), json!({ "policy": { "prune_days": 9 } })] {
+        let reply = app.post("/api/v1/config/apply?prune=true", &body);
+        assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}: {}", reply.text());
+    }
+    assert_eq!(app.get("/api/v1/config").ok(), before);
+}
+
+#[test]
 fn a_secret_is_written_and_never_read() {
     let app = TestApp::new();
     let secret = "Zm9yLXRlc3Rz-aaaaaaaaaaaaaaaaaaaaaaaaaaa";

@@ -1,6 +1,6 @@
 //! An exchange to try: in memory or in a directory, on a clock that stands where it is put.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use engine::World;
 use engine::config::Connection;
@@ -205,5 +205,36 @@ impl From<std::process::Output> for Ran {
     fn from(done: std::process::Output) -> Ran {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Ran { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
+    }
+}
+
+/// Tells when the first piece is asked for.
+pub(crate) struct Told(pub(crate) Pieces, pub(crate) Option<tokio::sync::oneshot::Sender<()>>);
+
+impl futures_core::Stream for Told {
+    type Item = std::io::Result<Bytes>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        if let Some(told) = self.1.take() {
+            let _ = told.send(());
+        }
+        std::pin::Pin::new(&mut self.0).poll_next(cx)
+    }
+}
+
+/// A body that comes piece by piece.
+pub(crate) struct Pieces(pub(crate) tokio::sync::mpsc::UnboundedReceiver<Result<Bytes, std::io::Error>>);
+
+impl futures_core::Stream for Pieces {
+    type Item = Result<Bytes, std::io::Error>;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx)
     }
 }
