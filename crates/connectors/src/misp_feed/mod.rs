@@ -251,7 +251,7 @@ impl Feed {
             }
         }
         spool.seek(SeekFrom::Start(0)).map_err(|error| Fault::Server(disk(&error)))?;
-        let (_, head) = read_event(BufReader::with_capacity(256 << 10, spool), rows).map_err(told)?;
+        let (_, head) = read_event(BufReader::with_capacity(256 << 10, spool), Some(uuid), rows).map_err(told)?;
         Ok((head.timestamp.map(|time| time.secs()), bytes))
     }
 }

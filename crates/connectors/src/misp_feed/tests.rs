@@ -205,6 +205,17 @@ fn the_digest_of_the_manifest_is_believed() {
 }
 
 #[test]
+fn an_event_does_not_answer_for_another() {
+    let folder = Folder::of(2);
+    folder.write(&id(1), &event(0, NOW));
+    let (rows, _) = folder.page(None).unwrap();
+    assert_eq!((rows.rows.len(), rows.rejected.len()), (1, 1), "{:?}", rows.rejected);
+    assert!(rows.rejected[0].1.contains("not the one it is listed under"), "{:?}", rows.rejected);
+    folder.write(&id(1), &event(1, NOW));
+    assert_eq!(folder.page(None).unwrap().0.rows.len(), 2);
+}
+
+#[test]
 fn no_name_of_a_manifest_leads_out_of_the_folder() {
     let mut bad: Vec<String> = Vec::new();
     let up = [

@@ -54,20 +54,25 @@ pub struct Head {
 /// `Unexpected` for what is no MISP document, or is not valid JSON, with the place. Of the last event, nothing was
 /// handed over then.
 pub fn read(body: impl BufRead, rows: &mut dyn Rows) -> Result<ParseStats, ConnectorError> {
-    read_event(body, rows).map(|(stats, _)| stats)
+    read_event(body, None, rows).map(|(stats, _)| stats)
 }
 
-/// The same, and what the last event says of itself.
+/// The same, and what the last event says of itself. With `only`, an event that says it is another one is an error: a
+/// feed must not answer for one event with the words of a different one.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_event(body: impl BufRead, rows: &mut dyn Rows) -> Result<(ParseStats, Head), ConnectorError> {
+pub fn read_event(
+    body: impl BufRead,
+    only: Option<&str>,
+    rows: &mut dyn Rows,
+) -> Result<(ParseStats, Head), ConnectorError> {
     let mut body = json_text(Box::new(body))?;
     let mut scan = Scan::with_rows_of(body.as_mut(), OBJECT_BYTES);
     if scan.after_blanks()?.is_none() {
         return Err(unexpected("an empty body where a MISP event was expected"));
     }
-    let mut document = Document { out: Counted::new(rows), ready: None, reached: false, head: Head::default() };
+    let mut document = Document { out: Counted::new(rows), ready: None, reached: false, head: Head::default(), only };
     document.entities(&mut scan, 0)?;
     if scan.after_blanks()?.is_some() {
         return Err(scan.broken("more than one JSON value"));
@@ -138,6 +143,8 @@ struct Document<'a> {
     /// There was something of MISP.
     reached: bool,
     head: Head,
+    /// The only event it may hold.
+    only: Option<&'a str>,
 }
 
 impl Document<'_> {
@@ -227,6 +234,11 @@ impl Document<'_> {
     /// Hands over the event that waits.
     fn flush(&mut self) -> Result<(), ConnectorError> {
         let Some((about, mut batch)) = self.ready.take() else { return Ok(()) };
+        if let (Some(only), Some(uuid)) = (self.only, &about.uuid)
+            && !uuid.trim().eq_ignore_ascii_case(only)
+        {
+            return Err(unexpected("its uuid is not the one it is listed under"));
+        }
         for (reason, n) in std::mem::take(&mut batch.filtered) {
             self.out.filter_all(reason, n);
         }
