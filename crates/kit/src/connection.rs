@@ -30,6 +30,12 @@ pub trait Connection: Send + Sync {
     fn lists_everything(&self) -> Option<bool> {
         None
     }
+    /// Who we are at the other side, as it says itself: the id of the tenant or organisation that the credentials belong
+    /// to. None: it has no such thing, or does not say.
+    fn identity(&self, cx: &Cx<'_>) -> Result<Option<String>, ConnectorError> {
+        let _ = cx;
+        Ok(None)
+    }
     /// The hosts it talks to: guarded, so that nobody's feed can make us block our own tools.
     fn hosts(&self) -> Vec<String> {
         Vec::new()
@@ -193,6 +199,43 @@ pub enum Presence {
     Absent,
 }
 
+/// One entry as the destination has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Remote {
+    /// As it is stored there, byte for byte.
+    pub entry: String,
+    /// What sort of thing it is, where the destination says.
+    pub kind: Option<IndicatorKind>,
+    /// The destination's id of the entry, where it gives one.
+    pub remote_id: Option<String>,
+    /// It carries our mark. False also where the destination has no room for one.
+    pub marked: bool,
+    /// When it dies by itself, where the destination says.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// How a reading of all that is there came out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// Everything was handed over. False: the answer was cut, or the destination counts more than it gave; then nothing
+    /// may be concluded from what is missing, and nothing may be replaced.
+    pub whole: bool,
+    /// The version of the list that was read, where the destination keeps versions: a `replace` under it fails if
+    /// somebody else was faster.
+    pub version: Option<String>,
+    /// The most entries it holds, where the destination says.
+    pub capacity: Option<u64>,
+}
+
+/// One entry of a list that is replaced as a whole.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Placed {
+    /// Somebody else's: goes back byte for byte as it was read.
+    Foreign(Remote),
+    /// One of ours.
+    Ours(Outgoing),
+}
+
 /// The destination side. Which of these work is declared by the action in the manifest.
 pub trait Destination: Send + Sync {
     /// Adds or updates the batch; one outcome an item, in order. May be called again with the same items.
@@ -228,6 +271,35 @@ pub trait Destination: Send + Sync {
     /// What is there now for these entries; one answer an entry, in order.
     fn look(&self, target: TargetSpec<'_>, entries: &[Outgoing], cx: &Cx<'_>) -> Result<Vec<Presence>, ConnectorError> {
         let _ = (target, entries, cx);
+        Err(ConnectorError::Unsupported)
+    }
+    /// Hands over everything that is there, ours and that of others, in no order.
+    fn read(
+        &self,
+        target: TargetSpec<'_>,
+        each: &mut dyn FnMut(Remote),
+        cx: &Cx<'_>,
+    ) -> Result<Reading, ConnectorError> {
+        let _ = (target, each, cx);
+        Err(ConnectorError::Unsupported)
+    }
+    /// Replaces the whole list by `all`, which holds what others have there too. `version`: of the list that was read;
+    /// where the destination keeps versions and the list has changed since, nothing is written and the answer is
+    /// [`ConnectorError::Changed`].
+    fn replace(
+        &self,
+        target: TargetSpec<'_>,
+        all: &mut dyn Iterator<Item = Placed>,
+        version: Option<&str>,
+        cx: &Cx<'_>,
+    ) -> Result<(), ConnectorError> {
+        let _ = (target, all, version, cx);
+        Err(ConnectorError::Unsupported)
+    }
+    /// Makes what was sent take effect. Never activates what others have pending: then it is
+    /// [`ConnectorError::Later`], and what was sent stays staged.
+    fn deploy(&self, target: TargetSpec<'_>, cx: &Cx<'_>) -> Result<(), ConnectorError> {
+        let _ = (target, cx);
         Err(ConnectorError::Unsupported)
     }
 }

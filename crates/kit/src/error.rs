@@ -19,6 +19,9 @@ pub enum ConnectorError {
     /// They answered something we do not understand: nothing of it is used.
     #[error("unexpected answer: {0}")]
     Unexpected(String),
+    /// What was read has changed since; nothing was written. Read it again.
+    #[error("somebody else changed it meanwhile")]
+    Changed,
     /// The connector cannot do this.
     #[error("not supported by this connector")]
     Unsupported,

@@ -18,8 +18,8 @@ pub mod testkit;
 pub mod xml;
 
 pub use connection::{
-    Connection, Connector, Cursor, Cx, Destination, ItemOutcome, Outgoing, Presence, Pulled, Rows, Source, TargetSpec,
-    accepts,
+    Connection, Connector, Cursor, Cx, Destination, ItemOutcome, Outgoing, Placed, Presence, Pulled, Reading, Remote,
+    Rows, Source, TargetSpec, accepts,
 };
 pub use error::ConnectorError;
 pub use secret::Secret;

@@ -119,8 +119,10 @@ pub enum Render {
 pub enum Delivery {
     /// Item by item: `push` and `retract`.
     Items,
-    /// The whole list at once: `publish`.
+    /// The whole list at once, and it is all ours: `publish`.
     List,
+    /// The whole list at once, and others have entries in it: `read`, then `replace`.
+    Replace,
     /// We serve it ourselves; no connector code is called.
     Hosted,
 }
@@ -165,6 +167,12 @@ pub struct Action {
     /// Can it be asked what is there? Default false.
     #[serde(default)]
     pub can_look: bool,
+    /// Can all that is there be read, ours and that of others? Default false; `replace` needs it.
+    #[serde(default)]
+    pub can_read: bool,
+    /// Does what was sent take effect only with a call of `deploy`? Default false.
+    #[serde(default)]
+    pub deploys: bool,
     /// Does what it writes carry this exchange's id, so that an object read back without it is somebody else's? Default
     /// false.
     #[serde(default)]

@@ -19,6 +19,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { name: "0001_init", sql: include_str!("migrations/0001_init.sql") },
     Migration { name: "0002_views", sql: include_str!("migrations/0002_views.sql") },
     Migration { name: "0003_ingest", sql: include_str!("migrations/0003_ingest.sql") },
+    Migration { name: "0004_history", sql: include_str!("migrations/0004_history.sql") },
+    Migration { name: "0005_plans", sql: include_str!("migrations/0005_plans.sql") },
+    Migration { name: "0006_ledger", sql: include_str!("migrations/0006_ledger.sql") },
+    Migration { name: "0007_notices", sql: include_str!("migrations/0007_notices.sql") },
 ];
 
 /// "IOCA": what the file says it is.

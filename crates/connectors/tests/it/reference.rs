@@ -157,6 +157,7 @@ fn action(out: &mut String, action: &Action) {
         match action.delivery {
             Delivery::Items => "* entries are sent and taken back one by one",
             Delivery::List => "* the whole list is replaced at once",
+            Delivery::Replace => "* the whole list is replaced at once, with what others have in it",
             Delivery::Hosted => "* iocast serves it itself",
         },
     );

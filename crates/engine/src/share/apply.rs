@@ -258,6 +258,10 @@ impl Engine {
         } else {
             match target.action.delivery {
                 Delivery::Hosted => self.publish_hosted(&pass, &effects, &mut counts)?,
+                Delivery::Replace => {
+                    counts.deferred += effects.len() as u64;
+                    Some(ConnectorError::Unsupported)
+                }
                 Delivery::List => self.publish_list(&pass, connection, &effects, &mut counts)?,
                 Delivery::Items => self.send_items(&pass, connection, &effects, &mut counts)?,
             }

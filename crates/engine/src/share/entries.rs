@@ -78,7 +78,7 @@ impl Entries {
         exchange: Arc<str>,
     ) -> Entries {
         let action = &target.action;
-        let listed = matches!(action.delivery, Delivery::Hosted | Delivery::List);
+        let listed = matches!(action.delivery, Delivery::Hosted | Delivery::List | Delivery::Replace);
         let fields = match (listed, target.text_param("format")) {
             (true, None | Some("edl" | "text")) => Fields::Entry,
             (true, Some(_)) => Fields::Columns,

@@ -1,0 +1,1 @@
+-- What sources said before, so that a source can be rolled back to a time.

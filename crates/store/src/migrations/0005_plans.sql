@@ -1,0 +1,1 @@
+-- Plans people make: undo, return to a time; what a share run did, step by step.

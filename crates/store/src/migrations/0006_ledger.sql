@@ -1,0 +1,1 @@
+-- What a reading of a destination found.
