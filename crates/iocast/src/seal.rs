@@ -200,6 +200,9 @@ impl Keys {
         let read = opened.take(MAX_KEY_FILE_BYTES).read_to_string(&mut text);
         let text = Secret::new(text);
         read.map_err(|error| about(format!("cannot be read: {error}")))?;
+        // Of a damaged file nothing is kept: else the next caller would find the half of it that could be read, and
+        // write that back over the whole.
+        let mut found = Vec::new();
         for (at, line) in text.reveal().lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -210,16 +213,16 @@ impl Keys {
             let bytes = zeroize::Zeroizing::new(BASE64_STANDARD.decode(key.trim()).map_err(|_| wrong())?);
             let key = Key::of(&bytes);
             if bytes.len() != KEY_BYTES || key.id != id {
-                ring.clear();
                 return Err(wrong());
             }
-            ring.push(key);
+            found.push(key);
         }
-        if ring.is_empty() {
+        if found.is_empty() {
             return Err(about(
                 "holds no key: put the right one back, or remove it and give the secrets again".to_owned(),
             ));
         }
+        *ring = found;
         Ok(ring)
     }
 
