@@ -67,7 +67,7 @@ impl Wanted {
             std::cmp::Ordering::Greater => other,
             std::cmp::Ordering::Equal => match (&self, &other) {
                 (Wanted::Yes(a), Wanted::Yes(b)) if b.order(true) < a.order(true) => other,
-                (Wanted::No(a) | Wanted::Held(a), Wanted::No(b) | Wanted::Held(b)) if b.weight() < a.weight() => other,
+                (Wanted::No(a) | Wanted::Held(a), Wanted::No(b) | Wanted::Held(b)) if b.told_before(a) => other,
                 _ => self,
             },
         }
@@ -365,6 +365,28 @@ impl Why {
     /// Whether one key with this reason keeps out the whole entry, whatever other keys want it.
     pub fn is_veto(&self) -> bool {
         self.is_safety() || matches!(self, Why::Excepted(_))
+    }
+
+    /// Whether this reason is told rather than the other, where one entry has both. Never both ways round, and only for
+    /// the same reason neither way: else an entry would explain itself differently from pass to pass.
+    fn told_before(&self, other: &Why) -> bool {
+        use std::cmp::{Ordering, Reverse};
+        let kind = (self.weight(), self.as_str()).cmp(&(other.weight(), other.as_str()));
+        kind.then_with(|| match (self, other) {
+            (Why::Verdict(a), Why::Verdict(b)) => a.as_str().cmp(b.as_str()),
+            (Why::Excepted(a), Why::Excepted(b)) | (Why::Muted(a), Why::Muted(b)) => a.cmp(b),
+            // The strongest class and relation first.
+            (Why::Guarded(a), Why::Guarded(b)) => {
+                let told = |hit: &Hit| (Reverse((hit.stop, hit.class, hit.relation)), hit.excepted);
+                told(a).cmp(&told(b)).then_with(|| (&a.value, &a.list).cmp(&(&b.value, &b.list)))
+            }
+            (Why::Tlp { has: a, ceiling: of_a }, Why::Tlp { has: b, ceiling: of_b }) => (b, of_b).cmp(&(a, of_a)),
+            (Why::OverCapacity { position: a, limit: of_a }, Why::OverCapacity { position: b, limit: of_b }) => {
+                (a, of_a).cmp(&(b, of_b))
+            }
+            (Why::Refused(a), Why::Refused(b)) => a.cmp(b),
+            _ => Ordering::Equal,
+        }) == Ordering::Less
     }
 
     /// Which of several reasons is told, lowest first. `Inactive` comes last: only an entry with nothing but inactive
