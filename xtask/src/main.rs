@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod counterparts;
 mod deps;
+mod fuzz;
 mod repo;
 mod scaffold;
 mod tidy;
@@ -27,6 +28,9 @@ cargo xtask <task>
   new-connector NAME                   lay out crates/connectors/src/NAME
   counterparts [CHECK…]                the built iocast against other people's servers, clients and judges,
                                        from PyPI at fixed versions
+  fuzz [TARGET…|all] [--seconds N] [--corpus PATH]…
+                                       the fuzz targets under libFuzzer, N seconds each (120); needs nightly and
+                                       cargo-fuzz. `fuzz list` names them, `fuzz seed FOLDER [PATH…]` writes corpora
   bench [ARGS…]                        run the benchmarks in a release build; --list names them
 ";
 
@@ -53,6 +57,7 @@ fn run(args: &[String]) -> Result<()> {
         ("advisories", [path, rest @ ..]) => deps::advisories::refresh(&root, path, rest),
         ("new-connector", [name]) => scaffold::new_connector(&root, name),
         ("counterparts", rest) => counterparts::run(&root, rest),
+        ("fuzz", rest) => fuzz::run(&root, rest),
         ("bench", rest) => bench::run(&root, rest),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");

@@ -23,7 +23,8 @@ pub(crate) fn both_ways(data: &[u8], times: usize, read: impl Fn(&mut dyn BufRea
     let mut cut = Taken::default();
     let step = 1 + data.len() % 7;
     let again = read(&mut Dribble::new(data, step), &mut cut);
-    assert_eq!(counted, again, "cut into {step}s it comes to something else");
+    // Which of several things wrong with a body is told may depend on how much of it is in sight.
+    assert_eq!(counted.as_ref().ok(), again.as_ref().ok(), "cut into {step}s it comes to something else");
     whole.bounded(data.len(), times);
     if let Ok(counted) = counted {
         assert_eq!(counted, (whole.rows, whole.rejected, whole.filtered), "counts that do not balance");
