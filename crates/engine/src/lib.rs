@@ -260,6 +260,12 @@ impl Engine {
         self.bodies.get(name)
     }
 
+    /// Says that the body of a served list is not what was published: it is served no more, and the next pass of its
+    /// target makes it anew.
+    pub fn distrust_list(&self, name: &str, sha256: &str) {
+        self.bodies.distrust(name, sha256);
+    }
+
     /// The name of a connection.
     pub fn connection_name(&self, id: ConnectionId) -> String {
         self.config().connections.get(&id).map_or_else(|| format!("#{id}"), |c| c.doc.name.clone())
