@@ -12,8 +12,10 @@ mod echo;
 pub mod error;
 mod expire;
 pub mod ingest;
+pub mod lanes;
 pub mod ledger;
 pub mod lists;
+pub mod pages;
 mod publish;
 pub mod pull;
 pub mod registry;
@@ -256,6 +258,12 @@ impl Engine {
     /// A list we serve, by its target's name.
     pub fn list(&self, name: &str) -> Option<Arc<lists::ServedList>> {
         self.bodies.get(name)
+    }
+
+    /// Says that the body of a served list is not what was published: it is served no more, and the next pass of its
+    /// target makes it anew.
+    pub fn distrust_list(&self, name: &str, sha256: &str) {
+        self.bodies.distrust(name, sha256);
     }
 
     /// The name of a connection.

@@ -106,6 +106,15 @@ impl Bodies {
         }
     }
 
+    /// Serves a body no more that is not what was published; the next pass makes it anew. Nothing happens where another
+    /// one has been published meanwhile.
+    pub(crate) fn distrust(&self, name: &str, sha256: &str) {
+        let mut served = unpoison(self.served.write());
+        if served.get(name).is_some_and(|list| list.sha256 == sha256) {
+            served.remove(name);
+        }
+    }
+
     /// Writes a body durably, without pointing to it.
     pub(crate) fn draft(
         &self,

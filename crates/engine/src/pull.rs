@@ -5,6 +5,7 @@
 
 use crate::config::{Config, Connection};
 use crate::error::EngineError;
+use crate::pages::{Pages, Turn};
 use crate::publish::Written;
 use crate::state::{BelievedState, ConnectionState, SuspectState};
 use crate::world::Progress;
@@ -341,6 +342,7 @@ impl Engine {
         };
         let mut collector = Collector::new(self, connection, started, report, progress);
         let mut cursor = state.cursor.clone();
+        let mut pages = Pages::new(cursor.as_ref(), started);
         let ended = loop {
             self.world.step("pull.page")?;
             let pulled = source.pull(cursor.as_ref(), &cx, &mut collector);
@@ -357,16 +359,17 @@ impl Engine {
                 Pulled::NotModified(next) => break Ended::NotModified(next),
                 Pulled::Whole(next) => break Ended::Whole(next),
                 Pulled::More(next) => {
-                    if cursor.as_ref() == Some(&next) {
-                        return Err(connector_error(
-                            connection,
-                            ConnectorError::Unexpected("the same page is offered again and again".into()),
-                        ));
-                    }
+                    let turn = pages.turn(&next, self.world.now());
                     let staged = collector.take();
-                    state.cursor = Some(next.clone());
+                    // A place that was read from before is not gone to again; what its page said is kept all the same.
+                    if !matches!(turn, Turn::Circle(_)) {
+                        state.cursor = Some(next.clone());
+                    }
                     self.fold_in(connection, run, started, &staged, Some(state), None, collector.report)?;
-                    cursor = Some(next);
+                    match turn {
+                        Turn::On => cursor = Some(next),
+                        Turn::Circle(error) | Turn::Enough(error) => return Err(connector_error(connection, error)),
+                    }
                 }
                 Pulled::Done(next) => {
                     let staged = collector.take();

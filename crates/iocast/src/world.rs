@@ -8,7 +8,7 @@ use engine::World;
 use engine::config::Connection;
 use intel::Timestamp;
 use kit::files::Files;
-use kit::http::{Egress, Http, HttpConfig, Paces, SystemWait, Wait};
+use kit::http::{Egress, Http, HttpConfig, Paces, SystemWait, Tokens, Wait};
 use kit::secret::SecretResolver;
 use kit::{ConnectorError, Secret};
 use std::io::Read as _;
@@ -38,6 +38,7 @@ pub struct RealWorld {
     /// None: secrets are kept as they are, because nothing outlives the process.
     keys: Option<Arc<Keys>>,
     paces: Arc<Paces>,
+    tokens: Arc<Tokens>,
 }
 
 impl RealWorld {
@@ -45,7 +46,8 @@ impl RealWorld {
     pub fn new(outside: Outside) -> RealWorld {
         let wait: Arc<dyn Wait> = Arc::new(SystemWait::default());
         let paces = Paces::new(Arc::clone(&wait), getrandom::u64().unwrap_or_default());
-        RealWorld { files: Files::below(outside.files), allow_http: outside.allow_http, wait, keys: None, paces }
+        let files = Files::below(outside.files);
+        RealWorld { files, allow_http: outside.allow_http, wait, keys: None, paces, tokens: Tokens::new() }
     }
 
     /// The same, sealing secrets with these keys.
@@ -149,6 +151,7 @@ impl World for RealWorld {
             client_cert_pem: client.map(Secret::new),
             jitter_seed: self.random(),
             pace: Some(self.paces.of(connection.account(), connection.rate())),
+            tokens: Some(Arc::clone(&self.tokens)),
             secrets,
             ..HttpConfig::default()
         };

@@ -8,6 +8,7 @@
 mod egress;
 mod exchange;
 mod live;
+mod oauth;
 mod pace;
 mod request;
 mod response;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use egress::Egress;
 pub use exchange::{Exchange, Exchanges};
+pub use oauth::{ClientAuth, Grant, Tokens};
 pub use pace::{Pace, PaceRow, Paces, Rate, WAIT_MOST};
 pub use request::{Request, Sent, encode};
 pub use response::{Answer, Response, read_error};
@@ -60,6 +62,8 @@ pub struct HttpConfig {
     pub secrets: Vec<(String, Secret)>,
     /// What this connection shares with others about the hosts it calls; None: it knows nobody and is never held back.
     pub pace: Option<Pace>,
+    /// Access tokens shared with other connections; None: this client keeps its own.
+    pub tokens: Option<Arc<Tokens>>,
 }
 
 impl Default for HttpConfig {
@@ -76,6 +80,7 @@ impl Default for HttpConfig {
             user_agent: concat!("iocast/", env!("CARGO_PKG_VERSION")).into(),
             secrets: Vec::new(),
             pace: None,
+            tokens: None,
         }
     }
 }
@@ -117,6 +122,7 @@ pub struct Http {
     jitter: AtomicU64,
     calls: AtomicU64,
     pace: Option<Pace>,
+    tokens: Arc<Tokens>,
 }
 
 /// One attempt at one exchange.
@@ -195,6 +201,7 @@ impl Http {
             secrets: config.secrets,
             calls: AtomicU64::new(0),
             pace: config.pace,
+            tokens: config.tokens.unwrap_or_default(),
         }
     }
 
@@ -254,6 +261,11 @@ impl Http {
         sent.secrets.extend(self.secrets.iter().cloned());
         let mut redirects = 0;
         let mut attempt = 0;
+        let mut token = match sent.grant.clone() {
+            None => None,
+            Some(grant) => Some(self.authorize(&mut sent, &grant, None)?),
+        };
+        let mut renewed = false;
         loop {
             let begun = match &self.pace {
                 None => Duration::ZERO,
@@ -275,6 +287,13 @@ impl Http {
                     301 | 302 | 303 | 307 | 308 => {
                         redirects += 1;
                         sent.redirect(&answer, redirects <= MAX_REDIRECTS)?;
+                        continue;
+                    }
+                    401 if !renewed && token.is_some() => {
+                        renewed = true;
+                        if let Some(grant) = sent.grant.clone() {
+                            token = Some(self.authorize(&mut sent, &grant, token.as_ref())?);
+                        }
                         continue;
                     }
                     401 | 403 => return Err(ConnectorError::Denied(sent.said(answer))),
@@ -301,9 +320,27 @@ impl Http {
             if attempt >= self.retries {
                 return Err(ConnectorError::Later { wait: None, why });
             }
+            if let Some(pace) = &self.pace
+                && !pace.may_repeat(&sent.url)
+            {
+                let why = format!("{why}; not tried again at once: too many calls there failed lately");
+                return Err(ConnectorError::Later { wait: None, why });
+            }
             self.wait.sleep(retry::backoff(attempt, self.roll()));
             attempt += 1;
         }
+    }
+
+    /// Puts a token on a request; `spent` is one that was not taken.
+    fn authorize(&self, sent: &mut Sent, grant: &Grant, spent: Option<&Secret>) -> Result<Secret, ConnectorError> {
+        let token = self.tokens.get(self, grant, spent)?;
+        sent.set_bearer(&token);
+        Ok(token)
+    }
+
+    /// The account whose calls these are; empty where none is known.
+    fn account(&self) -> &str {
+        self.pace.as_ref().map_or("", Pace::account)
     }
 
     /// The next number of the jitter: splitmix64.

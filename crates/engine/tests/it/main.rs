@@ -2,4 +2,5 @@
 
 mod basics;
 mod sim;
+mod traps;
 mod worlds;

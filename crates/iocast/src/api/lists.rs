@@ -1,7 +1,7 @@
 //! Served lists: what firewalls and proxies fetch.
 //!
 //! An answer is a whole list or none: it is read from one file that is never changed, its length is said beforehand,
-//! and a read that fails breaks the connection instead of ending the list early. Our own trouble is always a 503, never
+//! its digest is compared while it is read, and what is wrong breaks the connection instead of ending the list early. Our own trouble is always a 503, never
 //! a 401 or 403, because some devices stop enforcing when they are told that they may not read.
 //!
 //! `If-Modified-Since` is not looked at: two lists of one second would be the same to it.
@@ -22,6 +22,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use schemars::JsonSchema;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -29,7 +30,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
-use tokio_util::io::ReaderStream;
 
 /// Where a request came from, as the socket says. Headers that claim something else are not believed.
 #[derive(Debug, Clone, Copy)]
@@ -66,27 +66,30 @@ pub(super) async fn serve(
             return Err(Problem::unauthorized_device());
         }
     }
+    let mut missing = None;
     for _ in 0..TRIES {
         let Some(Shelved { list, is_damaged, .. }) = app.shelved(&name) else {
             return Err(Problem::not_found("there is no list of this name"));
         };
-        let Some(list) = list else {
-            return Err(Problem::later("this list has not been published yet", 60));
-        };
         if is_damaged {
             return Err(Problem::later("this list is damaged and waits to be published again", 60));
         }
+        let Some(list) = list else {
+            return Err(Problem::later("this list has not been published yet", 60));
+        };
         match answer(&app, &list, &parts.method, &parts.headers).await {
             Ok(response) => return Ok(response),
             // Replaced between the look at the shelf and the opening of the file: there is a newer one.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => missing = Some(list),
             Err(error) => {
                 tracing::error!(list = name, %error, "a served list cannot be read");
                 return Err(Problem::later("this list cannot be read at the moment", 30));
             }
         }
     }
-    tracing::error!(list = name, "the body of a served list is missing");
+    if let Some(list) = missing {
+        app.list_damaged(&list, "its file is missing");
+    }
     Err(Problem::later("this list cannot be read at the moment", 30))
 }
 
@@ -105,20 +108,24 @@ async fn answer(app: &Arc<App>, list: &Arc<ServedList>, method: &Method, headers
         match app.shelf().packed(list) {
             Ok(twin) => {
                 length = Some(twin.bytes);
-                if head_only { Body::empty() } else { from_file(&twin.path, twin.bytes).await? }
+                let whole = Whole { bytes: twin.bytes, sha256: twin.sha256.clone(), is_twin: true };
+                if head_only { Body::empty() } else { from_file(app, list, &twin.path, whole).await? }
             }
             Err(make) => {
                 if let Some(path) = make {
                     pack(app, list, path);
                 }
-                if head_only { Body::empty() } else { compressing(list).await? }
+                if head_only { Body::empty() } else { compressing(app, list).await? }
             }
         }
     } else {
         length = Some(list.bytes);
         match &list.body {
             _ if head_only => Body::empty(),
-            ListBody::File(path) => from_file(path, list.bytes).await?,
+            ListBody::File(path) => {
+                let whole = Whole { bytes: list.bytes, sha256: list.sha256.clone(), is_twin: false };
+                from_file(app, list, path, whole).await?
+            }
             ListBody::Bytes(bytes) => Body::from(Bytes::from_owner(bytes.clone())),
         }
     };
@@ -205,37 +212,135 @@ fn disposition(list: &ServedList) -> String {
     format!("attachment; filename*=UTF-8''{name}.{ending}")
 }
 
-/// A whole file of this length. One that is shorter or longer is not what was published.
-async fn from_file(path: &Path, bytes: u64) -> io::Result<Body> {
-    let file = open(path, bytes).await?;
-    Ok(Body::from_stream(ReaderStream::with_capacity(file.take(bytes), CHUNK_BYTES)))
+/// What a file must be.
+struct Whole {
+    bytes: u64,
+    sha256: String,
+    /// The compressed twin of the body, not the body.
+    is_twin: bool,
+}
+
+/// A whole file. One that is not what was published is not answered, or where it is long, the connection breaks before
+/// its end: what has been received whole has the digest it should have.
+async fn from_file(app: &Arc<App>, list: &Arc<ServedList>, path: &Path, whole: Whole) -> io::Result<Body> {
+    let mut file = match open(path, whole.bytes).await {
+        Ok(file) => file.take(whole.bytes),
+        Err(error) => {
+            if error.kind() == io::ErrorKind::InvalidData {
+                damaged(app, list, whole.is_twin, &error);
+            }
+            return Err(error);
+        }
+    };
+    let mut sum = Sha256::new();
+    let mut left = whole.bytes;
+    let first = piece(&mut file, &mut sum, &mut left).await?;
+    if left == 0 {
+        if let Err(error) = whole.check(sum) {
+            damaged(app, list, whole.is_twin, &error);
+            return Err(error);
+        }
+        return Ok(Body::from(first));
+    }
+    let (chunks, inbox) = mpsc::channel::<io::Result<Bytes>>(2);
+    let (app, list) = (app.clone(), list.clone());
+    tokio::spawn(async move {
+        let mut held = first;
+        while left > 0 {
+            let next = piece(&mut file, &mut sum, &mut left).await;
+            // One piece behind: the last one goes out only when everything is known to be right.
+            match next {
+                Ok(next) => {
+                    if chunks.send(Ok(std::mem::replace(&mut held, next))).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => return drop(chunks.send(Err(error)).await),
+            }
+        }
+        let last = whole.check(sum).map(|()| held);
+        if let Err(error) = &last {
+            damaged(&app, &list, whole.is_twin, error);
+        }
+        // An error breaks the connection, so that the reader does not take a part for the whole.
+        let _ = chunks.send(last).await;
+    });
+    Ok(Body::from_stream(Chunks(inbox)))
+}
+
+impl Whole {
+    fn check(&self, sum: Sha256) -> io::Result<()> {
+        let found: [u8; 32] = sum.finalize().into();
+        if kit::render::hex(&found) == self.sha256 { Ok(()) } else { Err(other_than("another digest".into())) }
+    }
+}
+
+/// The next bytes of a file, summed up.
+async fn piece(file: &mut (impl tokio::io::AsyncRead + Unpin), sum: &mut Sha256, left: &mut u64) -> io::Result<Bytes> {
+    let most = usize::try_from(*left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+    let mut piece = vec![0; most];
+    file.read_exact(&mut piece).await?;
+    sum.update(&piece);
+    *left -= most as u64;
+    Ok(piece.into())
+}
+
+fn damaged(app: &App, list: &ServedList, is_twin: bool, error: &io::Error) {
+    match is_twin {
+        // The body may well be whole: the twin is made again from it.
+        true => app.shelf().drop_packed(list),
+        false => app.list_damaged(list, &error.to_string()),
+    }
+}
+
+/// What is there is not what was published.
+fn other_than(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 async fn open(path: &Path, bytes: u64) -> io::Result<tokio::fs::File> {
     let file = tokio::fs::File::open(path).await?;
     match file.metadata().await?.len() {
         there if there == bytes => Ok(file),
-        there => Err(io::Error::other(format!("{there} bytes instead of {bytes}"))),
+        there => Err(other_than(format!("{there} bytes instead of {bytes}"))),
     }
 }
 
 /// The list, compressed as it goes out: the first byte leaves at once, and a slow reader holds no thread.
-async fn compressing(list: &ServedList) -> io::Result<Body> {
+async fn compressing(app: &Arc<App>, list: &Arc<ServedList>) -> io::Result<Body> {
     let mut reader: Box<dyn tokio::io::AsyncRead + Send + Unpin> = match &list.body {
-        ListBody::File(path) => Box::new(open(path, list.bytes).await?),
+        ListBody::File(path) => {
+            let opened = open(path, list.bytes).await;
+            if let Err(error) = &opened
+                && error.kind() == io::ErrorKind::InvalidData
+            {
+                damaged(app, list, false, error);
+            }
+            Box::new(opened?)
+        }
         ListBody::Bytes(bytes) => Box::new(io::Cursor::new(Bytes::from_owner(bytes.clone()))),
     };
     let (chunks, inbox) = mpsc::channel::<io::Result<Bytes>>(2);
     let mut left = list.bytes;
+    let mut sum = Sha256::new();
+    let whole = Whole { bytes: list.bytes, sha256: list.sha256.clone(), is_twin: false };
+    let (app, list) = (app.clone(), list.clone());
     tokio::spawn(async move {
         let mut gzip = GzEncoder::new(Vec::with_capacity(CHUNK_BYTES), Compression::fast());
         let mut buffer = vec![0; CHUNK_BYTES];
         let ended = loop {
             match reader.read(&mut buffer).await {
-                Ok(0) if left == 0 => break gzip.finish(),
+                Ok(0) if left == 0 => match whole.check(sum) {
+                    Ok(()) => break gzip.finish(),
+                    Err(error) => {
+                        damaged(&app, &list, false, &error);
+                        break Err(error);
+                    }
+                },
                 Ok(0) => break Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(n) => {
                     left = left.saturating_sub(n as u64);
+                    sum.update(&buffer[..n]);
                     if let Err(error) = gzip.write_all(&buffer[..n]) {
                         break Err(error);
                     }
@@ -273,17 +378,22 @@ fn pack(app: &Arc<App>, list: &Arc<ServedList>, path: std::path::PathBuf) {
     tokio::task::spawn_blocking(move || {
         let made = (|| -> io::Result<Packed> {
             let part = path.with_extension("part");
-            let mut gzip = GzEncoder::new(io::BufWriter::new(std::fs::File::create(&part)?), Compression::new(6));
-            let copied = match &list.body {
+            let out = Summed::new(io::BufWriter::new(std::fs::File::create(&part)?));
+            let mut gzip = Summed::new(GzEncoder::new(out, Compression::new(6)));
+            match &list.body {
                 ListBody::File(path) => io::copy(&mut std::fs::File::open(path)?, &mut gzip)?,
                 ListBody::Bytes(bytes) => io::copy(&mut &bytes[..], &mut gzip)?,
             };
-            if copied != list.bytes {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+            let whole = Whole { bytes: list.bytes, sha256: list.sha256.clone(), is_twin: false };
+            if let Err(error) = whole.check(gzip.sum) {
+                damaged(&app, &list, false, &error);
+                return Err(error);
             }
-            gzip.finish()?.flush()?;
+            let mut out = gzip.inner.finish()?;
+            out.inner.flush()?;
             std::fs::rename(&part, &path)?;
-            Ok(Packed { bytes: std::fs::metadata(&path)?.len(), path })
+            let sha256: [u8; 32] = out.sum.finalize().into();
+            Ok(Packed { bytes: std::fs::metadata(&path)?.len(), sha256: kit::render::hex(&sha256), path })
         })();
         if let Err(error) = &made {
             // A full disk is no reason not to serve: readers get what is compressed as it goes.
@@ -291,6 +401,30 @@ fn pack(app: &Arc<App>, list: &Arc<ServedList>, path: std::path::PathBuf) {
         }
         app.shelf().pack_ended(&list, made.ok());
     });
+}
+
+/// Sums up what is written.
+struct Summed<W> {
+    inner: W,
+    sum: Sha256,
+}
+
+impl<W> Summed<W> {
+    fn new(inner: W) -> Summed<W> {
+        Summed { inner, sum: Sha256::new() }
+    }
+}
+
+impl<W: io::Write> io::Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(bytes)?;
+        self.sum.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 /// A served list.

@@ -82,13 +82,15 @@ pub(crate) struct Shelved {
 pub(crate) struct Packed {
     pub(crate) path: PathBuf,
     pub(crate) bytes: u64,
+    /// SHA-256 of the compressed bytes, in hex.
+    pub(crate) sha256: String,
 }
 
 /// The lists as they were at start, and what was compressed since.
 pub(crate) struct Shelf {
     early: BTreeMap<String, Shelved>,
-    /// By name and digest.
-    damaged: Mutex<BTreeSet<(String, String)>>,
+    /// By name and file: a body made anew of the same entries has the same digest, and another file.
+    damaged: Mutex<BTreeSet<(String, PathBuf)>>,
     /// Where compressed twins are kept; None in memory.
     packed_dir: Option<PathBuf>,
     /// By list: the digest of the body, and its twin once that is whole.
@@ -133,13 +135,25 @@ impl Shelf {
     pub(crate) fn verify(&self) {
         for list in self.early.values().filter_map(|shelved| shelved.list.as_ref()) {
             if let Err(why) = intact(list) {
-                tracing::error!(
-                    list = list.name,
-                    why,
-                    "a served list is damaged: it answers 503 until it is published again"
-                );
-                lock(&self.damaged).insert((list.name.clone(), list.sha256.clone()));
+                self.is_damaged(list, &why);
             }
+        }
+    }
+
+    /// Remembers that a body is not what was published.
+    fn is_damaged(&self, list: &ServedList, why: &str) {
+        let is_news = lock(&self.damaged).insert(place(list));
+        if is_news {
+            let list = &list.name;
+            tracing::error!(list, why, "a served list is damaged: it answers 503 until it is published again");
+        }
+    }
+
+    /// Forgets a compressed twin that is not what was made.
+    pub(crate) fn drop_packed(&self, list: &ServedList) {
+        let old = lock(&self.packed).remove(&list.name);
+        if let Some((_, Some(old))) = old {
+            let _ = fs::remove_file(old.path);
         }
     }
 
@@ -185,6 +199,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A list and where its body is.
+fn place(list: &ServedList) -> (String, PathBuf) {
+    let path = match &list.body {
+        Body::File(path) => path.clone(),
+        Body::Bytes(_) => PathBuf::new(),
+    };
+    (list.name.clone(), path)
+}
+
 /// Whether the body is what was published.
 fn intact(list: &ServedList) -> Result<(), String> {
     let Body::File(path) = &list.body else { return Ok(()) };
@@ -219,10 +242,25 @@ impl App {
                 Shelved { access: Access::of(&target.params), list: engine.list(name), is_damaged: false }
             }
         };
-        if let Some(list) = &shelved.list {
-            shelved.is_damaged = lock(&self.shelf.damaged).contains(&(list.name.clone(), list.sha256.clone()));
+        let damaged = lock(&self.shelf.damaged);
+        shelved.is_damaged = match &shelved.list {
+            Some(list) => damaged.contains(&place(list)),
+            // Found damaged and not made anew yet.
+            None => damaged.iter().any(|(damaged, _)| damaged == name),
+        };
+        drop(damaged);
+        // Found by whoever read it, perhaps before everything was loaded.
+        if let (true, Some(list), Ok(engine)) = (shelved.is_damaged, &shelved.list, self.engine()) {
+            engine.distrust_list(&list.name, &list.sha256);
+            self.hurry();
         }
         Some(shelved)
+    }
+
+    /// A body was found not to be what was published: it is served no more, and made anew soon.
+    pub(crate) fn list_damaged(&self, list: &ServedList, why: &str) {
+        self.shelf.is_damaged(list, why);
+        self.shelved(&list.name);
     }
 
     /// Every served list, by name.

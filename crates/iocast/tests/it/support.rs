@@ -127,6 +127,16 @@ impl TestApp {
         })
     }
 
+    /// The same; None: the connection broke before the end.
+    pub(crate) fn try_send(&self, request: Request<Body>) -> Option<Reply> {
+        self.runtime.block_on(async {
+            let response = self.router.clone().oneshot(request).await.unwrap();
+            let (parts, body) = response.into_parts();
+            let body = body.collect().await.ok()?.to_bytes().to_vec();
+            Some(Reply { status: parts.status, headers: parts.headers, body })
+        })
+    }
+
     /// From an address, with headers.
     pub(crate) fn ask(&self, method: Method, path: &str, peer: &str, headers: &[(&str, &str)]) -> Reply {
         let mut request = Request::builder().method(method).uri(path);

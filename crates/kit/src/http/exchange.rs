@@ -231,6 +231,23 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// A token server's answer hands out what nobody knew as a secret before: it is recorded by its name.
+fn hide_tokens(body: Vec<u8>) -> Vec<u8> {
+    const HANDED_OUT: [&str; 3] = ["access_token", "refresh_token", "id_token"];
+    if !HANDED_OUT.iter().any(|name| memchr::memmem::find(&body, name.as_bytes()).is_some()) {
+        return body;
+    }
+    let Ok(serde_json::Value::Object(mut told)) = serde_json::from_slice(&body) else { return body };
+    let mut found = false;
+    for name in HANDED_OUT {
+        if let Some(text @ serde_json::Value::String(_)) = told.get_mut(name) {
+            *text = format!("recorded-{name}").into();
+            found = true;
+        }
+    }
+    if found { serde_json::Value::Object(told).to_string().into_bytes() } else { body }
+}
+
 impl Exchange {
     /// Makes an exchange of what went out and came in, and an answer that can still be read. The body is recorded
     /// unpacked.
@@ -267,7 +284,7 @@ impl Exchange {
             request_body: hide_bytes(sent.body()),
             status: answer.status,
             headers: kept.iter().map(|(name, value)| (name.clone(), hide(value))).collect(),
-            body: hide_bytes(bytes.clone()),
+            body: hide_tokens(hide_bytes(bytes.clone())),
         };
         let read = Answer { status: answer.status, headers: kept, body: Box::new(io::Cursor::new(bytes)) };
         Ok((exchange, read))

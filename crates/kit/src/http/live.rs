@@ -79,14 +79,7 @@ impl Transport for Live {
         let (parts, body) = result.map_err(|error| fault(&error))?.into_parts();
         let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = parts.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
-        let timed = Timed {
-            inner: body.into_reader(),
-            wait: Arc::clone(&self.wait),
-            timeouts: self.timeouts,
-            total: Duration::ZERO,
-            window: Duration::ZERO,
-            window_bytes: 0,
-        };
+        let timed = Timed::new(body.into_reader(), Arc::clone(&self.wait), self.timeouts);
         Ok(Answer { status: parts.status.as_u16(), headers, body: Box::new(timed) })
     }
 }
@@ -181,13 +174,20 @@ impl fmt::Debug for Checked {
 }
 
 /// Fails when a body comes too slowly or takes too long. Only time spent waiting for it counts.
-struct Timed<R> {
+pub(super) struct Timed<R> {
     inner: R,
     wait: Arc<dyn Wait>,
     timeouts: Timeouts,
     total: Duration,
     window: Duration,
     window_bytes: u64,
+}
+
+impl<R> Timed<R> {
+    pub(super) fn new(inner: R, wait: Arc<dyn Wait>, timeouts: Timeouts) -> Timed<R> {
+        let (total, window) = (Duration::ZERO, Duration::ZERO);
+        Timed { inner, wait, timeouts, total, window, window_bytes: 0 }
+    }
 }
 
 impl<R: Read> Read for Timed<R> {

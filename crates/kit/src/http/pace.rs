@@ -33,6 +33,12 @@ const LEARNT_MOST: Duration = Duration::from_secs(3600);
 const HOSTS_MOST: usize = 1_000;
 /// Accounts remembered of one host.
 const ACCOUNTS_MOST: usize = 1_000;
+/// Calls to a host that may be tried again at once, when all is new or nothing has failed for long.
+const REPEATS_MOST: f64 = 10.0;
+/// Further ones are earned: so many for each call, which bounds what our repeats add to a host in trouble to a tenth.
+const REPEATS_PER_CALL: f64 = 0.1;
+/// And so many for each minute that passes.
+const REPEATS_PER_MINUTE: f64 = 1.0;
 /// The shortest sleep: a clock that stands still must not be asked forever.
 const WAIT_LEAST: Duration = Duration::from_millis(1);
 
@@ -70,6 +76,34 @@ struct Host {
     brake: Brake,
     accounts: BTreeMap<Arc<str>, Lane>,
     last_call: Duration,
+    repeats: Repeats,
+}
+
+/// How many failed calls may still be tried again at once.
+struct Repeats {
+    left: f64,
+    at: Duration,
+}
+
+impl Default for Repeats {
+    fn default() -> Repeats {
+        Repeats { left: REPEATS_MOST, at: Duration::ZERO }
+    }
+}
+
+impl Repeats {
+    fn earn(&mut self, calls: f64, now: Duration) {
+        let minutes = now.saturating_sub(self.at).as_secs_f64() / 60.0;
+        self.left = (self.left + calls * REPEATS_PER_CALL + minutes * REPEATS_PER_MINUTE).min(REPEATS_MOST);
+        self.at = now;
+    }
+
+    fn spend(&mut self, now: Duration) -> bool {
+        self.earn(0.0, now);
+        let may = self.left >= 1.0;
+        self.left -= if may { 1.0 } else { 0.0 };
+        may
+    }
 }
 
 /// One account at one host.
@@ -281,6 +315,7 @@ impl Pace {
                     }
                     lane.calls += 1;
                     lane.waited += u64::from(!waited.is_zero());
+                    known.repeats.earn(1.0, now);
                     return Ok(now);
                 }
                 if waited + wait > WAIT_MOST {
@@ -307,6 +342,19 @@ impl Pace {
             self.paces.wait.sleep(wait);
             waited += wait;
         }
+    }
+
+    /// Whose calls these are.
+    pub(super) fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// May a call to this host that failed be tried again at once? If so, that is counted. All connections share it, so
+    /// that a host in trouble gets at most a tenth more calls from us, however many of us call it.
+    pub(super) fn may_repeat(&self, url: &str) -> bool {
+        let mut hosts = self.paces.lock();
+        let now = self.paces.wait.monotonic();
+        host_entry(&mut hosts, &host_of(url)).repeats.spend(now)
     }
 
     /// An answer came to a call that began at `begun`.

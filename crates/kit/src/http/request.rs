@@ -5,6 +5,7 @@
 //! the connector itself wrote is looked through, and a query value's braces are encoded.
 
 use super::Http;
+use super::oauth::Grant;
 use super::response::{Answer, Response};
 use crate::error::ConnectorError;
 use crate::secret::Secret;
@@ -74,8 +75,16 @@ impl<'a> Request<'a> {
             Body::None | Body::Bytes(_) => {}
         }
         let repeatable = matches!(method, Method::Get | Method::Put | Method::Delete);
-        let sent =
-            Sent { method, url: url.to_owned(), headers, body, fills: Vec::new(), secrets: Vec::new(), repeatable };
+        let sent = Sent {
+            method,
+            url: url.to_owned(),
+            headers,
+            body,
+            fills: Vec::new(),
+            secrets: Vec::new(),
+            repeatable,
+            grant: None,
+        };
         Request { http, sent, also: Vec::new() }
     }
 
@@ -96,9 +105,13 @@ impl<'a> Request<'a> {
 
     /// `Authorization: Bearer`.
     pub fn bearer(mut self, token: &Secret) -> Request<'a> {
-        self.sent.secrets.push(("token".into(), token.clone()));
-        let real = Some(Secret::new(format!("Bearer {}", token.reveal())));
-        self.sent.headers.push(Header { name: "Authorization".into(), shown: "Bearer {{token}}".into(), real });
+        self.sent.set_bearer(token);
+        self
+    }
+
+    /// `Authorization: Bearer` with a token of this grant, which is fetched and renewed as needed.
+    pub fn oauth(mut self, grant: &Grant) -> Request<'a> {
+        self.sent.grant = Some(grant.clone());
         self
     }
 
@@ -206,6 +219,8 @@ pub struct Sent {
     fills: Vec<(String, Secret)>,
     pub(super) secrets: Vec<(String, Secret)>,
     pub(super) repeatable: bool,
+    /// Where its token comes from.
+    pub(super) grant: Option<Grant>,
 }
 
 impl Sent {
@@ -222,6 +237,14 @@ impl Sent {
     /// A header, whatever the case of its name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.shown.as_str())
+    }
+
+    /// Puts a bearer token on it, in place of one it may have.
+    pub(super) fn set_bearer(&mut self, token: &Secret) {
+        self.headers.retain(|header| !header.name.eq_ignore_ascii_case("authorization"));
+        self.secrets.push(("token".into(), token.clone()));
+        let real = Some(Secret::new(format!("Bearer {}", token.reveal())));
+        self.headers.push(Header { name: "Authorization".into(), shown: "Bearer {{token}}".into(), real });
     }
 
     /// The body.

@@ -2,13 +2,16 @@
 
 use super::live::{Live, Lookup};
 use super::*;
-use crate::decode::Limits;
 use intel::Timestamp;
 use serde_json::json;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
+
+mod rhythm;
+mod spellings;
+mod tls;
 
 /// A clock that moves by `step` whenever it is asked, and remembers what it was told to wait.
 #[derive(Default)]
@@ -222,160 +225,6 @@ fn a_packed_answer_is_unpacked_inside_the_limits() {
     }
     assert!(unexpected(get(&http, &url)).contains("cut short"));
     assert!(unexpected(get(&http, &url)).contains("the gzip data is broken"));
-}
-
-#[test]
-fn redirects_stay_inside_the_origin() {
-    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
-    elsewhere.set_nonblocking(true).unwrap();
-    let there = elsewhere.local_addr().unwrap();
-    let to = |location: &str| {
-        raw(&format!("HTTP/1.1 302 Found\nLocation: {location}\nContent-Length: 0\nConnection: close"), b"")
-    };
-    let token = Secret::new("canary");
-    for location in [
-        format!("http://{there}/x"),
-        format!("http://{there}/?t=canary"),
-        format!("//{there}/x"),
-        format!("\\\\{there}\\x"),
-        format!("http://localhost:{}/", there.port()),
-        "https://127.0.0.1/".into(),
-        "http://169.254.169.254/latest/meta-data/".into(),
-        "http://2852039166/".into(),
-        "file:///etc/passwd".into(),
-        "gopher://127.0.0.1/".into(),
-        "http://[::1]/".into(),
-        "javascript:alert(1)".into(),
-        String::new(),
-    ] {
-        // An empty location is the same address again: a loop, refused after three.
-        let server = Server::new((0..4).map(|_| to(&location)).collect());
-        let result = http(config()).get(&server.url("/a")).bearer(&token).send().map(|_| String::new());
-        let why = unexpected(result);
-        assert!(!why.contains("canary") && why.contains("redirects"), "{why}");
-        assert_eq!(server.requests().len(), if location.is_empty() { 4 } else { 1 }, "{location}");
-    }
-    assert_eq!(elsewhere.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody called the other origin");
-
-    let server = Server::new(vec![to("/b"), to("c?y=2"), to("/d"), ok("end")]);
-    let body = http(config()).get(&server.url("/a?x=1")).bearer(&token).send().unwrap().text().unwrap();
-    assert_eq!(body, "end");
-    let lines: Vec<String> = server.requests().iter().map(|text| text.split(' ').nth(1).unwrap().to_owned()).collect();
-    assert_eq!(lines, ["/a?x=1", "/b", "/c?y=2", "/d"]);
-    let server = Server::new(vec![to("/b")]);
-    let result = http(config()).post_json(&server.url("/a"), &json!({})).send().map(|_| String::new());
-    assert!(unexpected(result).contains("more than reading"));
-}
-
-#[test]
-fn only_a_checked_address_is_called() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let strict =
-        || HttpConfig { egress: Egress { allow_http: true, ports: vec![port], ..Egress::default() }, ..config() };
-    let table: [(&str, &[&str]); 6] = [
-        ("inside.example", &["127.0.0.1"]),
-        ("mixed.example", &["8.8.8.8", "127.0.0.1"]),
-        ("mapped.example", &["::ffff:127.0.0.1"]),
-        ("nat.example", &["64:ff9b::7f00:1"]),
-        ("cloud.example", &["169.254.169.254"]),
-        ("six.example", &["::1"]),
-    ];
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
-    let lookup: Lookup = Arc::new(move |host, port| {
-        count.fetch_add(1, Ordering::Relaxed);
-        let (_, found) = table.iter().find(|(name, _)| *name == host).ok_or(io::ErrorKind::NotFound)?;
-        Ok(found.iter().map(|address| SocketAddr::new(address.parse().unwrap(), port)).collect())
-    });
-    for (name, _) in table {
-        let http = with_lookup(strict(), Arc::clone(&lookup));
-        let why = denied(get(&http, &format!("http://{name}:{port}/")));
-        assert!(!why.contains("127.") && !why.contains("169.") && !why.contains("::"), "{why}");
-        assert_eq!(http.calls(), 1, "a refusal is not repeated");
-    }
-    assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody was called");
-    assert!(denied(get(&http(strict()), &format!("http://127.0.0.1:{port}/"))).contains("loopback"));
-    assert!(denied(get(&http(strict()), &format!("http://localhost:{port}/"))).contains("loopback"));
-
-    // With the network allowed the name is looked up once, and that answer is what is connected to.
-    let server = Server::new(vec![ok("fine")]);
-    let port = server.address.port();
-    asked.store(0, Ordering::Relaxed);
-    let http = with_lookup(config(), lookup);
-    assert_eq!(get(&http, &format!("http://inside.example:{port}/")).unwrap(), "fine");
-    assert_eq!(asked.load(Ordering::Relaxed), 1);
-    assert!(server.requests()[0].to_ascii_lowercase().contains(&format!("host: inside.example:{port}\r\n")));
-    let (_, why) = later(get(&http, "http://unknown.example/"));
-    assert!(!why.is_empty());
-}
-
-#[test]
-fn a_body_without_end_is_stopped() {
-    let limits = Limits { max_input: 100_000, max_output: 100_000, ..Limits::default() };
-    let server = Server::new(vec![
-        Reply::Endless(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()),
-        Reply::Endless(b"HTTP/1.1 200 OK\r\nContent-Length: 100001\r\n\r\n".to_vec()),
-        Reply::Endless(b"HTTP/1.1 200 OK\r\nX-Long: ".to_vec()),
-    ]);
-    let http = http(HttpConfig { limits, ..config() });
-    let mut answer = http.get(&server.url("/")).send().unwrap();
-    let mut bytes = Vec::new();
-    let error = answer.body.read_to_end(&mut bytes).unwrap_err();
-    assert_eq!(read_error(&error), ConnectorError::Unexpected("larger than the limit of 100000 bytes".into()));
-    assert!(bytes.len() <= 200_000);
-    drop(answer);
-    assert!(unexpected(get(&http, &server.url("/"))).contains("announces a body larger"));
-    assert!(get(&http, &server.url("/")).is_err(), "headers have an end too");
-}
-
-#[test]
-fn a_body_cut_anywhere_is_an_error() {
-    let body = "192.0.2.1\n".repeat(12);
-    let plain = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
-    let chunked = format!(
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3c\r\n{}\r\n3c\r\n{}\r\n0\r\n\r\n",
-        &body[..60],
-        &body[60..]
-    );
-    for whole in [plain, chunked] {
-        // The last line break of the chunked end is not waited for by everybody.
-        let cuts: Vec<usize> = (0..whole.len() - 2).collect();
-        let server = Server::new(cuts.iter().map(|at| Reply::Bytes(whole.as_bytes()[..*at].to_vec())).collect());
-        let http = http(config());
-        for at in cuts {
-            let result = get(&http, &server.url("/"));
-            assert!(result.is_err(), "cut at {at}: {result:?}");
-        }
-        let server = Server::new(vec![Reply::Bytes(whole.into())]);
-        assert_eq!(get(&http, &server.url("/")).unwrap(), body);
-    }
-}
-
-#[test]
-fn silence_and_slowness_end() {
-    let short = Duration::from_millis(40);
-    let timeouts = Timeouts { first_byte: short, stall: short, ..Timeouts::default() };
-    let server = Server::new(vec![
-        Reply::Hang(Vec::new()),
-        Reply::Hang(b"HTTP/1.1 200".to_vec()),
-        Reply::Hang(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf".to_vec()),
-    ]);
-    let http = http(HttpConfig { timeouts, ..config() });
-    for expect in ["no answer in time", "no answer in time", "the answer stopped coming"] {
-        let (wait, why) = later(get(&http, &server.url("/")));
-        assert!(wait.is_none() && why.ends_with(expect), "{why}");
-    }
-    // On a clock that runs while we read: too slow on average, and too long in all.
-    for (step, rate, expect) in [(20, 1 << 40, "too slowly"), (3_600, 0, "too long")] {
-        let server = Server::new(vec![Reply::Endless(b"HTTP/1.1 200 OK\r\n\r\n".to_vec())]);
-        let clock = Clock { step: Duration::from_secs(step), ..Clock::default() };
-        let timeouts = Timeouts { min_rate: rate, ..Timeouts::default() };
-        let http = Http::live(HttpConfig { timeouts, ..config() }, Arc::new(clock)).unwrap();
-        let (_, why) = later(get(&http, &server.url("/")));
-        assert!(why.ends_with(expect), "{why}");
-    }
 }
 
 #[test]
@@ -627,4 +476,26 @@ fn what_is_not_secure_is_not_read() {
         let config = HttpConfig { ca_pem: ca.map(Into::into), client_cert_pem: client.map(Secret::new), ..config() };
         assert!(Http::live(config, Arc::new(NoWait)).is_err());
     }
+}
+
+#[test]
+fn no_token_that_was_handed_out_is_recorded() {
+    let token = r#"{"access_token":"canary-token","token_type":"Bearer","expires_in":3600}"#;
+    let server = Server::new(vec![ok(token), ok("fine")]);
+    let tape = Recording::default();
+    let grant = Grant {
+        url: server.url("/token"),
+        client_id: "me".into(),
+        client_secret: Secret::new("canary-secret"),
+        ..Grant::default()
+    };
+    let live = Http::recording(config(), Arc::new(NoWait), &tape).unwrap();
+    let url = server.url("/api");
+    let talk = |http: &Http| http.get(&url).oauth(&grant).send().and_then(Response::text);
+    assert_eq!(talk(&live).unwrap(), "fine");
+    assert!(server.requests()[1].contains("uthorization: Bearer canary-token\r\n"));
+    let text = tape.exchanges().write();
+    assert!(!text.contains("canary") && text.contains("Bearer {{token}}"), "{text}");
+    let parsed = Exchanges::parse(&text, &|_| Err(io::ErrorKind::NotFound.into())).unwrap();
+    assert_eq!(talk(&Http::replaying(parsed, Vec::new())).unwrap(), "fine\n");
 }

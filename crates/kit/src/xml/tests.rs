@@ -155,10 +155,14 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     ]
 }
 
+/// Shown: a document type, an entity, depth, or size beyond a bound is refused with a short reason, and hands over nothing;
+/// no parser opens a file or a connection (this room has one HTTP client, and the readers are not given it). How: each
+/// document through the reader and both formats that use it, whole and in crumbs of 7 bytes. Figures: 62 documents
+/// (billion laughs, external and parameter entities, 10^6 deep, 10^5 attributes, 9 MiB pieces) x 4 readings; rows 0.
 #[test]
-fn hostile_documents_are_refused() {
+fn f31_hostile_documents_are_refused() {
     let cases = hostile();
-    assert!(cases.len() >= 40);
+    assert!(cases.len() >= 60, "{}", cases.len());
     for (name, document, says) in &cases {
         let error = whole(document).expect_err(name).to_string();
         assert!(error.contains(says), "{name}: {error}");
