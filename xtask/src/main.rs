@@ -7,9 +7,11 @@ mod bench;
 mod ci;
 mod counterparts;
 mod deps;
+mod faults;
 mod repo;
 mod scaffold;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,9 @@ cargo xtask <task>
   new-connector NAME                   lay out crates/connectors/src/NAME
   counterparts [CHECK…]                the built iocast against other people's servers, clients and judges,
                                        from PyPI at fixed versions
+  faults                               write docs/reference/faults.md from the tests that are named by a fault
+  torture [MINUTES]                    worlds, kills, failing disks, power cuts and damages, for so long (10);
+                                       ends at the first violation and says how to see it again
   bench [ARGS…]                        run the benchmarks in a release build; --list names them
 ";
 
@@ -53,6 +58,9 @@ fn run(args: &[String]) -> Result<()> {
         ("advisories", [path, rest @ ..]) => deps::advisories::refresh(&root, path, rest),
         ("new-connector", [name]) => scaffold::new_connector(&root, name),
         ("counterparts", rest) => counterparts::run(&root, rest),
+        ("faults", []) => faults::run(&root),
+        ("torture", []) => torture::run(&root, torture::DEFAULT_MINUTES),
+        ("torture", [minutes]) => torture::run(&root, torture::minutes(minutes)?),
         ("bench", rest) => bench::run(&root, rest),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");
