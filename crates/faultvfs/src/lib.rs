@@ -207,5 +207,35 @@ pub fn integrity(path: &Path) -> String {
     ask().unwrap_or_else(|error| error.to_string())
 }
 
+/// What a query gives, as text: for a checker that reads a store without the store's code. Numbers as they are, nothing
+/// as an empty text, bytes in hexadecimal.
+///
+/// # Panics
+/// When the database cannot be read or the query is wrong.
+pub fn rows(path: &Path, sql: &str) -> Vec<Vec<String>> {
+    use rusqlite::types::ValueRef;
+    let ask = || -> rusqlite::Result<Vec<Vec<String>>> {
+        let conn = rusqlite::Connection::open(path)?;
+        let mut statement = conn.prepare(sql)?;
+        let n = statement.column_count();
+        let mut rows = statement.query([])?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next()? {
+            let text = |at| {
+                Ok(match row.get_ref(at)? {
+                    ValueRef::Null => String::new(),
+                    ValueRef::Integer(number) => number.to_string(),
+                    ValueRef::Real(number) => number.to_string(),
+                    ValueRef::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                    ValueRef::Blob(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+                })
+            };
+            out.push((0..n).map(text).collect::<rusqlite::Result<Vec<String>>>()?);
+        }
+        Ok(out)
+    };
+    ask().unwrap_or_else(|error| panic!("{}: {sql}: {error}", path.display()))
+}
+
 #[cfg(test)]
 mod tests;
