@@ -8,9 +8,11 @@ mod ci;
 mod counterparts;
 mod deps;
 mod fuzz;
+mod faults;
 mod repo;
 mod scaffold;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -31,6 +33,9 @@ cargo xtask <task>
   fuzz [TARGET…|all] [--seconds N] [--corpus PATH]…
                                        the fuzz targets under libFuzzer, N seconds each (120); needs nightly and
                                        cargo-fuzz. `fuzz list` names them, `fuzz seed FOLDER [PATH…]` writes corpora
+  faults                               write docs/reference/faults.md from the tests that are named by a fault
+  torture [MINUTES]                    worlds, kills, failing disks, power cuts and damages, for so long (10);
+                                       ends at the first violation and says how to see it again
   bench [ARGS…]                        run the benchmarks in a release build; --list names them
 ";
 
@@ -58,6 +63,9 @@ fn run(args: &[String]) -> Result<()> {
         ("new-connector", [name]) => scaffold::new_connector(&root, name),
         ("counterparts", rest) => counterparts::run(&root, rest),
         ("fuzz", rest) => fuzz::run(&root, rest),
+        ("faults", []) => faults::run(&root),
+        ("torture", []) => torture::run(&root, torture::DEFAULT_MINUTES),
+        ("torture", [minutes]) => torture::run(&root, torture::minutes(minutes)?),
         ("bench", rest) => bench::run(&root, rest),
         ("help" | "--help" | "-h", _) => {
             print!("{USAGE}");

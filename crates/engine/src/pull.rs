@@ -672,6 +672,7 @@ impl Engine {
         report.read = staged.len() as u64;
         self.forget_cursor(connection, &state)?;
         self.fold_in(connection, run, started, &staged, None, None, &mut report)?;
+        self.world.step("pull.approved")?;
         let missing: Vec<(Slot, IndicatorId)> = {
             let known = self.known();
             suspect

@@ -9,6 +9,8 @@ pub mod app;
 pub mod cli;
 pub mod configfile;
 pub mod demo;
+#[cfg(feature = "rig")]
+pub mod rig;
 pub mod schema;
 pub mod seal;
 pub mod serve;

@@ -165,4 +165,10 @@ impl World for RealWorld {
     fn paces(&self) -> Option<&Paces> {
         Some(&self.paces)
     }
+
+    #[cfg(feature = "rig")]
+    fn step(&self, point: &'static str) -> Result<(), engine::Stopped> {
+        crate::rig::pass(point);
+        Ok(())
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each rule is a function from texts to problems, so each is tested with a sample that breaks it.
 
+mod failpoints;
 mod layout;
 mod source;
 mod walls;
@@ -10,7 +11,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::repo;
+use crate::{faults, repo};
 
 /// One broken rule at one place.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +46,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     for file in &files {
         problems.extend(source::check(file));
     }
+    problems.extend(faults::problems(&files).into_iter().map(|(path, line, what)| Problem { path, line, what }));
+    problems.extend(failpoints::check(&files));
     problems.extend(layout::links(&files, &paths));
     problems.extend(layout::changelog(&paths));
     problems.extend(layout::connectors(&files, &paths));

@@ -479,6 +479,7 @@ impl Engine {
             }
             (before, entries, items)
         };
+        self.world.step("share.planned")?;
         self.intend(pass.target.id, pass.run, &entries)?;
         self.world.step("share.intended")?;
         let spec = spec(pass.target, &self.exchange);
@@ -615,6 +616,7 @@ impl Engine {
         let mut settled = self.outcomes(pass, effects, &ItemOutcome::Accepted { remote_id: None });
         settled.extend(self.outcomes(pass, &unfit, &ItemOutcome::Refused(words)));
         self.settle(pass.target, pass.run, settled, Some(&draft.published))?;
+        self.world.step("share.published")?;
         self.bodies.serve(draft);
         counts.accepted += effects.len() as u64;
         counts.refused += unfit.len() as u64;
@@ -653,6 +655,7 @@ impl Engine {
                 self.contents(&known, pass, effects),
             )
         };
+        self.world.step("share.planned")?;
         self.intend(pass.target.id, pass.run, &entries)?;
         self.world.step("share.intended")?;
         let changed = changed(effects);

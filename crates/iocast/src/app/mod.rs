@@ -108,6 +108,8 @@ impl App {
         let lists = options.data.as_ref().map(|dir| dir.join("lists"));
         let packed = options.data.as_ref().map(|dir| dir.join("lists-gzip"));
         let shelf = Shelf::open(&store, lists.as_deref(), packed)?;
+        #[cfg(feature = "rig")]
+        options.extra_connectors.extend(crate::rig::connectors());
         let registry = Registry::new(connectors::all().into_iter().chain(options.extra_connectors));
         // What is gone at the end needs no key.
         let keys = options.data.as_ref().filter(|_| options.world.is_none()).map(|data| {

@@ -20,6 +20,8 @@ mod openapi;
 mod peers;
 #[cfg(unix)]
 mod receiver;
+#[cfg(all(unix, feature = "rig"))]
+mod rig;
 mod server;
 mod support;
 mod tlp;

@@ -9,7 +9,7 @@ use store::{Effects, LINE_GONE, LineRow, Published, Settle, Store, StoreError};
 const TARGET: TargetId = TargetId(3);
 const RUN: RunId = RunId(8);
 
-fn line(indicator: u32, state: u8) -> LineRow {
+pub(crate) fn line(indicator: u32, state: u8) -> LineRow {
     LineRow {
         indicator: IndicatorId(indicator),
         entry: None,

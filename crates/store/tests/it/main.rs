@@ -1,9 +1,15 @@
 //! The store from outside: what it is given comes back, all of it or nothing, on disk and in memory.
 
 mod crash;
+#[cfg(unix)]
+mod disk;
 mod files;
 mod knowledge;
 mod ledger;
+#[cfg(unix)]
+mod life;
+#[cfg(unix)]
+mod power;
 mod rest;
 
 use intel::{Claim, Ended, IndicatorKey, IndicatorKind, Reputation, Severity, SourceRecord, Timestamp, Tlp};
