@@ -108,6 +108,8 @@ pub struct Target {
     pub retract: RetractMode,
     /// How often a pass looks at everything.
     pub interval: Duration,
+    /// How often what is there is read back; None: never, or it cannot be asked.
+    pub verify: Option<Duration>,
     /// The sharings that feed it.
     pub sharings: Vec<Sharing>,
 }

@@ -36,7 +36,7 @@ pub use error::EngineError;
 pub use ingest::{Ingested, Op, Outcome, Push, Standing};
 pub use pull::PullReport;
 pub use registry::Registry;
-pub use share::{HeldPlan, Mode, PlannedStep, ShareReport};
+pub use share::{Adopt, AdoptReport, Cut, HeldPlan, Mode, PlannedStep, ShareReport, Verify, VerifyReport};
 pub use told::{Delivery, DeliveryCursor, GuardAnswer, Record};
 pub use why::WhyReport;
 pub use world::{Progress, Silent, Stopped, World};
@@ -77,6 +77,8 @@ pub struct Engine {
     configuring: Mutex<()>,
     /// One pass of a target at a time; passes of one pool never overlap.
     passes: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
+    /// Destinations that fail are spared.
+    breakers: Mutex<BTreeMap<ConnectionId, intel::schedule::Breaker>>,
     bodies: Bodies,
     key_cache: share::KeyCache,
     exchange: Arc<str>,
@@ -144,6 +146,7 @@ impl Engine {
             pulls: Mutex::new(BTreeMap::new()),
             configuring: Mutex::new(()),
             passes: Mutex::new(BTreeMap::new()),
+            breakers: Mutex::new(BTreeMap::new()),
             bodies,
             key_cache: share::KeyCache::default(),
             exchange,

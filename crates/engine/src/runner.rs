@@ -5,7 +5,7 @@
 
 use crate::lanes::Lane;
 use crate::state::{ConnectionState, TargetState};
-use crate::{Engine, EngineError, Mode, PullReport, ShareReport, Silent};
+use crate::{Engine, EngineError, Mode, PullReport, ShareReport, Silent, Verify, VerifyReport};
 use intel::schedule::{JobState, due, jitter_of, next_due};
 use intel::{ConnectionId, TargetId, Timestamp};
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ pub enum Job {
     Pull(ConnectionId),
     /// One pass over a target.
     Share(TargetId),
+    /// One reading back of a target.
+    Verify(TargetId),
     /// Note what time has changed.
     Expire,
     /// Remove what retention does not keep.
@@ -35,6 +37,8 @@ pub enum Ended {
     Pulled(PullReport),
     /// A pass.
     Shared(ShareReport),
+    /// A reading back.
+    Verified(VerifyReport),
     /// So many summaries changed by time.
     Expired(usize),
     /// So many indicators removed.
@@ -161,6 +165,9 @@ impl Loop {
         for (id, target) in &config.targets {
             let off = !target.doc.enabled || config.connections.get(&target.connection).is_none_or(|c| !c.doc.enabled);
             wanted.insert(Job::Share(*id), (target.interval, off));
+            if let Some(every) = target.verify {
+                wanted.insert(Job::Verify(*id), (every, off));
+            }
         }
         self.jobs.retain(|job, state| wanted.contains_key(job) || state.running);
         for (job, (interval, off)) in wanted {
@@ -214,6 +221,13 @@ impl Loop {
             Ended::Expired(n) => *n > 0,
             _ => false,
         };
+        // What was found to be gone is sent again by the next pass.
+        if let (Job::Verify(id), Ended::Verified(report)) = (job, ended)
+            && report.status == "drift"
+            && let Some(state) = self.jobs.get_mut(&Job::Share(id))
+        {
+            state.nudged |= state.retry_at.is_none();
+        }
         if changed {
             for (job, state) in &mut self.jobs {
                 state.nudged |= matches!(job, Job::Share(_)) && state.retry_at.is_none();
@@ -235,6 +249,13 @@ fn remembered(engine: &Engine, job: Job, interval: Duration) -> JobState {
             let stored = engine.store().target_state(id).ok().flatten();
             let stored = TargetState::parse(stored.as_deref());
             (stored.last_run, stored.not_before, stored.denied, u64::from(id.0) << 32)
+        }
+        Job::Verify(id) => {
+            let stored = engine.store().target_state(id).ok().flatten();
+            let stored = TargetState::parse(stored.as_deref());
+            // A target that was never passed over holds nothing to read back.
+            let last = stored.verified.or(stored.last_run).unwrap_or_else(|| engine.world().now().micros());
+            (Some(last), None, stored.denied, u64::from(id.0) << 40)
         }
         Job::Expire | Job::Prune => (None, None, false, 0),
     };
@@ -278,6 +299,10 @@ fn run_job(engine: &Engine, job: Job) -> Ended {
         },
         Job::Share(id) => match config.targets.get(&id) {
             Some(target) => engine.share(&target.doc.name, Mode::default(), &Silent).map(Ended::Shared),
+            None => Err(EngineError::NotFound(format!("target #{id} is gone"))),
+        },
+        Job::Verify(id) => match config.targets.get(&id) {
+            Some(target) => engine.verify(&target.doc.name, Verify::default()).map(Ended::Verified),
             None => Err(EngineError::NotFound(format!("target #{id} is gone"))),
         },
         Job::Expire => engine.advance().map(Ended::Expired),

@@ -1,6 +1,7 @@
 //! What the engine remembers about a connection and a target between runs, stored as JSON beside them.
 
 use intel::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -105,6 +106,87 @@ pub struct TargetState {
     pub denied: bool,
     /// A published list shows everything the ledger says.
     pub published: bool,
+    /// Who we are at the other side, as it said when the first thing was sent. Nothing is sent to anybody else until a
+    /// person adopts what is there.
+    pub identity: Option<String>,
+    /// What it says now, where that is somebody else.
+    pub identity_found: Option<String>,
+    /// Asked in this pass; not stored.
+    #[serde(skip)]
+    pub is_identified: bool,
+    /// Entries that were accepted in this pass are not there; not stored.
+    #[serde(skip)]
+    pub is_dropping: bool,
+    /// Writes in a row that took away what others have there.
+    pub harms: u32,
+    /// When the last call of a pass that changed something ended, in microseconds: from then on a lag counts.
+    pub last_effect: Option<i64>,
+    /// When what is there was last read back, in microseconds.
+    pub verified: Option<i64>,
+    /// Where the last partial reading ended: the next goes on from there.
+    pub verified_to: u32,
+    /// What was last found to differ.
+    pub drift: Option<Drift>,
+    /// Entries of others in the last reading that was believed.
+    pub foreign: Option<u64>,
+    /// A limit that nobody declared.
+    pub learned: Option<LearnedCapacity>,
+}
+
+/// How what is at a target differs from what the ledger says, by the last reading.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Drift {
+    /// When it was read, in microseconds since 1970.
+    pub at: i64,
+    /// Entries of ours that were asked about.
+    pub checked: u64,
+    /// Of these: there.
+    pub there: u64,
+    /// Of these: not there any more. Their lines are gone, so that the next pass sends them again within its budget.
+    pub missing: u64,
+    /// Of these: there, and without our mark. They are somebody else's from now on.
+    pub lost: u64,
+    /// Entries with our mark that no line knows. `target adopt` takes them over.
+    pub unknown: u64,
+    /// Entries of others.
+    pub foreign: u64,
+    /// Entries of others that our last write took away and that could not be put back.
+    pub harmed: u64,
+    /// Why nothing was concluded from the reading.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
+    /// Some of what differs, each with how.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<String>,
+}
+
+impl Drift {
+    /// Whether there is anything to tell a person of.
+    pub fn is_any(&self) -> bool {
+        self.missing + self.lost + self.unknown + self.harmed > 0 || self.doubt.is_some()
+    }
+
+    /// Most samples kept.
+    pub const SAMPLES: usize = 20;
+
+    pub(crate) fn sample(&mut self, entry: &str, how: &str) {
+        if self.samples.len() < Drift::SAMPLES {
+            self.samples.push(format!("{entry}: {how}"));
+        }
+    }
+}
+
+/// A limit that a destination has by its own word, or that it was found to have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LearnedCapacity {
+    /// Most entries, those of others included.
+    pub limit: u64,
+    /// When it was learned, in microseconds.
+    pub at: i64,
+    /// The destination said it; else it dropped what was more.
+    pub is_said: bool,
 }
 
 impl TargetState {

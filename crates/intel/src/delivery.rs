@@ -45,6 +45,10 @@ words!(
         Pull = "pull",
         /// A pass over a target.
         Share = "share",
+        /// Reading back what a target holds.
+        Verify = "verify",
+        /// Taking what a target holds for what the ledger says, by a person's word.
+        Adopt = "adopt",
         /// Noting what time has changed.
         Expire = "expire",
         /// Removing what retention does not keep.

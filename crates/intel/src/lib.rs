@@ -10,6 +10,7 @@
 
 pub mod absence;
 pub mod delivery;
+pub mod drift;
 pub mod echo;
 pub mod expr;
 pub mod extract;

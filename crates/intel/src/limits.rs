@@ -43,3 +43,15 @@ pub const INTERVAL_LEAST: Duration = Duration::from_secs(1);
 pub const INTERVAL_MOST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// How long an approval of a held plan allows its steps.
 pub const APPROVAL_STANDS: Duration = Duration::from_secs(24 * 3600);
+/// A refused entry is offered again after this; each further refusal doubles the wait.
+pub const REFUSED_RETRY_FIRST: Duration = Duration::from_secs(24 * 3600);
+/// Longest wait after a refusal.
+pub const REFUSED_RETRY_MOST: Duration = Duration::from_secs(7 * 24 * 3600);
+/// After so many refusals in a row a person is told; it is offered again all the same.
+pub const REFUSED_EXHAUSTED: u32 = 5;
+/// So many failed calls in a row open a destination's breaker.
+pub const BREAKER_OPENS_AFTER: u32 = 5;
+/// While a breaker is open one call is made in this time.
+pub const BREAKER_PROBE_EVERY: Duration = Duration::from_secs(60);
+/// How long a limit that a destination kept silent about is believed before it is tried again.
+pub const LEARNED_CAPACITY_STANDS: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -78,6 +78,43 @@ pub fn backoff(attempts: u32, retry_after: Option<Duration>, jitter: f64) -> Dur
     ours.max(retry_after.unwrap_or_default().min(limits::RETRY_AFTER_MOST))
 }
 
+/// How long a refused entry is left alone after so many refusals in a row: a day, doubling up to a week.
+pub fn refused_retry(refusals: u32) -> Duration {
+    let doubled = 1u32.checked_shl(refusals.saturating_sub(1)).filter(|_| refusals <= 32).unwrap_or(u32::MAX);
+    limits::REFUSED_RETRY_FIRST.saturating_mul(doubled).min(limits::REFUSED_RETRY_MOST)
+}
+
+/// Spares a destination that fails: after five failed calls in a row one call a minute is let through, until one works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Breaker {
+    failures: u32,
+    last_call: Option<Timestamp>,
+}
+
+impl Breaker {
+    /// How long no call may be made; None: one may be made now.
+    pub fn wait(&self, now: Timestamp) -> Option<Duration> {
+        if self.failures < limits::BREAKER_OPENS_AFTER {
+            return None;
+        }
+        // A call made later than now was made by another clock.
+        let last = self.last_call.filter(|last| *last <= now)?;
+        let next = last.after(limits::BREAKER_PROBE_EVERY);
+        (next > now).then(|| next.since(now))
+    }
+
+    /// A call ended at `now`.
+    pub fn ended(&mut self, worked: bool, now: Timestamp) {
+        self.failures = if worked { 0 } else { self.failures.saturating_add(1) };
+        self.last_call = Some(now);
+    }
+
+    /// Failed calls in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+}
+
 /// A number from 0 up to 1 made of a seed, such as a hash of the job and the attempt.
 pub fn jitter_of(seed: u64) -> f64 {
     let mixed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -141,6 +178,29 @@ mod tests {
 
     fn at(minutes: i64) -> Timestamp {
         Timestamp::from_secs(1_700_000_000 + minutes * 60)
+    }
+
+    #[test]
+    fn a_refused_entry_waits_longer_each_time_up_to_a_week() {
+        let days: Vec<u64> = [0, 1, 2, 3, 4, 5, 33, u32::MAX].map(|n| refused_retry(n).as_secs() / 86_400).to_vec();
+        assert_eq!(days, [1, 1, 2, 4, 7, 7, 7, 7]);
+    }
+
+    #[test]
+    fn a_breaker_lets_one_call_a_minute_through() {
+        let mut breaker = Breaker::default();
+        for _ in 0..4 {
+            breaker.ended(false, at(0));
+            assert_eq!(breaker.wait(at(0)), None);
+        }
+        breaker.ended(false, at(0));
+        assert_eq!(breaker.wait(at(0)), Some(MINUTE));
+        assert_eq!(breaker.wait(at(1)), None, "a probe");
+        breaker.ended(false, at(1));
+        assert_eq!((breaker.wait(at(1)), breaker.wait(at(2))), (Some(MINUTE), None));
+        assert_eq!(breaker.wait(at(0)), None, "a clock that went back does not close it for good");
+        breaker.ended(true, at(2));
+        assert_eq!(breaker.wait(at(2)), None);
     }
 
     #[test]

@@ -19,6 +19,10 @@ pub enum ConnectorError {
     /// They answered something we do not understand: nothing of it is used.
     #[error("unexpected answer: {0}")]
     Unexpected(String),
+    /// They refused the whole call, in these words, and did nothing of it; which item is to blame they do not say.
+    /// Whoever sent several asks again with fewer.
+    #[error("refused: {0}")]
+    Refused(String),
     /// What was read has changed since; nothing was written. Read it again.
     #[error("somebody else changed it meanwhile")]
     Changed,

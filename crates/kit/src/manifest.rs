@@ -161,6 +161,10 @@ pub struct Action {
     /// Most items in one call; default 100, at least 1.
     #[serde(default = "hundred")]
     pub batch: usize,
+    /// Most bytes of entries in one call, by the size of what is sent for each, its frame not counted. None: no limit
+    /// known.
+    #[serde(default)]
+    pub batch_bytes: Option<u64>,
     /// Can an entry be taken back? Default true.
     #[serde(default = "yes")]
     pub can_retract: bool,
@@ -173,6 +177,10 @@ pub struct Action {
     /// Does what was sent take effect only with a call of `deploy`? Default false.
     #[serde(default)]
     pub deploys: bool,
+    /// How long what it says may lag behind what was written, e.g. `"15m"`: an entry written since then is neither found
+    /// missing nor found there. Default: not at all.
+    #[serde(default, deserialize_with = "time::optional")]
+    pub lag: Option<Duration>,
     /// Does what it writes carry this exchange's id, so that an object read back without it is somebody else's? Default
     /// false.
     #[serde(default)]
@@ -304,6 +312,18 @@ impl Manifest {
             if action.batch == 0 {
                 return Err(format!("action {:?}: batch must be at least 1", action.name));
             }
+            if action.delivery == Delivery::Replace && !action.can_read {
+                return Err(format!("action {:?}: a list that others write to as well needs can_read", action.name));
+            }
+            if action.deploys && action.delivery != Delivery::Items {
+                return Err(format!("action {:?}: only what is sent item by item can be deployed", action.name));
+            }
+            if !action.idempotent && action.delivery == Delivery::Items && !action.can_look && !action.can_read {
+                return Err(format!(
+                    "action {:?}: what may not be sent twice must be asked about: can_look or can_read",
+                    action.name
+                ));
+            }
             check::declared(&format!("action {:?}, params", action.name), &action.params)?;
         }
         if self.source.is_none() && self.actions.is_empty() {
@@ -314,6 +334,11 @@ impl Manifest {
 }
 
 impl Action {
+    /// Can it be asked about single entries, be it by reading everything?
+    pub fn can_ask(&self) -> bool {
+        self.can_look || self.can_read
+    }
+
     /// Checks a target's parameters and fills in defaults. All errors are given, not only the first.
     ///
     /// # Errors

@@ -10,6 +10,8 @@ use std::path::Path;
 
 /// The setting a restored store begins with: read every target before anything is taken back.
 const RECONCILE_FIRST: &str = "reconcile_first";
+/// The targets of which a person has said since that what they hold is known.
+const RECONCILED: &str = "reconciled";
 
 impl Store {
     /// Writes a checked copy as of one moment to a new file. Reading and writing go on meanwhile.
@@ -57,6 +59,7 @@ pub fn restore(from: &Path, dir: &Path, replace: bool) -> Result<(), StoreError>
         let mut conn = db::connect(&part)?;
         migrate(&mut conn, MIGRATIONS)?;
         config::write_setting(&conn, RECONCILE_FIRST, "true")?;
+        config::write_setting(&conn, RECONCILED, "")?;
         changes::start_over(&conn)?;
     }
     if is_there {

@@ -175,6 +175,9 @@ pub struct TargetDoc {
     /// How often a pass looks at everything; `5m` by default. Changes hurry it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,
+    /// How often what is there is read back and compared; `24h` by default where the action can be asked, `off`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<String>,
     /// Off: nothing is sent and nothing is taken back.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub enabled: bool,

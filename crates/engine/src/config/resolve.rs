@@ -476,6 +476,13 @@ fn resolve_target(
         }),
     };
     let interval = check.duration("interval", doc.interval.as_deref(), Duration::from_secs(300));
+    let verify = match doc.verify.as_deref() {
+        Some("off") => None,
+        text => {
+            let every = check.duration("verify", text, DAY);
+            (action.can_ask() || action.delivery == Delivery::Hosted).then_some(every)
+        }
+    };
     let mut action = action.clone();
     // Smaller calls than the action takes, where the other side wants them.
     if let Some(batch) = params.get("batch").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()) {
@@ -490,6 +497,7 @@ fn resolve_target(
         first_fill_approve,
         retract,
         interval,
+        verify,
         sharings: Vec::new(),
     })
 }

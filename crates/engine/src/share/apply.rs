@@ -1,7 +1,7 @@
 //! Carrying a plan out: intent first, durable; then the call; then the outcome. What is not known is asked.
 
 use super::entries::Times;
-use super::{Plan, PlannedStep, view_of};
+use super::{Plan, PlannedStep};
 use crate::config::{Config, Connection, Target};
 use crate::error::EngineError;
 use crate::ledger::{Entry, Ledger};
@@ -10,16 +10,14 @@ use crate::{Engine, Known};
 use index::Selection;
 use intel::delivery::Counts;
 use intel::plan::Planned;
+use intel::schedule::refused_retry;
 use intel::sharing::{Line, LineState, Verb};
-use intel::{DAY, IndicatorId, RunId, TargetId, Timestamp};
+use intel::{IndicatorId, RunId, TargetId, Timestamp};
 use kit::manifest::Delivery;
 use kit::render::{ListFormat, ListStyle};
-use kit::{ConnectorError, Cx, Destination, ItemOutcome, Outgoing, Presence, TargetSpec};
+use kit::{ConnectorError, ItemOutcome, Outgoing, TargetSpec};
 use std::time::Duration;
 use store::{LineRow, Settle, Store};
-
-/// How long after a refusal an entry is offered again though nothing about it has changed.
-const REFUSED_RETRY: Duration = DAY;
 
 /// Reads a target's ledger from the store. Lines of indicators that are no more are for [`Ledger::keep`] to drop.
 pub(crate) fn load_ledger(store: &Store, target: TargetId) -> Result<Ledger, EngineError> {
@@ -73,16 +71,22 @@ fn row_of(entry: &Entry, run: RunId) -> LineRow {
 type Applied = (Counts, Option<ConnectorError>);
 
 /// One pass's fixed surroundings.
-struct Pass<'a> {
-    target: &'a Target,
-    plan: &'a Plan,
-    run: RunId,
-    now: Timestamp,
+pub(super) struct Pass<'a> {
+    pub(super) target: &'a Target,
+    pub(super) plan: &'a Plan,
+    pub(super) run: RunId,
+    pub(super) now: Timestamp,
 }
 
 impl Pass<'_> {
+    /// A refusal's words, and when the entry is offered again.
+    pub(super) fn refused(&self, entry: &mut Entry, words: &str) {
+        entry.words = Some(clipped(words));
+        entry.line.next_try = Some(self.now.after(refused_retry(entry.line.attempts)));
+    }
+
     /// An entry of a list, dated by its ledger line: what these steps do not change keeps its dates.
-    fn item(&self, known: &Known, id: IndicatorId, changed: &Selection) -> Outgoing {
+    pub(super) fn item(&self, known: &Known, id: IndicatorId, changed: &Selection) -> Outgoing {
         let line = known.ledgers.get(&self.target.id).and_then(|ledger| ledger.dates(id));
         let (created, updated) = line.unwrap_or((self.now, self.now));
         let modified = if changed.contains(id) { self.now } else { updated };
@@ -90,18 +94,23 @@ impl Pass<'_> {
     }
 }
 
+/// A destination's words, as long as they are kept.
+pub(super) fn clipped(words: &str) -> Box<str> {
+    words.chars().take(500).collect::<String>().into_boxed_str()
+}
+
 /// To the second, as the ledger keeps it: a repeat after a restart is then the same.
-fn whole(time: Timestamp) -> Timestamp {
+pub(super) fn whole(time: Timestamp) -> Timestamp {
     Timestamp::from_secs(time.secs())
 }
 
 /// The version after one of this time: now, or later where the ledger's second has not passed yet.
-fn next_version(now: Timestamp, before: Timestamp) -> Timestamp {
+pub(super) fn next_version(now: Timestamp, before: Timestamp) -> Timestamp {
     now.max(before.after(Duration::from_secs(1)))
 }
 
 /// The entries that these steps put or change.
-fn changed(steps: &[&Planned]) -> Selection {
+pub(super) fn changed(steps: &[&Planned]) -> Selection {
     let mut changed = Selection::default();
     for step in steps.iter().filter(|step| step.step != Verb::Retract) {
         changed.insert(IndicatorId(step.entry));
@@ -124,77 +133,8 @@ impl Plan {
 }
 
 impl Engine {
-    /// Asks the destination about lines whose outcome is not known, and writes down what it says.
-    pub(super) fn look_at_unsettled(
-        &self,
-        config: &Config,
-        target: &Target,
-        run: RunId,
-        now: Timestamp,
-    ) -> Result<(), EngineError> {
-        if !view_of(target).can_look || target.action.delivery == Delivery::Hosted {
-            return Ok(());
-        }
-        let Some(connection) = config.connections.get(&target.connection).filter(|c| c.doc.enabled) else {
-            return Ok(());
-        };
-        let Some(destination) = connection.open.destination() else { return Ok(()) };
-        let asked: Vec<Entry> = {
-            let known = self.known();
-            let Some(ledger) = known.ledgers.get(&target.id) else { return Ok(()) };
-            let open = [LineState::Pending, LineState::Unknown, LineState::Retracting];
-            ledger.unsettled().filter_map(|id| ledger.get(id)).filter(|e| open.contains(&e.line.state)).collect()
-        };
-        for batch in asked.chunks(target.action.batch) {
-            let questions: Vec<Outgoing> = {
-                let known = self.known();
-                batch.iter().map(|entry| question(&known, entry)).collect()
-            };
-            let answers =
-                self.call(connection, now, |cx| destination.look(spec(target, &self.exchange), &questions, cx))?;
-            if answers.len() != batch.len() {
-                return Err(wrong_length(connection, answers.len(), batch.len()));
-            }
-            let settled: Vec<Entry> = batch
-                .iter()
-                .zip(answers)
-                .map(|(entry, answer)| {
-                    let mut entry = entry.clone();
-                    entry.line.attempts = 0;
-                    entry.updated = now;
-                    match answer {
-                        Presence::Ours { remote_id } => {
-                            // It is there; with the fields of which try nobody knows. An update settles that.
-                            entry.line.state = LineState::Present;
-                            entry.line.fingerprint = 0;
-                            entry.remote_id = remote_id.map(Into::into).or(entry.remote_id);
-                        }
-                        Presence::Foreign => entry.line.state = LineState::Foreign,
-                        Presence::Absent => entry.line.state = LineState::Gone,
-                    }
-                    entry
-                })
-                .collect();
-            self.settle(target, run, settled, None)?;
-        }
-        Ok(())
-    }
-
-    /// Calls a connector with everything it may use.
-    fn call<T>(
-        &self,
-        connection: &Connection,
-        now: Timestamp,
-        f: impl FnOnce(&Cx<'_>) -> Result<T, ConnectorError>,
-    ) -> Result<T, EngineError> {
-        let failed = |error| EngineError::Connector { connection: connection.doc.name.clone(), error };
-        let http = self.http_of(connection).map_err(failed)?;
-        let cx = Cx { http: &http, files: self.world.files(), now, initial_from: now };
-        f(&cx).map_err(failed)
-    }
-
     /// Writes lines that say what is meant, before anything is sent.
-    fn intend(&self, target: TargetId, run: RunId, entries: &[Entry]) -> Result<(), EngineError> {
+    pub(super) fn intend(&self, target: TargetId, run: RunId, entries: &[Entry]) -> Result<(), EngineError> {
         let rows: Vec<LineRow> = entries.iter().map(|e| row_of(e, run)).collect();
         self.store.intend(target, run, &rows)?;
         let mut known = self.known_mut();
@@ -206,7 +146,7 @@ impl Engine {
     }
 
     /// Writes lines that say what came of it; with them, in one transaction, the pointer to a published body.
-    fn settle(
+    pub(super) fn settle(
         &self,
         target: &Target,
         run: RunId,
@@ -253,19 +193,33 @@ impl Engine {
         let lost_body = target.action.delivery == Delivery::Hosted
             && self.bodies.get(&target.doc.name).is_none()
             && self.known().ledgers.get(&target.id).is_some_and(|ledger| !ledger.present().is_empty());
-        let error = if effects.is_empty() && !lost_body {
+        let is_staged = target.action.deploys && self.has_staged(target);
+        if (!effects.is_empty() || is_staged)
+            && target.action.delivery != Delivery::Hosted
+            && connection.locked.is_none()
+        {
+            match self.identify(target, connection, state, now) {
+                Ok(()) => {}
+                Err(EngineError::Connector { error, .. }) => {
+                    counts.deferred += effects.len() as u64;
+                    return Ok((counts, Some(error)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let error = if effects.is_empty() && !lost_body && !is_staged {
             None
         } else {
             match target.action.delivery {
                 Delivery::Hosted => self.publish_hosted(&pass, &effects, &mut counts)?,
-                Delivery::Replace => {
-                    counts.deferred += effects.len() as u64;
-                    Some(ConnectorError::Unsupported)
-                }
+                Delivery::Replace => self.replace_list(&pass, connection, state, &effects, &mut counts)?,
                 Delivery::List => self.publish_list(&pass, connection, &effects, &mut counts)?,
-                Delivery::Items => self.send_items(&pass, connection, &effects, &mut counts)?,
+                Delivery::Items => self.send_items(&pass, connection, state, &effects, &mut counts)?,
             }
         };
+        if counts.accepted + counts.unknown > 0 {
+            state.last_effect = Some(self.world.now().micros());
+        }
         if plan.restrained.now.iter().any(|s| s.step == Verb::Push) && plan.restrained.held.is_empty() {
             state.fill_approved = true;
             let ended = counts.unknown == 0 && counts.deferred == 0;
@@ -309,7 +263,7 @@ impl Engine {
     }
 
     /// The ledger line a step starts from, with the state that says it was meant.
-    fn intended(&self, known: &Known, pass: &Pass<'_>, step: &Planned) -> Entry {
+    pub(super) fn intended(&self, known: &Known, pass: &Pass<'_>, step: &Planned) -> Entry {
         let id = IndicatorId(step.entry);
         let old = known.ledgers.get(&pass.target.id).and_then(|l| l.get(id));
         let text = pass.plan.entries.text(known, id);
@@ -324,7 +278,13 @@ impl Engine {
             first_intent: pass.now,
             updated: pass.now,
         });
+        // Another content is refused anew.
+        if entry.line.state == LineState::Refused && entry.line.fingerprint != step.fingerprint {
+            entry.line.attempts = 0;
+        }
         entry.line.attempts = entry.line.attempts.saturating_add(1);
+        // Until then nothing that is said of it is believed.
+        entry.line.next_try = pass.target.action.lag.map(|lag| self.world.now().after(lag));
         let same = step.step == Verb::Retract || entry.line.fingerprint == step.fingerprint;
         // What is repeated because nobody knows what came of it is the same version as before: the other side may then
         // tell that it has it. Anything else is a newer one, also within one second, which is what a ledger keeps.
@@ -346,7 +306,7 @@ impl Engine {
     }
 
     /// What a line becomes by the outcome of its step.
-    fn settled(
+    pub(super) fn settled(
         &self,
         pass: &Pass<'_>,
         step: &Planned,
@@ -354,7 +314,7 @@ impl Engine {
         outcome: &ItemOutcome,
         expiry: Option<Timestamp>,
     ) -> Entry {
-        let words = |text: &String| Some(text.chars().take(500).collect::<String>().into_boxed_str());
+        let words = |text: &String| Some(clipped(text));
         match (step.step, outcome) {
             (Verb::Retract, ItemOutcome::Accepted { .. }) => {
                 entry.line = Line::new(LineState::Gone, 0);
@@ -362,9 +322,13 @@ impl Engine {
             }
             (Verb::Retract, ItemOutcome::Refused(text)) => {
                 entry.line.state = LineState::Present;
+                entry.line.next_try = None;
                 entry.words = words(text);
             }
-            (Verb::Retract, ItemOutcome::Foreign) => entry.line.state = LineState::Foreign,
+            (_, ItemOutcome::Foreign) => {
+                entry.line = Line::new(LineState::Foreign, entry.line.fingerprint);
+                entry.words = None;
+            }
             (Verb::Retract, ItemOutcome::Unknown(text)) => {
                 entry.line.state = LineState::Retracting;
                 entry.words = words(text);
@@ -389,10 +353,8 @@ impl Engine {
             }
             (_, ItemOutcome::Refused(text)) => {
                 entry.line.state = LineState::Refused;
-                entry.line.next_try = Some(pass.now.after(REFUSED_RETRY));
-                entry.words = words(text);
+                pass.refused(&mut entry, text);
             }
-            (_, ItemOutcome::Foreign) => entry.line.state = LineState::Foreign,
             (_, ItemOutcome::Unknown(text)) => {
                 entry.line.state = LineState::Unknown;
                 entry.words = words(text);
@@ -401,143 +363,13 @@ impl Engine {
         entry
     }
 
-    /// Sends items in batches; a call that fails leaves its batch unknown and ends the pass.
-    fn send_items(
-        &self,
-        pass: &Pass<'_>,
-        connection: &Connection,
-        effects: &[&Planned],
-        counts: &mut Counts,
-    ) -> Result<Option<ConnectorError>, EngineError> {
-        // Without its secret nothing can be called, so nothing is meant: the lines stay as they are.
-        if let Some(why) = &connection.locked {
-            counts.deferred += effects.len() as u64;
-            return Ok(Some(ConnectorError::Later { wait: None, why: why.clone() }));
-        }
-        let Some(destination) = connection.open.destination() else {
-            counts.deferred += effects.len() as u64;
-            return Ok(Some(ConnectorError::Unsupported));
-        };
-        let mut done = 0;
-        let mut start = 0;
-        while start < effects.len() {
-            let retracting = effects[start].step == Verb::Retract;
-            let same = effects[start..].iter().take_while(|s| (s.step == Verb::Retract) == retracting);
-            let batch = &effects[start..start + same.take(pass.target.action.batch).count()];
-            start += batch.len();
-            if self.is_frozen()? {
-                break;
-            }
-            match self.send_batch(pass, connection, destination, batch, retracting, counts)? {
-                None => done += batch.len(),
-                Some(error) => {
-                    counts.deferred += (effects.len() - done - batch.len()) as u64;
-                    return Ok(Some(error));
-                }
-            }
-        }
-        counts.deferred += (effects.len() - done) as u64;
-        Ok(None)
-    }
-
-    fn send_batch(
-        &self,
-        pass: &Pass<'_>,
-        connection: &Connection,
-        destination: &dyn Destination,
-        batch: &[&Planned],
-        retracting: bool,
-        counts: &mut Counts,
-    ) -> Result<Option<ConnectorError>, EngineError> {
-        let (before, entries, items): (Vec<Option<Entry>>, Vec<Entry>, Vec<Outgoing>) = {
-            let known = self.known();
-            let ledger = known.ledgers.get(&pass.target.id);
-            let mut before = Vec::with_capacity(batch.len());
-            let mut entries = Vec::with_capacity(batch.len());
-            let mut items = Vec::with_capacity(batch.len());
-            for step in batch {
-                let id = IndicatorId(step.entry);
-                let old = ledger.and_then(|l| l.get(id));
-                let mut entry = self.intended(&known, pass, step);
-                let times = Times { created: whole(entry.first_intent), modified: whole(entry.updated), now: pass.now };
-                let mut item = pass.plan.entries.outgoing(&known, id, times);
-                if !retracting && pass.target.action.holds_expiry {
-                    // Another end is another content, though no reason to say it at all.
-                    if let Some(old) =
-                        old.as_ref().filter(|old| step.repeat && old.line.remote_expires != item.expires_at)
-                    {
-                        entry.updated = entry.updated.max(next_version(pass.now, old.updated));
-                        item.modified = whole(entry.updated);
-                    }
-                    entry.line.remote_expires = item.expires_at;
-                    entry.line.remote_from = item.expires_at.map(|_| pass.now);
-                }
-                before.push(old);
-                item.remote_id = entry.remote_id.as_deref().map(str::to_owned);
-                items.push(item);
-                entries.push(entry);
-            }
-            (before, entries, items)
-        };
-        self.world.step("share.planned")?;
-        self.intend(pass.target.id, pass.run, &entries)?;
-        self.world.step("share.intended")?;
-        let spec = spec(pass.target, &self.exchange);
-        // The time of the call, not of the pass: a long pass must not sign with a time that is over.
-        let called = self.call(connection, self.world.now(), |cx| {
-            if retracting { destination.retract(spec, &items, cx) } else { destination.push(spec, &items, cx) }
-        });
-        self.world.step("share.called")?;
-        let (outcomes, error) = match called {
-            Ok(outcomes) if outcomes.len() == batch.len() => (outcomes, None),
-            Ok(outcomes) => {
-                let words = format!("the connector answered {} outcomes for {} items", outcomes.len(), batch.len());
-                (vec![ItemOutcome::Unknown(words.clone()); batch.len()], Some(ConnectorError::Unexpected(words)))
-            }
-            Err(EngineError::Connector { error, .. }) => {
-                if matches!(error, ConnectorError::Denied(_) | ConnectorError::Unsupported) {
-                    // Nothing was done: the lines go back to what they were.
-                    self.restore(pass, batch, &before)?;
-                    counts.deferred += batch.len() as u64;
-                    return Ok(Some(error));
-                }
-                (vec![ItemOutcome::Unknown(error.to_string()); batch.len()], Some(error))
-            }
-            Err(error) => return Err(error),
-        };
-        let mut settled = Vec::with_capacity(batch.len());
-        for ((((step, entry), outcome), item), old) in batch.iter().zip(entries).zip(&outcomes).zip(&items).zip(before)
-        {
-            match outcome {
-                ItemOutcome::Accepted { .. } => counts.accepted += 1,
-                ItemOutcome::Refused(_) | ItemOutcome::Foreign => counts.refused += 1,
-                ItemOutcome::Unknown(_) => counts.unknown += 1,
-            }
-            let expiry = if pass.target.action.holds_expiry { item.expires_at } else { None };
-            settled.push(match (step.step, outcome, old) {
-                // A change it would not take leaves the entry there as it was; it is offered again after a while.
-                (Verb::Update, ItemOutcome::Refused(text), Some(mut old)) => {
-                    old.words = Some(text.chars().take(500).collect::<String>().into());
-                    old.line.next_try = Some(pass.now.after(REFUSED_RETRY));
-                    old
-                }
-                // It was to be taken back and perhaps never was: that it is not wanted now does not say that it is gone.
-                (Verb::Push, ItemOutcome::Refused(_), Some(old)) if old.line.state == LineState::Retracting => {
-                    let mut entry = self.settled(pass, step, entry, outcome, expiry);
-                    entry.line.state = LineState::Unknown;
-                    entry.line.next_try = None;
-                    entry
-                }
-                _ => self.settled(pass, step, entry, outcome, expiry),
-            });
-        }
-        self.settle(pass.target, pass.run, settled, None)?;
-        self.world.step("share.settled")?;
-        Ok(error)
-    }
-
     /// Puts lines back to what they were before an intent that came to nothing.
-    fn restore(&self, pass: &Pass<'_>, batch: &[&Planned], before: &[Option<Entry>]) -> Result<(), EngineError> {
+    pub(super) fn restore(
+        &self,
+        pass: &Pass<'_>,
+        batch: &[&Planned],
+        before: &[Option<Entry>],
+    ) -> Result<(), EngineError> {
         let none: Vec<IndicatorId> = batch
             .iter()
             .zip(before)
@@ -566,7 +398,7 @@ impl Engine {
     }
 
     /// What is to be there once these steps are done, in the order of ids.
-    fn contents(&self, known: &Known, pass: &Pass<'_>, effects: &[&Planned]) -> Vec<IndicatorId> {
+    pub(super) fn contents(&self, known: &Known, pass: &Pass<'_>, effects: &[&Planned]) -> Vec<IndicatorId> {
         let mut there = Selection::default();
         if let Some(ledger) = known.ledgers.get(&pass.target.id) {
             there = ledger.present().clone();
@@ -655,7 +487,14 @@ impl Engine {
                 self.contents(&known, pass, effects),
             )
         };
-        self.world.step("share.planned")?;
+        if self.is_stopped(pass.target.id)? {
+            counts.deferred += effects.len() as u64;
+            return Ok(None);
+        }
+        if let Some(error) = self.resting(connection) {
+            counts.deferred += effects.len() as u64;
+            return Ok(Some(error));
+        }
         self.intend(pass.target.id, pass.run, &entries)?;
         self.world.step("share.intended")?;
         let changed = changed(effects);
@@ -668,7 +507,7 @@ impl Engine {
         let (outcome, error) = match published {
             Ok(()) => (ItemOutcome::Accepted { remote_id: None }, None),
             Err(EngineError::Connector { error, .. }) => {
-                if matches!(error, ConnectorError::Denied(_) | ConnectorError::Unsupported) {
+                if nothing_done(&error) {
                     self.restore(pass, effects, &before)?;
                     counts.deferred += effects.len() as u64;
                     return Ok(Some(error));
@@ -689,12 +528,18 @@ impl Engine {
     }
 }
 
+/// Whether a call that failed like this did nothing at all.
+pub(super) fn nothing_done(error: &ConnectorError) -> bool {
+    use ConnectorError::{Changed, Denied, Refused, Unsupported};
+    matches!(error, Denied(_) | Unsupported | Refused(_) | Changed)
+}
+
 /// A target as its destination sees it.
-fn spec<'a>(target: &'a Target, mark: &'a str) -> TargetSpec<'a> {
+pub(super) fn spec<'a>(target: &'a Target, mark: &'a str) -> TargetSpec<'a> {
     TargetSpec { name: &target.doc.name, action: &target.action.name, params: &target.params, mark }
 }
 
-fn wrong_length(connection: &Connection, got: usize, asked: usize) -> EngineError {
+pub(super) fn wrong_length(connection: &Connection, got: usize, asked: usize) -> EngineError {
     EngineError::Connector {
         connection: connection.doc.name.clone(),
         error: ConnectorError::Unexpected(format!("the connector answered about {got} entries, {asked} were asked")),
@@ -702,7 +547,7 @@ fn wrong_length(connection: &Connection, got: usize, asked: usize) -> EngineErro
 }
 
 /// An entry to ask about: what the destination may need to find it.
-fn question(known: &Known, entry: &Entry) -> Outgoing {
+pub(super) fn question(known: &Known, entry: &Entry) -> Outgoing {
     let key = known.index.key(entry.id);
     let (reputation, severity, _, _) = known.index.rank_fields(entry.id);
     Outgoing {

@@ -4,14 +4,24 @@
 //! them, writes intent before the first byte leaves and the outcome after, and reports counts that balance. A dry run
 //! is the same pass, stopped before the first effect.
 
+mod adopt;
 mod apply;
+mod bisect;
 mod collect;
+mod cut;
 mod entries;
 mod held;
+mod look;
+mod replace;
+mod send;
+mod verify;
 
+pub use adopt::{Adopt, AdoptReport};
 pub(crate) use apply::{load_ledger, state_of};
 pub(crate) use collect::{Collected, KeyCache, collect};
+pub use cut::Cut;
 pub use held::HeldPlan;
+pub use verify::{Verify, VerifyReport};
 
 use crate::config::{Config, Target};
 use crate::error::EngineError;
@@ -24,7 +34,7 @@ use intel::delivery::{Counts, ShareStatus};
 use intel::plan::{Brakes, Budget, Candidate, FirstFill, Planned, Restrained, restrain, room};
 use intel::schedule::backoff;
 use intel::sharing::{LineState, Rank, TargetView, Verb, Wanted, Why};
-use intel::{DAY, IndicatorId, RunId, Timestamp};
+use intel::{DAY, IndicatorId, RunId, TargetId, Timestamp};
 use kit::ConnectorError;
 use kit::manifest::{Delivery, Pool};
 use schemars::JsonSchema;
@@ -152,8 +162,8 @@ impl Engine {
         }
         let run = self.store.run_start("share", name, now)?;
         let mut trouble = None;
-        if !self.is_frozen()? {
-            match self.look_at_unsettled(&config, target, run, now) {
+        if !self.is_stopped(target.id)? {
+            match self.look_at_unsettled(&config, target, &mut state, run, now) {
                 Ok(()) => {}
                 Err(EngineError::Connector { error, .. }) => trouble = Some(error),
                 Err(error) => return Err(error),
@@ -168,12 +178,21 @@ impl Engine {
         } else {
             self.apply_plan(&config, target, &plan, &mut state, run, now)?
         };
+        if state.is_dropping {
+            // What it drops in silence is found in the pass in which it does so.
+            match self.read_back(&config, target, &mut state, run, Verify { believe: false, all: true }, now) {
+                Ok(_) | Err(EngineError::Connector { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
         let held = !plan.restrained.held.is_empty();
         let frozen = plan.restrained.holds.iter().any(|h| h.as_str() == "frozen");
         let status = match &error {
             _ if frozen => ShareStatus::Frozen,
             Some(_) => ShareStatus::Failed,
             None if held => ShareStatus::Held,
+            // An outcome that is still awaited is no success, whoever asked for it.
+            None if counts.status() == ShareStatus::Success && self.awaits(target.id) => ShareStatus::Partial,
             None => counts.status(),
         };
         let held_steps = plan.restrained.held.iter().filter(|step| step.step.is_effect()).count() as u64;
@@ -205,6 +224,11 @@ impl Engine {
         }
         self.store.set_target_state(target.id, &state.to_text())?;
         let mut report = self.report(target, &plan, counts, status, run);
+        if self.must_reconcile(target.id)? {
+            report.holds.push(format!(
+                "this exchange was restored from a backup: `iocast target adopt {name} --preview` shows what is there"
+            ));
+        }
         report.plan = plan_id;
         report.error = error.map(|e| e.to_string());
         debug_assert!(counts.balances(), "{report:?}");
@@ -256,14 +280,26 @@ impl Engine {
         unpoison(self.passes.lock()).entry(pool).or_default().clone()
     }
 
-    /// Whether effects are stopped: by a person, or because this data directory was restored from a backup and nobody
-    /// has yet said that what it remembers may be acted on.
+    /// Whether effects are stopped everywhere, by a person.
     ///
     /// # Errors
     /// A failing store.
     pub fn is_frozen(&self) -> Result<bool, EngineError> {
-        let on = |key: &str| Ok::<bool, EngineError>(self.store.setting(key)?.is_some_and(|v| v == "true"));
-        Ok(on("frozen")? || on("reconcile_first")?)
+        Ok(self.store.setting("frozen")?.is_some_and(|v| v == "true"))
+    }
+
+    /// Whether no call that changes anything may begin at a target: everything is frozen, or the store was restored from
+    /// a backup and nobody has yet said that what it remembers of this target may be acted on.
+    pub(crate) fn is_stopped(&self, target: TargetId) -> Result<bool, EngineError> {
+        Ok(self.is_frozen()? || self.must_reconcile(target)?)
+    }
+
+    /// Whether the outcome of some line is not known yet.
+    fn awaits(&self, target: TargetId) -> bool {
+        let open = [LineState::Pending, LineState::Unknown, LineState::Retracting];
+        let known = self.known();
+        let Some(ledger) = known.ledgers.get(&target) else { return false };
+        ledger.unsettled().any(|id| ledger.get(id).is_some_and(|entry| open.contains(&entry.line.state)))
     }
 
     /// Computes a pass without doing anything.
@@ -320,7 +356,14 @@ impl Engine {
 
         let candidates = entries.representatives(&ask).map(|id| {
             let wanted = entries.wanted(&known, &collected, target, id, now);
-            let line = ledger.get(id).map(|entry| entry.line);
+            let line = ledger.get(id).map(|entry| {
+                let mut line = entry.line;
+                // What was taken and is not in force yet needs no second sending: it is as if it were done.
+                if look::is_staged(&entry) {
+                    line.state = if line.state == LineState::Pending { LineState::Present } else { LineState::Gone };
+                }
+                line
+            });
             let (fingerprint, bytes, desired_expiry) = match &wanted {
                 // A change that was refused is not offered again before its time.
                 Wanted::Yes(_) if line.is_some_and(|l| l.state == LineState::Present && l.next_try > Some(now)) => {
@@ -351,12 +394,10 @@ impl Engine {
         let known = self.known();
         let ledger = known.ledgers.get(&target.id);
         let used = self.store.effects_since(target.id, now.before(DAY))?;
-        let limit = match (target.int_param("capacity"), target.action.capacity) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        let limit = capacity_of(target, state, now);
         let capacity = limit.map(|limit| {
             let foreign = ledger.map_or(0, |l| l.count(LineState::Foreign) + l.count(LineState::Released));
+            let foreign = foreign.max(state.foreign.unwrap_or(0) as usize);
             let others = self.others_in_pool(&known, config, target);
             room(usize::try_from(limit).unwrap_or(usize::MAX), foreign, others)
         });
@@ -373,8 +414,8 @@ impl Engine {
             first_fill: if target.first_fill_approve { FirstFill::Approve } else { FirstFill::Allow },
             filled: state.filled,
             fill_approved: state.fill_approved,
-            frozen: self.is_frozen()?,
-            replace_style: false,
+            frozen: self.is_stopped(target.id)?,
+            replace_style: target.action.delivery == Delivery::Replace,
             approved: None,
         })
     }
@@ -400,6 +441,16 @@ impl Engine {
     }
 }
 
+/// The most entries a target holds: what its owner set, what the manifest says, what the destination says or was found
+/// to hold, whichever is least.
+pub(crate) fn capacity_of(target: &Target, state: &TargetState, now: Timestamp) -> Option<u64> {
+    let stands = |learned: &crate::state::LearnedCapacity| {
+        learned.is_said || Timestamp::from_micros(learned.at).after(intel::limits::LEARNED_CAPACITY_STANDS) > now
+    };
+    let learned = state.learned.filter(stands).map(|learned| learned.limit);
+    [target.int_param("capacity"), target.action.capacity, learned].into_iter().flatten().min()
+}
+
 /// What lines were compared under: while it stays, only what changed need be compared again. A muted rule leaves lines
 /// as they are, so an edit of the sharings or their rules compares everything once.
 fn basis_of(target: &Target, entries: &Entries) -> u64 {
@@ -417,7 +468,7 @@ fn basis_of(target: &Target, entries: &Entries) -> u64 {
 pub(crate) fn view_of(target: &Target) -> TargetView {
     TargetView {
         can_retract: target.action.can_retract,
-        can_look: target.action.can_look,
+        can_look: target.action.can_ask(),
         retract: target.retract,
         expiry_supported: target.action.holds_expiry,
     }
