@@ -14,6 +14,7 @@ mod expire;
 pub mod ingest;
 pub mod ledger;
 pub mod lists;
+pub mod notice;
 mod publish;
 pub mod pull;
 pub mod registry;
@@ -41,7 +42,7 @@ pub use world::{Progress, Silent, Stopped, World};
 
 use index::Index;
 use intel::guard::Guard;
-use intel::{ConnectionId, IndicatorId, TargetId};
+use intel::{ConnectionId, IndicatorId, TargetId, Timestamp};
 use ledger::Ledger;
 use lists::Bodies;
 use state::ConnectionState;
@@ -82,6 +83,10 @@ pub struct Engine {
     notices: Mutex<Vec<String>>,
     /// The run that pushes to a bucket are counted on.
     buckets: Mutex<BTreeMap<ConnectionId, ingest::Bucket>>,
+    /// One look at what people should know, or one round of telling, at a time.
+    telling: Mutex<()>,
+    /// Verdicts of this process that take something back, and when they were given: how long that takes is told.
+    verdicts: Mutex<BTreeMap<IndicatorId, Timestamp>>,
     /// Told of the last revision that can be read.
     on_change: OnceLock<Box<dyn Fn(u64) + Send + Sync>>,
 }
@@ -147,6 +152,8 @@ impl Engine {
             exchange,
             notices: Mutex::new(sealed.into_iter().collect()),
             buckets: Mutex::new(BTreeMap::new()),
+            telling: Mutex::new(()),
+            verdicts: Mutex::default(),
             on_change: OnceLock::new(),
         };
         // What was removed last may have a greater revision than all that is there.

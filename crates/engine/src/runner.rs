@@ -3,6 +3,7 @@
 //! What is due follows from state alone ([`intel::schedule`]); a nudge only makes a job due now, and a nudge during a
 //! run means once more afterwards. The loop itself decides nothing else.
 
+use crate::notice::TellReport;
 use crate::state::{ConnectionState, TargetState};
 use crate::{Engine, EngineError, Mode, PullReport, ShareReport, Silent};
 use intel::schedule::{JobState, due, jitter_of, next_due};
@@ -24,6 +25,8 @@ pub enum Job {
     Expire,
     /// Remove what retention does not keep.
     Prune,
+    /// Tell people what needs them.
+    Tell,
 }
 
 /// What a job came to.
@@ -37,6 +40,8 @@ pub enum Ended {
     Expired(usize),
     /// So many indicators removed.
     Pruned(u64),
+    /// Notices were told, or not taken.
+    Told(TellReport),
     /// The job could not be run.
     Failed(Job, String),
 }
@@ -52,6 +57,8 @@ enum Event {
 const NAP: Duration = Duration::from_secs(5);
 /// How often time's changes are folded in.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+/// How often people are told what is new, and what could not be told is tried again.
+const TELL_EVERY: Duration = Duration::from_secs(15);
 /// How often retention is applied.
 const PRUNE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
@@ -166,6 +173,7 @@ impl Loop {
         let mut wanted: BTreeMap<Job, (Duration, bool)> = BTreeMap::new();
         wanted.insert(Job::Expire, (EXPIRE_EVERY, false));
         wanted.insert(Job::Prune, (PRUNE_EVERY, false));
+        wanted.insert(Job::Tell, (TELL_EVERY, false));
         for (id, connection) in &config.connections {
             if connection.open.source().is_some() {
                 wanted.insert(Job::Pull(*id), (connection.interval, !connection.doc.enabled));
@@ -212,6 +220,11 @@ impl Loop {
             state.retry_at = fresh.retry_at;
             state.paused = fresh.paused;
         }
+        if matches!(ended, Ended::Pulled(_) | Ended::Shared(_))
+            && let Some(tell) = self.jobs.get_mut(&Job::Tell)
+        {
+            tell.nudged = true;
+        }
         // What a pull or time has changed is looked at by every target now: the nudge carries no data.
         let changed = match ended {
             Ended::Pulled(report) => report.touched > 0,
@@ -240,7 +253,7 @@ fn remembered(engine: &Engine, job: Job, interval: Duration) -> JobState {
             let stored = TargetState::parse(stored.as_deref());
             (stored.last_run, stored.not_before, stored.denied, u64::from(id.0) << 32)
         }
-        Job::Expire | Job::Prune => (None, None, false, 0),
+        Job::Expire | Job::Prune | Job::Tell => (None, None, false, 0),
     };
     state.last_start = last.map(Timestamp::from_micros);
     state.retry_at = not_before.map(Timestamp::from_micros);
@@ -266,6 +279,7 @@ fn run_job(engine: &Engine, job: Job) -> Ended {
         },
         Job::Expire => engine.advance().map(Ended::Expired),
         Job::Prune => engine.prune().map(Ended::Pruned),
+        Job::Tell => engine.take_notice().and_then(|_| engine.tell_due()).map(Ended::Told),
     };
     done.unwrap_or_else(|error| Ended::Failed(job, error.to_string()))
 }

@@ -9,6 +9,7 @@ pub mod app;
 pub mod cli;
 pub mod configfile;
 pub mod demo;
+mod notify;
 pub mod schema;
 pub mod seal;
 pub mod serve;
