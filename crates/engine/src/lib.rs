@@ -83,7 +83,9 @@ pub struct Engine {
     notices: Mutex<Vec<String>>,
     /// The run that pushes to a bucket are counted on.
     buckets: Mutex<BTreeMap<ConnectionId, ingest::Bucket>>,
-    /// One look at what people should know, or one round of telling, at a time.
+    /// One look at what people should know at a time.
+    noticing: Mutex<()>,
+    /// One round of telling at a time; it may take long.
     telling: Mutex<()>,
     /// Verdicts of this process that take something back, and when they were given: how long that takes is told.
     verdicts: Mutex<BTreeMap<IndicatorId, Timestamp>>,
@@ -152,6 +154,7 @@ impl Engine {
             exchange,
             notices: Mutex::new(sealed.into_iter().collect()),
             buckets: Mutex::new(BTreeMap::new()),
+            noticing: Mutex::new(()),
             telling: Mutex::new(()),
             verdicts: Mutex::default(),
             on_change: OnceLock::new(),

@@ -189,7 +189,7 @@ impl Engine {
     /// # Errors
     /// A failing store.
     pub fn take_notice(&self) -> Result<(u64, u64), EngineError> {
-        let _one = crate::unpoison(self.telling.lock());
+        let _one = crate::unpoison(self.noticing.lock());
         let seen = self.observe()?;
         let now = self.world.now();
         let standing: Vec<NoticeRow> =

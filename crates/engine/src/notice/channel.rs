@@ -68,7 +68,7 @@ pub(crate) fn is_secret(channel: &str, key: &str) -> bool {
 /// A channel ready to be used.
 #[derive(Debug, Clone)]
 pub struct Channel {
-    /// As configured.
+    /// As configured, but for the settings.
     pub doc: NotifyDoc,
     /// How it tells.
     pub kind: ChannelKind,
@@ -243,7 +243,8 @@ fn resolve(
             }
         }
     }
-    (errors.len() == before).then(|| Channel { doc: doc.clone(), kind, settings, secrets, locked, on, least })
+    let doc = NotifyDoc { settings: Value::Null, ..doc.clone() };
+    (errors.len() == before).then_some(Channel { doc, kind, settings, secrets, locked, on, least })
 }
 
 /// What is handed to a channel. Its texts are plain: no control characters, no indicator's value, no secret.
