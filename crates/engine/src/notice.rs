@@ -10,8 +10,8 @@
 mod channel;
 mod observe;
 
-pub(crate) use channel::{is_secret, resolve_channels};
 pub use channel::{Channel, ChannelKind, Letter};
+pub(crate) use channel::{is_secret, resolve_channels};
 
 use crate::Engine;
 use crate::error::EngineError;
@@ -345,7 +345,9 @@ impl Engine {
             Some(why) => Err(ConnectorError::Later { wait: None, why: why.clone() }),
             None => self.world.tell(channel, &letter),
         };
-        said.map_err(|error| EngineError::Conflict(format!("{name} did not take it: {}", channel.hide(&error.to_string()))))
+        said.map_err(|error| {
+            EngineError::Conflict(format!("{name} did not take it: {}", channel.hide(&error.to_string())))
+        })
     }
 
     /// Notices that stand, the gravest first; with `days` also those that were over in the last so many days.

@@ -3,8 +3,8 @@
 //! Everything a connection says about how it may be called is turned into a client here, and nowhere else. Certificates
 //! are files, so they are read below the directories the operator allowed, like any other.
 
-use crate::seal::Keys;
 use crate::notify::{self, Outdoors};
+use crate::seal::Keys;
 use engine::World;
 use engine::config::Connection;
 use engine::notice::{Channel, Letter};
@@ -173,7 +173,11 @@ impl World for RealWorld {
             };
             Http::live(config, self.wait.clone()).map_err(ConnectorError::Denied)
         };
-        notify::tell(channel, letter, &Outdoors { egress: egress.clone(), ca_pem: ca_pem.clone(), now: now(), http: &http })
+        notify::tell(
+            channel,
+            letter,
+            &Outdoors { egress: egress.clone(), ca_pem: ca_pem.clone(), now: now(), http: &http },
+        )
     }
 
     fn files(&self) -> &Files {

@@ -87,7 +87,14 @@ impl Store {
                 tx.prepare_cached(
                     "UPDATE notice SET severity = ?2, text = ?3, next_step = ?4, path = ?5, last = ?6 WHERE id = ?1",
                 )?
-                .execute(params![id, new.severity, new.text, new.next_step, new.path, now.micros()])?;
+                .execute(params![
+                    id,
+                    new.severity,
+                    new.text,
+                    new.next_step,
+                    new.path,
+                    now.micros()
+                ])?;
                 return Ok((id.cast_unsigned(), false));
             }
             tx.prepare_cached(
@@ -125,7 +132,10 @@ impl Store {
     /// # Errors
     /// A store that cannot be read.
     pub fn notices_standing(&self, events_since: Timestamp) -> Result<Vec<NoticeRow>, StoreError> {
-        self.notices(&format!("{SELECT} WHERE over IS NULL OR (is_event = 1 AND first >= ?1) ORDER BY id"), events_since)
+        self.notices(
+            &format!("{SELECT} WHERE over IS NULL OR (is_event = 1 AND first >= ?1) ORDER BY id"),
+            events_since,
+        )
     }
 
     /// Notices that stand, and all that were over at or after a time, by number.

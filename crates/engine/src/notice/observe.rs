@@ -70,7 +70,10 @@ impl Engine {
                     Severity::Warning,
                     format!("target {}", target.doc.name),
                     &format!("A plan of {} waits for approval: it would {}.", target.doc.name, parts.join(", ")),
-                    &format!("`iocast plan show {0}`, then `iocast plan approve {0}` or `iocast plan reject {0}`", plan.id),
+                    &format!(
+                        "`iocast plan show {0}`, then `iocast plan approve {0}` or `iocast plan reject {0}`",
+                        plan.id
+                    ),
                     format!("/api/v1/plans/{}", plan.id),
                 ));
             }

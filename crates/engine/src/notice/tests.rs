@@ -13,7 +13,9 @@ fn resolved(doc: Value) -> Result<Channel, Vec<String>> {
 
 #[test]
 fn every_channel_has_a_manifest_and_knows_its_secrets() {
-    for (channel, secret, open) in [("webhook", "secret", "url"), ("webhook", "token", "url"), ("mail", "password", "user")] {
+    for (channel, secret, open) in
+        [("webhook", "secret", "url"), ("webhook", "token", "url"), ("mail", "password", "user")]
+    {
         ChannelKind::parse(channel).unwrap().manifest().unwrap();
         assert!(is_secret(channel, secret) && !is_secret(channel, open), "{channel}");
     }
@@ -37,13 +39,22 @@ fn what_a_channel_needs_is_asked_for() {
         (json!({"name": "a", "channel": "syslog", "settings": {"transport": "local"}}), ""),
         (json!({"name": "a", "channel": "pager"}), "none of webhook, mail, syslog"),
         (json!({"name": "a b", "channel": "webhook", "settings": hook}), "letters, digits"),
-        (json!({"name": "a", "channel": "webhook", "settings": hook, "on": ["plan_wating"]}), "did you mean \"plan_waiting\"?"),
-        (json!({"name": "a", "channel": "webhook", "settings": hook, "min_severity": "high"}), "info, warning, critical"),
+        (
+            json!({"name": "a", "channel": "webhook", "settings": hook, "on": ["plan_wating"]}),
+            "did you mean \"plan_waiting\"?",
+        ),
+        (
+            json!({"name": "a", "channel": "webhook", "settings": hook, "min_severity": "high"}),
+            "info, warning, critical",
+        ),
         (json!({"name": "a", "channel": "webhook", "settings": hook, "allow_private": ["10.x"]}), "no network"),
         (json!({"name": "a", "channel": "webhook"}), "settings.url"),
         (json!({"name": "a", "channel": "mail", "settings": with(&mail, json!({"to": []}))}), "settings.to"),
         (json!({"name": "a", "channel": "mail", "settings": with(&mail, json!({"to": ["a b@c"]}))}), "is no address"),
-        (json!({"name": "a", "channel": "mail", "settings": with(&mail, json!({"from": "x\r\nBcc: y@z"}))}), "is no address"),
+        (
+            json!({"name": "a", "channel": "mail", "settings": with(&mail, json!({"from": "x\r\nBcc: y@z"}))}),
+            "is no address",
+        ),
         (json!({"name": "a", "channel": "mail", "settings": with(&mail, json!({"user": "u"}))}), "belong together"),
         (
             json!({"name": "a", "channel": "mail",
@@ -52,7 +63,10 @@ fn what_a_channel_needs_is_asked_for() {
         ),
         (json!({"name": "a", "channel": "syslog"}), "settings.server"),
         (json!({"name": "a", "channel": "syslog", "settings": {"transport": "local", "server": "x"}}), "leave it out"),
-        (json!({"name": "a", "channel": "syslog", "settings": {"transport": "local", "socket": "/run/docker.sock"}}), "socket"),
+        (
+            json!({"name": "a", "channel": "syslog", "settings": {"transport": "local", "socket": "/run/docker.sock"}}),
+            "socket",
+        ),
     ];
     for (doc, wrong) in cases {
         match (resolved(doc.clone()), wrong) {
@@ -68,9 +82,7 @@ fn what_a_channel_needs_is_asked_for() {
 
 #[test]
 fn a_channel_tells_of_what_it_was_asked_for() {
-    let doc = |on: Value, least: Value| {
-        json!({"name": "a", "channel": "syslog", "settings": {"transport": "local"}, "on": on, "min_severity": least})
-    };
+    let doc = |on: Value, least: Value| json!({"name": "a", "channel": "syslog", "settings": {"transport": "local"}, "on": on, "min_severity": least});
     let all = resolved(doc(json!([]), json!(null))).unwrap();
     assert!(all.wants("stale", "info") && all.wants("frozen", "critical"));
     let some = resolved(doc(json!(["frozen", "denied"]), json!("critical"))).unwrap();

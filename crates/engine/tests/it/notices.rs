@@ -233,7 +233,10 @@ fn a_verdict_that_ends_soon_is_told_once() {
     bench.later(8 * DAY);
     bench.tell();
     assert_eq!(bench.told("soc"), ["stale", "verdict_ending"]);
-    assert_eq!(bench.letters()[1].text, "2 false_positive verdicts end on 2026-03-11: what sources still say of those values counts again then.");
+    assert_eq!(
+        bench.letters()[1].text,
+        "2 false_positive verdicts end on 2026-03-11: what sources still say of those values counts again then."
+    );
     bench.later(DAY);
     assert_eq!(bench.tell().told, 0);
     bench.later(2 * DAY);

@@ -7,7 +7,8 @@ use super::nouns::{
 use super::route::{delete, follow, get, job, post, put};
 use super::shapes::{Page, PageQuery};
 use super::{
-    changes, config, connectors, import, indicators, jobs, knowledge, lists, notices, observations, openapi, rules, runs, system,
+    changes, config, connectors, import, indicators, jobs, knowledge, lists, notices, observations, openapi, rules,
+    runs, system,
 };
 use crate::app::rules::{RuleReport, RuleTest};
 use crate::app::status::Status;

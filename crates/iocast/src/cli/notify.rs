@@ -26,7 +26,9 @@ enum NotifyCommand {
     #[command(after_help = "Examples:\n  iocast notify list\n  iocast notify list --format json")]
     List,
     /// Tell a test through a channel, now
-    #[command(after_help = "Examples:\n  iocast notify test soc-mail\n\nExit code 0; 1 if the channel did not take it.")]
+    #[command(
+        after_help = "Examples:\n  iocast notify test soc-mail\n\nExit code 0; 1 if the channel did not take it."
+    )]
     Test {
         /// The channel's name
         #[arg(value_name = "NAME")]

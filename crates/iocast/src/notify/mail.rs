@@ -36,7 +36,8 @@ pub(super) fn tell(channel: &Channel, letter: &Letter, outdoors: &Outdoors<'_>) 
                 continue;
             }
         };
-        let done = send(&mut connection, channel, tls.as_ref().filter(|_| security == "starttls"), &hello, &envelope, &text);
+        let done =
+            send(&mut connection, channel, tls.as_ref().filter(|_| security == "starttls"), &hello, &envelope, &text);
         match &done {
             Ok(()) => {
                 // It has been taken; how we part does not matter.
@@ -87,7 +88,8 @@ fn said(error: &lettre::transport::smtp::Error) -> ConnectorError {
 }
 
 fn tls(host: &str, ca_pem: Option<&str>) -> Result<TlsParameters, ConnectorError> {
-    let wrong = |error: lettre::transport::smtp::Error| ConnectorError::Denied(format!("no secure connection: {error}"));
+    let wrong =
+        |error: lettre::transport::smtp::Error| ConnectorError::Denied(format!("no secure connection: {error}"));
     let mut builder = TlsParameters::builder(host.to_owned());
     if let Some(pem) = ca_pem {
         builder = builder.certificate_store(CertificateStore::None);

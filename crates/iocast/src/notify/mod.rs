@@ -80,7 +80,8 @@ impl Outdoors<'_> {
         let inside = |address: &SocketAddr| self.egress.allow_private.iter().any(|net| net.contains(&address.ip()));
         if !encrypted && !self.egress.allow_http && !allowed.iter().all(inside) {
             return Err(ConnectorError::Denied(
-                "what is not encrypted stays inside networks that are allowed by name: use tls, or allow_private".into(),
+                "what is not encrypted stays inside networks that are allowed by name: use tls, or allow_private"
+                    .into(),
             ));
         }
         Ok(allowed)

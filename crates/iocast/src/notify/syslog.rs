@@ -180,7 +180,9 @@ mod tests {
              (iocast-00ff, notice 7)"
         );
         let critical = Letter { severity: Severity::Critical, link: None, ..letter() };
-        assert!(message("daemon", &critical, Timestamp::from_secs(0)).starts_with("<26>1 1970-01-01T00:00:00Z - iocast - "));
+        assert!(
+            message("daemon", &critical, Timestamp::from_secs(0)).starts_with("<26>1 1970-01-01T00:00:00Z - iocast - ")
+        );
     }
 
     #[test]
