@@ -12,6 +12,11 @@ mod taxii;
 mod taxii1;
 mod webhook;
 
+/// Signatures of Standard Webhooks, for whoever else sends such messages.
+pub mod signing {
+    pub use crate::webhook::Keys;
+}
+
 use kit::Connector;
 use kit::feed::FeedConnector;
 use std::sync::Arc;

@@ -12,6 +12,7 @@ pub use docs::*;
 pub use resolve::{Strict, nearest, resolve};
 pub(crate) use tenant::{addresses, merge};
 
+use crate::notice::Channel;
 use intel::rule::Rule;
 use intel::sharing::RetractMode;
 use intel::{ConnectionId, DAY, FoldSettings, Policies, Policy, Reputation, SharingId, TargetId, Timestamp, Tlp};
@@ -29,7 +30,7 @@ use std::time::Duration;
 /// A mistake in the configuration: where it is, what is wrong, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ConfigError {
-    /// `tenant`, `connection`, `target`, `rule`, `sharing`, `guard`, `guard_exception` or `policy`.
+    /// `tenant`, `connection`, `target`, `rule`, `sharing`, `guard`, `guard_exception`, `notify` or `policy`.
     pub section: &'static str,
     /// The name of the thing, empty for `policy`.
     pub name: String,
@@ -154,6 +155,10 @@ pub struct Config {
     pub targets: BTreeMap<TargetId, Target>,
     /// Rules by name.
     pub rules: BTreeMap<String, Arc<Rule>>,
+    /// Channels through which people are told, by name.
+    pub channels: BTreeMap<String, Channel>,
+    /// What links begin with, without a slash at its end.
+    pub public_url: Option<String>,
     /// Deleted connections whose records were kept.
     pub former: Vec<FormerDoc>,
     /// The documents it was made from.

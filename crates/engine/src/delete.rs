@@ -132,6 +132,15 @@ pub(crate) fn prune(
         &mut out,
         changes,
     );
+    section(
+        "notify",
+        &mut documents.notifies,
+        |doc| file.notify.iter().any(|other| other.name == doc.name),
+        |doc| doc.name.clone(),
+        |_| vec!["nobody is told through it any more".to_owned()],
+        &mut out,
+        changes,
+    );
     let mut gone = Vec::new();
     section(
         "target",

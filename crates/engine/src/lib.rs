@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod lanes;
 pub mod ledger;
 pub mod lists;
+pub mod notice;
 pub mod pages;
 mod publish;
 pub mod pull;
@@ -43,7 +44,7 @@ pub use world::{Progress, Silent, Stopped, World};
 
 use index::Index;
 use intel::guard::Guard;
-use intel::{ConnectionId, IndicatorId, TargetId};
+use intel::{ConnectionId, IndicatorId, TargetId, Timestamp};
 use ledger::Ledger;
 use lists::Bodies;
 use state::ConnectionState;
@@ -86,6 +87,12 @@ pub struct Engine {
     notices: Mutex<Vec<String>>,
     /// The run that pushes to a bucket are counted on.
     buckets: Mutex<BTreeMap<ConnectionId, ingest::Bucket>>,
+    /// One look at what people should know at a time.
+    noticing: Mutex<()>,
+    /// One round of telling at a time; it may take long.
+    telling: Mutex<()>,
+    /// Verdicts of this process that take something back, and when they were given: how long that takes is told.
+    verdicts: Mutex<BTreeMap<IndicatorId, Timestamp>>,
     /// Told of the last revision that can be read.
     on_change: OnceLock<Box<dyn Fn(u64) + Send + Sync>>,
 }
@@ -152,6 +159,9 @@ impl Engine {
             exchange,
             notices: Mutex::new(sealed.into_iter().collect()),
             buckets: Mutex::new(BTreeMap::new()),
+            noticing: Mutex::new(()),
+            telling: Mutex::new(()),
+            verdicts: Mutex::default(),
             on_change: OnceLock::new(),
         };
         // What was removed last may have a greater revision than all that is there.

@@ -4,6 +4,7 @@
 //! run means once more afterwards. The loop itself decides nothing else.
 
 use crate::lanes::Lane;
+use crate::notice::TellReport;
 use crate::state::{ConnectionState, TargetState};
 use crate::{Engine, EngineError, Mode, PullReport, ShareReport, Silent, Verify, VerifyReport};
 use intel::schedule::{JobState, due, jitter_of, next_due};
@@ -28,6 +29,8 @@ pub enum Job {
     Expire,
     /// Remove what retention does not keep.
     Prune,
+    /// Tell people what needs them.
+    Tell,
 }
 
 /// What a job came to.
@@ -43,6 +46,8 @@ pub enum Ended {
     Expired(usize),
     /// So many indicators removed.
     Pruned(u64),
+    /// Notices were told, or not taken.
+    Told(TellReport),
     /// The job could not be run.
     Failed(Job, String),
 }
@@ -58,6 +63,8 @@ enum Event {
 const NAP: Duration = Duration::from_secs(5);
 /// How often time's changes are folded in.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+/// How often people are told what is new, and what could not be told is tried again.
+const TELL_EVERY: Duration = Duration::from_secs(15);
 /// How often retention is applied.
 const PRUNE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
@@ -157,6 +164,7 @@ impl Loop {
         let mut wanted: BTreeMap<Job, (Duration, bool)> = BTreeMap::new();
         wanted.insert(Job::Expire, (EXPIRE_EVERY, false));
         wanted.insert(Job::Prune, (PRUNE_EVERY, false));
+        wanted.insert(Job::Tell, (TELL_EVERY, false));
         for (id, connection) in &config.connections {
             if connection.open.source().is_some() {
                 wanted.insert(Job::Pull(*id), (connection.interval, !connection.doc.enabled));
@@ -215,6 +223,11 @@ impl Loop {
             state.retry_at = fresh.retry_at;
             state.paused = fresh.paused;
         }
+        if matches!(ended, Ended::Pulled(_) | Ended::Shared(_))
+            && let Some(tell) = self.jobs.get_mut(&Job::Tell)
+        {
+            tell.nudged = true;
+        }
         // What a pull or time has changed is looked at by every target now: the nudge carries no data.
         let changed = match ended {
             Ended::Pulled(report) => report.touched > 0,
@@ -257,7 +270,7 @@ fn remembered(engine: &Engine, job: Job, interval: Duration) -> JobState {
             let last = stored.verified.or(stored.last_run).unwrap_or_else(|| engine.world().now().micros());
             (Some(last), None, stored.denied, u64::from(id.0) << 40)
         }
-        Job::Expire | Job::Prune => (None, None, false, 0),
+        Job::Expire | Job::Prune | Job::Tell => (None, None, false, 0),
     };
     state.last_start = last.map(Timestamp::from_micros);
     state.retry_at = not_before.map(Timestamp::from_micros);
@@ -307,6 +320,7 @@ fn run_job(engine: &Engine, job: Job) -> Ended {
         },
         Job::Expire => engine.advance().map(Ended::Expired),
         Job::Prune => engine.prune().map(Ended::Pruned),
+        Job::Tell => engine.take_notice().and_then(|_| engine.tell_due()).map(Ended::Told),
     };
     done.unwrap_or_else(|error| Ended::Failed(job, error.to_string()))
 }

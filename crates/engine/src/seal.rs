@@ -6,7 +6,7 @@
 //! say where a secret is, not what it is; they are shown and stored as they are.
 
 use crate::Engine;
-use crate::config::{self, ConfigError, ConfigFile, ConnectionDoc, Documents, Stored, TenantDoc};
+use crate::config::{self, ConfigError, ConfigFile, ConnectionDoc, Documents, NotifyDoc, Stored, TenantDoc};
 use crate::error::EngineError;
 use crate::registry::Registry;
 use kit::Secret;
@@ -124,6 +124,10 @@ pub(crate) fn visit(file: &mut ConfigFile, registry: &Registry, each: &mut dyn F
         settings("connection", &doc.name, &mut doc.settings, &|key| keys.contains(key), each);
         proxy("connection", &doc.name, &mut doc.proxy, each);
     }
+    for doc in &mut file.notify {
+        let channel = doc.channel.clone();
+        settings("notify", &doc.name, &mut doc.settings, &|key| crate::notice::is_secret(&channel, key), each);
+    }
 }
 
 /// Replaces every secret by a place holder; references stay.
@@ -227,6 +231,19 @@ fn addresses(spot: &Spot, documents: &Documents, registry: &Registry) -> BTreeSe
             }
         };
     }
+    if spot.section == "notify" {
+        let Some(doc) = documents.notifies.iter().map(|c| &c.doc).find(|c| c.name == spot.name) else {
+            return BTreeSet::new();
+        };
+        let mut all = leads(&doc.settings, &|key| crate::notice::is_secret(&doc.channel, key));
+        // What is said in the clear is read by whoever stands in between.
+        for key in ["port", "security", "transport"] {
+            all.extend(doc.settings.get(key).map(|value| format!("{key} {value}")));
+        }
+        all.insert(format!("channel {}", doc.channel));
+        all.extend(doc.ca_file.iter().map(|file| format!("as {file} vouches")));
+        return all;
+    }
     let Some(doc) = documents.connections.iter().map(|c| &c.doc).find(|c| c.name == spot.name) else {
         return BTreeSet::new();
     };
@@ -293,6 +310,12 @@ fn changes(documents: &Documents, file: &ConfigFile) -> Vec<DocChange> {
             writes.push(DocChange { kind: "connection", name: doc.name.clone(), body });
         }
     }
+    for doc in &file.notify {
+        if documents.notifies.iter().any(|old| old.doc.name == doc.name && old.doc != *doc) {
+            let body = serde_json::to_string(doc).unwrap_or_default();
+            writes.push(DocChange { kind: "notify", name: doc.name.clone(), body });
+        }
+    }
     writes
 }
 
@@ -306,6 +329,7 @@ fn adopt(documents: &mut Documents, file: &ConfigFile) {
     }
     put(&mut documents.tenants, &file.tenant, |a: &TenantDoc, b| a.name == b.name);
     put(&mut documents.connections, &file.connection, |a: &ConnectionDoc, b| a.name == b.name);
+    put(&mut documents.notifies, &file.notify, |a: &NotifyDoc, b| a.name == b.name);
 }
 
 /// Seals secrets that were stored before there was a key, and wipes what they were written on. Where that cannot be done

@@ -1,6 +1,7 @@
 //! What the engine is given of the world: the time, chance, calls out, files. Everything replays from a seed.
 
 use crate::config::Connection;
+use crate::notice::{Channel, Letter};
 use intel::Timestamp;
 use kit::ConnectorError;
 use kit::files::Files;
@@ -28,6 +29,15 @@ pub trait World: Send + Sync {
     /// What the world has to tell the operator, each once: such as a key file that was made.
     fn notices(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// Tells people something through a channel. Blocks until the other side has taken it or has not; must end in time.
+    /// By default there is nobody to tell.
+    ///
+    /// # Errors
+    /// As a connector's call; the words hold no secret.
+    fn tell(&self, channel: &Channel, letter: &Letter) -> Result<(), ConnectorError> {
+        let _ = (channel, letter);
+        Err(ConnectorError::Unsupported)
     }
     /// What hosts said about calling again, shared by all connections; None where nothing is called.
     fn paces(&self) -> Option<&Paces> {

@@ -236,6 +236,11 @@ impl Index {
         std::iter::successors(head, |slot| self.records.after(*slot))
     }
 
+    /// What analysts said, indicator by indicator, in no order.
+    pub fn analysts(&self) -> impl Iterator<Item = (IndicatorId, &Analyst)> {
+        self.analysts.iter().map(|(id, said)| (IndicatorId(*id), &said.analyst))
+    }
+
     /// What analysts said; None: nothing.
     pub fn analyst(&self, id: IndicatorId) -> Option<&Analyst> {
         self.analysts.get(&id.0).map(|said| &said.analyst)

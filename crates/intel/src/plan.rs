@@ -263,7 +263,7 @@ impl fmt::Display for Hold {
 /// What may happen now, what waits, and what is not done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Restrained {
-    /// To be done now, in this order: Settle, Drop, Retract, Update, Push.
+    /// To be done now, in this order: Settle, Drop, Retract (what a verdict or the guard demands first), Update, Push.
     pub now: Vec<Planned>,
     /// Waits for a person, or for the end of a freeze.
     pub held: Vec<Planned>,
@@ -576,6 +576,8 @@ impl Sorted {
 
         self.out.now.append(&mut self.settles);
         self.out.now.append(&mut self.drops);
+        // What must not be there leaves first: a call that fails later on, or a freeze, cannot keep it.
+        self.retracts.sort_by_key(|step| !step.safety);
         release(&mut self.out, &mut self.retracts, hold_removals, ordinary);
         release(&mut self.out, &mut self.updates, hold_updates, ordinary);
         release(&mut self.out, &mut self.pushes, hold_adds, ordinary);

@@ -136,6 +136,7 @@ pub fn sorted(mut file: ConfigFile) -> ConfigFile {
     file.sharing.sort_by_cached_key(engine::config::SharingDoc::name);
     file.guard.sort_by(|a, b| a.name.cmp(&b.name));
     file.guard_exception.sort_by_cached_key(engine::config::GuardExceptionDoc::name);
+    file.notify.sort_by(|a, b| a.name.cmp(&b.name));
     file
 }
 
@@ -149,6 +150,7 @@ pub fn names(file: &ConfigFile) -> Vec<(&'static str, String)> {
     names.extend(file.sharing.iter().map(|d| ("sharing", d.name())));
     names.extend(file.guard.iter().map(|d| ("guard", d.name.clone())));
     names.extend(file.guard_exception.iter().map(|d| ("guard_exception", d.name())));
+    names.extend(file.notify.iter().map(|d| ("notify", d.name.clone())));
     names
 }
 
@@ -158,7 +160,7 @@ pub fn names(file: &ConfigFile) -> Vec<(&'static str, String)> {
 /// # Errors
 /// A number that TOML has no way to write.
 pub fn write(file: ConfigFile) -> Result<Vec<(&'static str, String)>, String> {
-    let ConfigFile { policy, tenant, connection, target, rule, sharing, guard, guard_exception } = sorted(file);
+    let ConfigFile { policy, tenant, connection, target, rule, sharing, guard, guard_exception, notify } = sorted(file);
     let none = ConfigFile::default;
     [
         ("policy", ConfigFile { policy, ..none() }),
@@ -169,6 +171,7 @@ pub fn write(file: ConfigFile) -> Result<Vec<(&'static str, String)>, String> {
         ("sharing", ConfigFile { sharing, ..none() }),
         ("guard", ConfigFile { guard, ..none() }),
         ("guard_exception", ConfigFile { guard_exception, ..none() }),
+        ("notify", ConfigFile { notify, ..none() }),
     ]
     .into_iter()
     .map(|(section, mut part)| {
@@ -176,6 +179,7 @@ pub fn write(file: ConfigFile) -> Result<Vec<(&'static str, String)>, String> {
         part.tenant.iter_mut().for_each(|doc| drop_nulls(&mut doc.settings));
         part.connection.iter_mut().for_each(|doc| drop_nulls(&mut doc.settings));
         part.target.iter_mut().for_each(|doc| drop_nulls(&mut doc.params));
+        part.notify.iter_mut().for_each(|doc| drop_nulls(&mut doc.settings));
         let text = toml::to_string(&part).map_err(|error| format!("{section} cannot be written as TOML: {error}"))?;
         Ok((section, text))
     })
@@ -269,6 +273,7 @@ fn merge(file: ConfigFile, reading: &Reading<'_>, loaded: &mut Loaded, problems:
     names("sharing", &file.sharing, |d| d.name(), &mut all);
     names("guard", &file.guard, |d| d.name.clone(), &mut all);
     names("guard_exception", &file.guard_exception, |d| d.name(), &mut all);
+    names("notify", &file.notify, |d| d.name.clone(), &mut all);
     for (section, at, name) in all {
         let Some(value) = reading.root.get(section.as_str()).and_then(|list| list.get_ref().get(at)) else { continue };
         let place = reading.place(&value.span());
@@ -309,6 +314,7 @@ fn merge(file: ConfigFile, reading: &Reading<'_>, loaded: &mut Loaded, problems:
     loaded.file.sharing.extend(file.sharing);
     loaded.file.guard.extend(file.guard);
     loaded.file.guard_exception.extend(file.guard_exception);
+    loaded.file.notify.extend(file.notify);
 }
 
 /// A step from a table or list to what is in it.
@@ -406,6 +412,7 @@ impl Reading<'_> {
         file.sharing = self.docs("sharing", &mut sections, problems);
         file.guard = self.docs("guard", &mut sections, problems);
         file.guard_exception = self.docs("guard_exception", &mut sections, problems);
+        file.notify = self.docs("notify", &mut sections, problems);
         // What is left is no section; the struct says which there are.
         self.doc::<ConfigFile>(&[], Value::Object(sections), problems);
         file

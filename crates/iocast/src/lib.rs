@@ -9,6 +9,7 @@ pub mod app;
 pub mod cli;
 pub mod configfile;
 pub mod demo;
+mod notify;
 #[cfg(feature = "rig")]
 pub mod rig;
 pub mod schema;

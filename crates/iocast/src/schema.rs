@@ -4,6 +4,7 @@
 //! not. It is for editors: what `apply` finds besides (names nobody has, rules that do not parse) no schema can say.
 
 use engine::ConfigFile;
+use engine::notice::{ChannelKind, Kind, Severity};
 use kit::manifest::{Manifest, Setting, SettingType};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -47,6 +48,9 @@ pub fn schema() -> Value {
     if let Some(doc) = schema.pointer_mut("/$defs/TargetDoc") {
         target(doc, &manifests);
     }
+    if let Some(doc) = schema.pointer_mut("/$defs/NotifyDoc") {
+        notify(doc);
+    }
     schema
 }
 
@@ -57,6 +61,28 @@ fn put(doc: &mut Value, property: &str, mut schema: Value) {
         schema["description"] = description.clone();
     }
     *slot = schema;
+}
+
+fn notify(doc: &mut Value) {
+    let kinds = Kind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>();
+    put(doc, "on", json!({ "type": "array", "items": { "enum": kinds } }));
+    let severities = Severity::ALL.iter().map(|severity| severity.as_str()).collect::<Vec<_>>();
+    put(doc, "min_severity", json!({ "enum": severities }));
+    let manifests = ["webhook", "mail", "syslog"].into_iter().filter_map(ChannelKind::parse);
+    let manifests: Vec<&Manifest> = manifests.filter_map(|kind| kind.manifest().ok()).collect();
+    let names: Vec<Value> = manifests
+        .iter()
+        .map(|manifest| json!({ "const": manifest.name, "description": format!("{}. {}", manifest.title, manifest.summary) }))
+        .collect();
+    put(doc, "channel", json!({ "type": "string", "oneOf": names }));
+    put(doc, "settings", json!({ "type": "object" }));
+    let of_channel = |manifest: &&Manifest| {
+        json!({
+            "if": { "properties": { "channel": { "const": manifest.name } }, "required": ["channel"] },
+            "then": { "properties": { "settings": of_settings(&manifest.settings) } },
+        })
+    };
+    doc["allOf"] = manifests.iter().map(of_channel).collect();
 }
 
 fn connection(doc: &mut Value, manifests: &[&Manifest]) {

@@ -256,7 +256,11 @@ fn tell(ended: &Ended) {
                 );
             }
         }
-        Ended::Expired(0) | Ended::Pruned(0) => {}
+        Ended::Told(r) if r.failed > 0 => {
+            tracing::warn!(told = r.told, failed = r.failed, "people could not be told; `iocast status` says why");
+        }
+        Ended::Told(r) if r.told > 0 => tracing::info!(notices = r.told, "people were told"),
+        Ended::Expired(0) | Ended::Pruned(0) | Ended::Told(_) => {}
         Ended::Expired(n) => tracing::info!(indicators = n, "time has changed indicators"),
         Ended::Pruned(n) => tracing::info!(indicators = n, "pruned"),
         Ended::Failed(job, error) => tracing::error!(?job, error, "a job could not be run"),

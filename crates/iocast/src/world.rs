@@ -3,9 +3,11 @@
 //! Everything a connection says about how it may be called is turned into a client here, and nowhere else. Certificates
 //! are files, so they are read below the directories the operator allowed, like any other.
 
+use crate::notify::{self, Outdoors};
 use crate::seal::Keys;
 use engine::World;
 use engine::config::Connection;
+use engine::notice::{Channel, Letter};
 use intel::Timestamp;
 use kit::files::Files;
 use kit::http::{Egress, Http, HttpConfig, Paces, SystemWait, Tokens, Wait};
@@ -156,6 +158,29 @@ impl World for RealWorld {
             ..HttpConfig::default()
         };
         Http::live(config, self.wait.clone()).map_err(ConnectorError::Denied)
+    }
+
+    fn tell(&self, channel: &Channel, letter: &Letter) -> Result<(), ConnectorError> {
+        let doc = &channel.doc;
+        let allow_private: Vec<ipnet::IpNet> = doc.allow_private.iter().filter_map(|net| net.parse().ok()).collect();
+        let ca_pem = doc.ca_file.as_deref().map(|path| self.pem(path, "ca_file")).transpose()?;
+        let egress = Egress { allow_http: self.allow_http, allow_private, ports: Vec::new() };
+        let http = || {
+            let config = HttpConfig {
+                // Inside a network that was allowed by name, as for connections.
+                egress: Egress { allow_http: self.allow_http || !egress.allow_private.is_empty(), ..egress.clone() },
+                ca_pem: ca_pem.clone(),
+                jitter_seed: self.random(),
+                secrets: channel.secrets.iter().map(|(key, secret)| (key.clone(), secret.clone())).collect(),
+                ..HttpConfig::default()
+            };
+            Http::live(config, self.wait.clone()).map_err(ConnectorError::Denied)
+        };
+        notify::tell(
+            channel,
+            letter,
+            &Outdoors { egress: egress.clone(), ca_pem: ca_pem.clone(), now: now(), http: &http },
+        )
     }
 
     fn files(&self) -> &Files {

@@ -22,6 +22,7 @@ mod ledger;
 mod load;
 mod lock;
 mod migrate;
+mod notices;
 mod plans;
 mod row;
 mod runs;
@@ -37,6 +38,7 @@ pub use error::StoreError;
 pub use knowledge::{Append, Appended, Change, Deleted, Listed};
 pub use ledger::{Effects, LINE_GONE, Line, LineRow, Published, Settle};
 pub use load::{IndicatorRow, LoadSink, RecordRow};
+pub use notices::{NewNotice, NoticeRow, Telling};
 pub use plans::{Decision, PlanFilter, PlanId, PlanRow, PlanStatus};
 pub use runs::{RunFilter, RunReport, RunRow};
 

@@ -17,7 +17,7 @@ use kit::{Connection, Connector, ConnectorError, Cx, Destination, ItemOutcome, O
 use message::{Deed, Message};
 use serde::Deserialize;
 use serde_json::Value;
-use sign::Keys;
+pub use sign::Keys;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::ops::Range;

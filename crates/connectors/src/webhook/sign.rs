@@ -17,15 +17,18 @@ const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const KEYS_MOST: usize = 4;
 
 /// Keys to sign with, each ready to be fed.
-pub(super) struct Keys(Vec<Hmac<Sha256>>);
+pub struct Keys(Vec<Hmac<Sha256>>);
 
 /// What a secret must be, and how one is made.
 const WANTED: &str =
     "secret: expected whsec_ and 24 to 64 bytes in base64; one is made by echo \"whsec_$(openssl rand -base64 32)\"";
 
 impl Keys {
-    /// Reads secrets separated by white space.
-    pub(super) fn parse(secret: &Secret) -> Result<Keys, String> {
+    /// Reads secrets separated by white space: `whsec_` and 24 to 64 bytes in base64 each, up to four.
+    ///
+    /// # Errors
+    /// What a secret must be; never what this one is.
+    pub fn parse(secret: &Secret) -> Result<Keys, String> {
         let mut keys = Vec::new();
         for text in secret.reveal().split_whitespace() {
             let bytes = text.strip_prefix(PREFIX).and_then(|text| BASE64_STANDARD.decode(text).ok());
@@ -40,7 +43,7 @@ impl Keys {
     }
 
     /// The value of `webhook-signature`: a signature a key, in order.
-    pub(super) fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
+    pub fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         let mut out = String::new();
         for key in &self.0 {
             let mut mac = key.clone();

@@ -44,6 +44,9 @@ pub struct ConfigFile {
     /// Named exceptions from the guard.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guard_exception: Vec<GuardExceptionDoc>,
+    /// Where people are told what needs them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<NotifyDoc>,
 }
 
 /// `[policy]`: settings of the whole exchange.
@@ -59,6 +62,9 @@ pub struct PolicyDoc {
     /// How long an inactive indicator without a live delivery is kept; default 365.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prune_days: Option<u32>,
+    /// Where people reach this exchange, e.g. `https://iocast.example`: what links in notices begin with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
 }
 
 /// `[[tenant]]`: an account at a product that several connections share. What a connection says itself comes first.
@@ -310,6 +316,35 @@ pub struct GuardExceptionDoc {
     pub approver: String,
 }
 
+/// `[[notify]]`: a channel through which people are told what needs them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NotifyDoc {
+    /// Unique name.
+    pub name: String,
+    /// `webhook`, `mail` or `syslog`.
+    pub channel: String,
+    /// Of what it tells: `plan_waiting`, `run_suspect`, `denied`, `failing`, `refused`, `drift`, `frozen`, `thawed`,
+    /// `stale`, `verdict_ending`. Default: all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on: Vec<String>,
+    /// The least grave it tells: `info` (default), `warning`, `critical`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_severity: Option<String>,
+    /// Off: it tells nothing.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub enabled: bool,
+    /// PEM file of a private certificate authority, below a `--files` directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// Private networks it may reach, e.g. `["10.1.0.0/16"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_private: Vec<String>,
+    /// The channel's own settings: address, credentials, recipients.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub settings: Value,
+}
+
 /// A document as stored: the id its name got, and when it last changed.
 #[derive(Debug, Clone)]
 pub struct Stored<T> {
@@ -338,6 +373,8 @@ pub struct Documents {
     pub guards: Vec<Stored<GuardDoc>>,
     /// Guard exceptions.
     pub guard_exceptions: Vec<Stored<GuardExceptionDoc>>,
+    /// Channels through which people are told.
+    pub notifies: Vec<Stored<NotifyDoc>>,
     /// Deleted connections whose records were kept.
     pub former: Vec<Stored<FormerDoc>>,
 }
@@ -357,6 +394,7 @@ impl Documents {
             sharing: docs(&self.sharings),
             guard: docs(&self.guards),
             guard_exception: docs(&self.guard_exceptions),
+            notify: docs(&self.notifies),
         }
     }
 }

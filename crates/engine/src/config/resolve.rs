@@ -204,10 +204,23 @@ pub fn resolve(
         }
     }
     check_guards(documents, &targets, &mut errors);
+    let channels = crate::notice::resolve_channels(&documents.notifies, secrets, strict, &mut errors);
     if errors.is_empty() {
         let prune_after = documents.policy.prune_days.unwrap_or(365) * DAY;
         let former = documents.former.iter().map(|former| former.doc.clone()).collect();
-        Ok(Config { connections, targets, rules, former, file: documents.to_file(), fold, prune_after, warnings })
+        let public_url = documents.policy.public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
+        Ok(Config {
+            connections,
+            targets,
+            rules,
+            channels,
+            public_url,
+            former,
+            file: documents.to_file(),
+            fold,
+            prune_after,
+            warnings,
+        })
     } else {
         Err(errors)
     }
@@ -251,6 +264,19 @@ fn resolve_policy(doc: &PolicyDoc, errors: &mut Vec<ConfigError>) -> FoldSetting
         match Reconcile::parse(text) {
             Some(reconcile) => fold.reconcile = reconcile,
             None => check.error("reconcile", format!("\"{text}\" is none of highest_reputation, latest, first")),
+        }
+    }
+    if let Some(url) = &doc.public_url {
+        let plain = url::Url::parse(url).is_ok_and(|url| {
+            matches!(url.scheme(), "https" | "http")
+                && url.has_host()
+                && url.username().is_empty()
+                && url.password().is_none()
+                && url.query().is_none()
+                && url.fragment().is_none()
+        });
+        if !plain {
+            check.error("public_url", "must be the address people reach this exchange at, e.g. https://iocast.example");
         }
     }
     fold.default_tlp = check.tlp("default_tlp", doc.default_tlp.as_deref(), Tlp::Green);

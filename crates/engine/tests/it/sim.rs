@@ -1,6 +1,7 @@
 //! A world in memory: a clock that is set, chance from a seed, sources and destinations that misbehave on request.
 
 use engine::config::{Connection, ConnectionDoc, TargetDoc};
+use engine::notice::{Channel, Letter};
 use engine::{Engine, EngineError, Registry, Silent, Stopped, World};
 use intel::{Observation, Timestamp};
 use kit::files::Files;
@@ -11,7 +12,7 @@ use kit::{
     TargetSpec,
 };
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use store::Store;
@@ -102,6 +103,10 @@ pub(crate) struct State {
     /// The process stops at the so-many-th step from now.
     pub(crate) stop_in: Option<u64>,
     pub(crate) steps: u64,
+    /// What people were told, and through which channel.
+    pub(crate) letters: Vec<(String, Letter)>,
+    /// Channels that take nothing.
+    pub(crate) deaf: BTreeSet<String>,
 }
 
 /// The world, shared between engine, connectors and test.
@@ -119,6 +124,8 @@ impl Sim {
             products: BTreeMap::new(),
             stop_in: None,
             steps: 0,
+            letters: Vec::new(),
+            deaf: BTreeSet::new(),
         };
         Sim { state: Arc::new(Mutex::new(state)), files: Arc::new(Files::below(Vec::new())) }
     }
@@ -165,6 +172,15 @@ impl World for Sim {
 
     fn files(&self) -> &Files {
         &self.files
+    }
+
+    fn tell(&self, channel: &Channel, letter: &Letter) -> Result<(), ConnectorError> {
+        let mut state = self.lock();
+        if state.deaf.contains(&channel.doc.name) {
+            return Err(ConnectorError::Later { wait: None, why: "nobody is there".into() });
+        }
+        state.letters.push((channel.doc.name.clone(), letter.clone()));
+        Ok(())
     }
 
     fn step(&self, point: &'static str) -> Result<(), Stopped> {

@@ -18,6 +18,7 @@ mod indicators;
 mod jobs;
 mod knowledge;
 pub mod lists;
+mod notices;
 mod nouns;
 pub mod observations;
 mod rules;

@@ -18,7 +18,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use engine::config::{
-    ConnectionDoc, GuardDoc, GuardExceptionDoc, PolicyDoc, RuleDoc, SharingDoc, TargetDoc, TenantDoc,
+    ConnectionDoc, GuardDoc, GuardExceptionDoc, NotifyDoc, PolicyDoc, RuleDoc, SharingDoc, TargetDoc, TenantDoc,
 };
 use engine::{ApplyOptions, ConfigFile, Prune};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -103,6 +103,7 @@ pub(super) struct Rules;
 pub(super) struct Sharings;
 pub(super) struct GuardLists;
 pub(super) struct GuardExceptions;
+pub(super) struct Notifies;
 
 impl Noun for Tenants {
     type Doc = TenantDoc;
@@ -232,6 +233,22 @@ impl Noun for GuardExceptions {
 
     fn key(doc: &GuardExceptionDoc) -> Vec<&str> {
         vec![&doc.target, &doc.value]
+    }
+}
+
+impl Noun for Notifies {
+    type Doc = NotifyDoc;
+    type Leave = NothingToSay;
+    const NAME: &'static str = "notify channel";
+    const PATH: &'static str = "/api/v1/notify";
+    const KEYS: &'static [&'static str] = &["name"];
+
+    fn of(file: &mut ConfigFile) -> &mut Vec<NotifyDoc> {
+        &mut file.notify
+    }
+
+    fn key(doc: &NotifyDoc) -> Vec<&str> {
+        vec![&doc.name]
     }
 }
 

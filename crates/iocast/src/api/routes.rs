@@ -2,17 +2,19 @@
 //! from this table.
 
 use super::nouns::{
-    self, Connections, GuardExceptions, GuardLists, NothingToSay, Noun, Rules, Sharings, Targets, Tenants,
+    self, Connections, GuardExceptions, GuardLists, NothingToSay, Notifies, Noun, Rules, Sharings, Targets, Tenants,
 };
 use super::route::{delete, follow, get, job, post, put};
 use super::shapes::{Page, PageQuery};
 use super::{
-    changes, config, connectors, import, indicators, jobs, knowledge, lists, observations, openapi, rules, runs, system,
+    changes, config, connectors, import, indicators, jobs, knowledge, lists, notices, observations, openapi, rules,
+    runs, system,
 };
 use crate::app::rules::{RuleReport, RuleTest};
 use crate::app::status::Status;
 use axum::routing;
 use engine::config::PolicyDoc;
+use engine::notice::NoticeShown;
 use engine::{Applied, ConfigFile, Delivery, GuardAnswer, HeldPlan, Hit, PullReport, Record, ShareReport, WhyReport};
 
 pub use super::route::{Answer, Docs, Needs, Patience, Route, Verb};
@@ -234,6 +236,30 @@ pub static TABLE: &[Route] = &[
     .query::<NothingToSay>()
     .answers_nothing()
     .tagged(),
+    get("/api/v1/notify", Read, "Channels through which people are told, secrets left out.", || {
+        routing::get(nouns::list::<Notifies>)
+    })
+    .query::<PageQuery>()
+    .answers::<Page<Doc<Notifies>>>(),
+    get("/api/v1/notify/{name}", Read, "One channel, secrets left out.", || routing::get(nouns::show::<Notifies>))
+        .answers::<Doc<Notifies>>()
+        .tagged(),
+    put("/api/v1/notify/{name}", Admin, "Makes or replaces a channel.", || routing::put(nouns::put::<Notifies>))
+        .body::<Sent<Notifies>>()
+        .example(r#"{"channel": "syslog", "settings": {"transport": "local"}, "on": ["frozen", "denied"]}"#)
+        .answers::<Doc<Notifies>>()
+        .tagged(),
+    delete("/api/v1/notify/{name}", Admin, "Deletes a channel.", || routing::delete(nouns::delete::<Notifies>))
+        .query::<NothingToSay>()
+        .answers_nothing()
+        .tagged(),
+    job("/api/v1/notify/{name}/test", Admin, "Tells a test through a channel.", || routing::post(notices::test))
+        .answers::<notices::Tested>(),
+    get("/api/v1/notices", Read, "What needs a person, the gravest first, and who was told.", || {
+        routing::get(notices::list)
+    })
+    .query::<notices::NoticeQuery>()
+    .answers::<Vec<NoticeShown>>(),
     get("/api/v1/guard/check", Read, "Whether a value would be stopped.", || routing::get(knowledge::guard_check))
         .query::<knowledge::CheckQuery>()
         .answers::<GuardAnswer>()

@@ -50,6 +50,7 @@ impl App {
             }
             reports.push(report);
         }
+        self.tell_now();
         Ok(reports)
     }
 
@@ -72,6 +73,9 @@ impl App {
         let mut reports = Vec::with_capacity(names.len());
         for name in &names {
             reports.push(engine.share(name, mode, self.progress())?);
+        }
+        if !mode.dry_run {
+            self.tell_now();
         }
         Ok(reports)
     }

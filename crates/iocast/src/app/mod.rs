@@ -248,6 +248,20 @@ impl App {
         let Ok(engine) = self.engine() else { return };
         if let Some(runner) = &*self.running() {
             engine.config().targets.keys().for_each(|target| runner.nudge(Job::Share(*target)));
+            runner.nudge(Job::Tell);
+        }
+    }
+
+    /// Tells people what needs them. The loop does it, where there is one; without, whoever ran a job does.
+    pub(crate) fn tell_now(&self) {
+        let Ok(engine) = self.engine() else { return };
+        if let Some(runner) = &*self.running() {
+            runner.nudge(Job::Tell);
+            return;
+        }
+        // What could not be told is tried again with the next job, and is in the status meanwhile.
+        if let Err(error) = engine.take_notice().and_then(|_| engine.tell_due()) {
+            tracing::error!(%error, "people could not be told");
         }
     }
 

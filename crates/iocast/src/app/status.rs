@@ -2,6 +2,7 @@
 
 use super::App;
 use crate::api::Problem;
+use engine::notice::{ChannelShown, NoticeShown};
 use engine::state::{ConnectionState, TargetState};
 use intel::Timestamp;
 use kit::http::{PaceRow, Paces};
@@ -19,6 +20,10 @@ pub(crate) struct Status {
     pub(crate) records: u64,
     /// Whether calls to destinations are stopped.
     pub(crate) frozen: bool,
+    /// What needs a person, the gravest first.
+    pub(crate) notices: Vec<NoticeShown>,
+    /// The channels through which people are told.
+    pub(crate) channels: Vec<ChannelShown>,
     /// The sources.
     pub(crate) sources: Vec<SourceStatus>,
     /// The connections that third parties push to.
@@ -191,12 +196,16 @@ impl App {
                 denied: state.denied,
             });
         }
+        engine.take_notice()?;
+        let (notices, channels) = (engine.notices_shown(0)?, engine.channels_shown()?);
         let known = engine.known();
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
             indicators: known.index.len() as u64,
             records: known.index.n_records() as u64,
             frozen: engine.is_frozen()?,
+            notices,
+            channels,
             sources,
             buckets,
             targets,

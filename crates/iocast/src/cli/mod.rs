@@ -14,6 +14,7 @@ mod export;
 mod expressions;
 mod indicator;
 mod list;
+mod notify;
 mod openapi;
 mod output;
 mod plan;
@@ -202,6 +203,8 @@ enum Command {
     Run(run::RunArgs),
     Plan(plan::PlanArgs),
     Connector(connector::ConnectorArgs),
+    Notify(notify::NotifyArgs),
+    Notice(notify::NoticeArgs),
     Status(status::StatusArgs),
     Freeze(status::FreezeArgs),
     Thaw(status::ThawArgs),
@@ -394,6 +397,8 @@ fn dispatch(command: Command, ctx: &Ctx) -> Outcome {
         Command::Run(args) => run::run(&args, ctx),
         Command::Plan(args) => plan::plan(&args, ctx),
         Command::Connector(args) => connector::connector(&args, ctx),
+        Command::Notify(args) => notify::notify(&args, ctx),
+        Command::Notice(args) => notify::notice(&args, ctx),
         Command::Openapi(_) => openapi::openapi(ctx),
         Command::Status(_) => status::status(ctx),
         Command::Freeze(args) => status::freeze(&args, ctx),

@@ -96,6 +96,22 @@ fn show(status: &Value, ctx: &Ctx) -> Result<(), CliError> {
     if status["frozen"].as_bool() == Some(true) {
         ctx.out.line("frozen: nothing goes to any destination until `iocast thaw`")?;
     }
+    let list = |key: &str| status[key].as_array().map(Vec::as_slice).unwrap_or_default();
+    let (notices, channels) = (list("notices"), list("channels"));
+    if !notices.is_empty() {
+        ctx.out.line("")?;
+        ctx.out.line(&format!("{} need{} a person", notices.len(), if notices.len() == 1 { "s" } else { "" }))?;
+        super::notify::show(notices, ctx)?;
+    }
+    for channel in channels.iter().filter(|channel| channel["error"].is_string()) {
+        let word = |key: &str| super::output::printable(channel[key].as_str().unwrap_or_default());
+        ctx.out.line(&format!(
+            "{} does not take what it is told ({} waiting): {}",
+            word("name"),
+            channel["waiting"].as_u64().unwrap_or(0),
+            word("error")
+        ))?;
+    }
     for (key, columns) in [("sources", SOURCES), ("buckets", BUCKETS), ("targets", TARGETS)] {
         let mut rows = status[key].as_array().cloned().unwrap_or_default();
         if rows.is_empty() {

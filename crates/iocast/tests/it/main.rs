@@ -15,6 +15,7 @@ mod kill;
 mod kill_taxii;
 mod lists;
 mod mistakes;
+mod notify;
 mod nouns;
 mod openapi;
 mod peers;

@@ -1,0 +1,209 @@
+//! What is the case: read from what runs and passes left behind. Nothing here changes anything.
+
+use super::{Kind, Notice, Severity, plain};
+use crate::Engine;
+use crate::config::{Connection, Target};
+use crate::error::EngineError;
+use crate::state::{ConnectionState, TargetState};
+use intel::sharing::LineState;
+use intel::{DAY, Timestamp, VerdictKind};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Runs or passes that fail in a row before people are told.
+const FAILURES: u32 = 3;
+/// How many of its intervals a source may be silent.
+const SILENT_INTERVALS: u32 = 3;
+/// How long before its end a verdict is told.
+const ENDING: u32 = 3;
+
+fn notice(kind: Kind, severity: Severity, subject: String, text: &str, next_step: &str, path: String) -> Notice {
+    Notice { kind, severity, subject: plain(&subject), text: plain(text), next_step: plain(next_step), path }
+}
+
+/// `1 entry`, `3 entries`.
+fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// How many entries of a target are not as we left them, as its state says it.
+///
+/// What part of the state holds it is the ledger's business; an object with `count`, or a number.
+fn drifted(state: &str) -> u64 {
+    let state: Value = serde_json::from_str(state).unwrap_or_default();
+    let drift = &state["drift"];
+    drift.as_u64().or_else(|| drift["count"].as_u64()).unwrap_or(0)
+}
+
+impl Engine {
+    /// Everything a person should know of at this moment.
+    pub(super) fn observe(&self) -> Result<Vec<Notice>, EngineError> {
+        let mut out = Vec::new();
+        let now = self.world.now();
+        let config = self.config();
+        if self.is_frozen()? {
+            out.push(notice(
+                Kind::Frozen,
+                Severity::Critical,
+                "exchange".to_owned(),
+                "Frozen: no call to a destination begins; pulls and reads go on.",
+                "`iocast status` says what waits; `iocast thaw` ends this",
+                "/api/v1/status".to_owned(),
+            ));
+        }
+        for connection in config.connections.values() {
+            let state = ConnectionState::parse(self.store.connection_state(connection.id)?.as_deref());
+            source(connection, &state, now, &mut out);
+        }
+        let waiting = self.plans(Some("waiting"))?;
+        for target in config.targets.values() {
+            let text = self.store.target_state(target.id)?.unwrap_or_default();
+            let state = TargetState::parse(Some(&text));
+            let refused = self.known().ledgers.get(&target.id).map_or(0, |l| l.count(LineState::Refused)) as u64;
+            of_target(target, &state, drifted(&text), refused, &mut out);
+            for plan in waiting.iter().filter(|plan| plan.target == target.doc.name) {
+                let parts = [(plan.push, "add"), (plan.update, "change"), (plan.retract, "take back")];
+                let parts: Vec<String> =
+                    parts.iter().filter(|(n, _)| *n > 0).map(|(n, verb)| format!("{verb} {n}")).collect();
+                out.push(notice(
+                    Kind::PlanWaiting,
+                    Severity::Warning,
+                    format!("target {}", target.doc.name),
+                    &format!("A plan of {} waits for approval: it would {}.", target.doc.name, parts.join(", ")),
+                    &format!(
+                        "`iocast plan show {0}`, then `iocast plan approve {0}` or `iocast plan reject {0}`",
+                        plan.id
+                    ),
+                    format!("/api/v1/plans/{}", plan.id),
+                ));
+            }
+        }
+        self.ending(now, &mut out);
+        Ok(out)
+    }
+
+    /// Verdicts that keep something away and end soon, by the day on which they end.
+    fn ending(&self, now: Timestamp, out: &mut Vec<Notice>) {
+        let soon = now.after(ENDING * DAY);
+        let mut by_day: BTreeMap<String, u64> = BTreeMap::new();
+        for (_, analyst) in self.known().index.analysts() {
+            if let Some(verdict) = analyst.verdict_at(now).and(analyst.verdict)
+                && verdict.kind == VerdictKind::FalsePositive
+                && let Some(until) = verdict.until.filter(|until| *until <= soon)
+            {
+                *by_day.entry(until.to_string().chars().take(10).collect()).or_default() += 1;
+            }
+        }
+        for (day, n) in by_day {
+            let verdicts = counted(n, "false_positive verdict ends", "false_positive verdicts end");
+            out.push(notice(
+                Kind::VerdictEnding,
+                Severity::Info,
+                format!("verdicts until {day}"),
+                &format!("{verdicts} on {day}: what sources still say of those values counts again then."),
+                "`iocast indicator find 'verdict = false_positive' --all`; a verdict given again stands longer",
+                "/api/v1/indicators?q=verdict+%3D+false_positive&all=true".to_owned(),
+            ));
+        }
+    }
+}
+
+fn source(connection: &Connection, state: &ConnectionState, now: Timestamp, out: &mut Vec<Notice>) {
+    let name = &connection.doc.name;
+    let subject = || format!("source {name}");
+    if let Some(suspect) = &state.suspect {
+        out.push(notice(
+            Kind::RunSuspect,
+            Severity::Warning,
+            subject(),
+            &format!("A run of {name} is not believed and waits: {}.", suspect.why),
+            &format!("`iocast run show {0}`, then `iocast run approve {0}` or `iocast run discard {0}`", suspect.run),
+            format!("/api/v1/runs/{}", suspect.run),
+        ));
+    }
+    if !connection.doc.enabled || connection.open.source().is_none() {
+        return;
+    }
+    if state.denied {
+        out.push(notice(
+            Kind::Denied,
+            Severity::Critical,
+            subject(),
+            &format!("{name} denies us: nothing is pulled until somebody acts."),
+            &format!("`iocast check`, then mend its settings or `iocast pull {name}`"),
+            "/api/v1/status".to_owned(),
+        ));
+        return;
+    }
+    let last = state.last_success.map(Timestamp::from_micros);
+    let limit = (connection.interval * SILENT_INTERVALS).max(DAY);
+    if state.failures >= FAILURES {
+        out.push(notice(
+            Kind::Failing,
+            Severity::Warning,
+            subject(),
+            &format!("Runs of {name} fail: {} times in a row at least.", FAILURES),
+            &format!("`iocast run list` says why"),
+            "/api/v1/runs".to_owned(),
+        ));
+    }
+    if let Some(last) = last.filter(|last| now.since(*last) > limit) {
+        let day: String = last.to_string().chars().take(10).collect();
+        out.push(notice(
+            Kind::Stale,
+            Severity::Warning,
+            subject(),
+            &format!("{name} was last read on {day}: what it says ages."),
+            &format!("`iocast run list`, then `iocast pull {name}`"),
+            "/api/v1/runs".to_owned(),
+        ));
+    }
+}
+
+fn of_target(target: &Target, state: &TargetState, drifted: u64, refused: u64, out: &mut Vec<Notice>) {
+    let name = &target.doc.name;
+    let subject = || format!("target {name}");
+    if !target.doc.enabled {
+        return;
+    }
+    if state.denied {
+        out.push(notice(
+            Kind::Denied,
+            Severity::Critical,
+            subject(),
+            &format!("{name} denies us: nothing is sent or taken back until somebody acts."),
+            &format!("`iocast check`, then mend the settings of its connection or `iocast share {name}`"),
+            "/api/v1/status".to_owned(),
+        ));
+    } else if state.failures >= FAILURES {
+        out.push(notice(
+            Kind::Failing,
+            Severity::Critical,
+            subject(),
+            &format!("Passes over {name} fail, {FAILURES} times in a row at least: it may not hold what it should."),
+            &format!("`iocast run list` says why"),
+            "/api/v1/runs".to_owned(),
+        ));
+    }
+    if refused > 0 {
+        out.push(notice(
+            Kind::Refused,
+            Severity::Warning,
+            subject(),
+            &format!("{name} refuses {}; each is offered again once a day.", counted(refused, "entry", "entries")),
+            &format!("`iocast target deliveries {name} --state refused` has its words"),
+            format!("/api/v1/targets/{name}/deliveries?state=refused"),
+        ));
+    }
+    if drifted > 0 {
+        let entries = counted(drifted, "entry", "entries");
+        out.push(notice(
+            Kind::Drift,
+            Severity::Warning,
+            subject(),
+            &format!("{name} does not hold what we left there: {entries} differ."),
+            &format!("`iocast target verify {name}`"),
+            "/api/v1/status".to_owned(),
+        ));
+    }
+}

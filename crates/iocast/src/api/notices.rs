@@ -1,0 +1,58 @@
+//! What people are told, and whether the channels work.
+
+use super::error::Problem;
+use super::extract::{Params, Part};
+use crate::app::App;
+use axum::Json;
+use axum::extract::State;
+use engine::notice::NoticeShown;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoticeQuery {
+    /// Also those that were over in the last so many days; without: those that stand.
+    #[schemars(range(max = 365))]
+    #[serde(default)]
+    days: Option<u32>,
+}
+
+/// What became of a test.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Tested {
+    /// The channel.
+    notify: String,
+    /// Whether it took it.
+    ok: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Params(query): Params<NoticeQuery>,
+) -> Result<Json<Vec<NoticeShown>>, Problem> {
+    let days = query.days.unwrap_or(0);
+    if days > 365 {
+        return Err(Problem::invalid(format!("days: at most 365, not {days}")));
+    }
+    app.hop(move |app| {
+        let engine = app.engine()?;
+        engine.take_notice()?;
+        Ok(Json(engine.notices_shown(days)?))
+    })
+    .await
+}
+
+/// `{ok, error?}`: a channel that does not work is an answer, not a failure of the question.
+pub(super) async fn test(State(app): State<Arc<App>>, Part(name): Part<String>) -> Result<Json<Tested>, Problem> {
+    app.hop(move |app| match app.engine()?.tell_test(&name) {
+        Ok(()) => Ok(Json(Tested { notify: name, ok: true, error: None })),
+        Err(engine::EngineError::Conflict(why)) => Ok(Json(Tested { notify: name, ok: false, error: Some(why) })),
+        Err(error) => Err(error.into()),
+    })
+    .await
+}
