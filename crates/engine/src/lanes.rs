@@ -18,6 +18,10 @@ pub const LANE_MOST: usize = 16;
 pub(crate) enum Lane {
     Pulls,
     Passes,
+    /// What destinations hold is read back.
+    Readings,
+    /// People are told.
+    Tellings,
     /// What the exchange does for itself.
     Own,
 }
@@ -27,6 +31,8 @@ impl Lane {
         match job {
             Job::Pull(_) => Lane::Pulls,
             Job::Share(_) => Lane::Passes,
+            Job::Verify(_) => Lane::Readings,
+            Job::Tell => Lane::Tellings,
             Job::Expire | Job::Prune => Lane::Own,
         }
     }

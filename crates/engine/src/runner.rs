@@ -281,7 +281,7 @@ fn remembered(engine: &Engine, job: Job, interval: Duration) -> JobState {
 
 /// A job that was already due when the loop began starts a little later, by chance.
 fn spread_start(state: &mut JobState, job: Job, begun: Timestamp, seed: u64) {
-    let calls_out = matches!(job, Job::Pull(_) | Job::Share(_));
+    let calls_out = matches!(job, Job::Pull(_) | Job::Share(_) | Job::Verify(_));
     // What never ran is new to this exchange: somebody waits for it.
     if !calls_out || state.last_start.is_none() || next_due(state, begun).is_none_or(|at| at > begun) {
         return;
@@ -289,7 +289,8 @@ fn spread_start(state: &mut JobState, job: Job, begun: Timestamp, seed: u64) {
     let number = match job {
         Job::Pull(id) => u64::from(id.0),
         Job::Share(id) => u64::from(id.0) << 32,
-        Job::Expire | Job::Prune => 0,
+        Job::Verify(id) => u64::from(id.0) << 40,
+        Job::Expire | Job::Prune | Job::Tell => 0,
     };
     let at = begun.after(START_SPREAD.min(state.interval / 10).mul_f64(jitter_of(seed ^ number)));
     match &mut state.retry_at {
