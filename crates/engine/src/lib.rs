@@ -17,6 +17,7 @@ pub mod lists;
 mod publish;
 pub mod pull;
 pub mod registry;
+mod room;
 pub mod runner;
 pub mod seal;
 pub mod share;

@@ -43,3 +43,9 @@ pub const INTERVAL_LEAST: Duration = Duration::from_secs(1);
 pub const INTERVAL_MOST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// How long an approval of a held plan allows its steps.
 pub const APPROVAL_STANDS: Duration = Duration::from_secs(24 * 3600);
+/// What the new rows of one page of a source may come to in memory (bytes). A page is folded in with its cursor in one
+/// piece, so all of it is held.
+pub const STAGED_PAGE_BYTES: usize = 512 << 20;
+/// What the new rows of a whole run of a complete source may come to in memory (bytes). All are held until the run is
+/// judged.
+pub const STAGED_WHOLE_BYTES: usize = 2 << 30;

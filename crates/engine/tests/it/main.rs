@@ -2,4 +2,5 @@
 
 mod basics;
 mod sim;
+mod staging;
 mod worlds;
