@@ -112,7 +112,7 @@ pub(crate) static TAXII: Target = Target {
             "taxii",
             &json!({"url": "https://taxii.example/taxii2/", "username": "iocast", "password": "canary-canary"}),
             data,
-        )
+        );
     },
     seeds: &[
         Seed::File { before: "", path: "crates/connectors/src/taxii/exchanges/pull.http", most: 12_000 },
