@@ -696,6 +696,16 @@ fn a_run_is_judged_by_every_clause() {
             _ => rows_of(&mut rng),
         };
         let rejected = rng.pick(&[0, 0, rows / 99, rows / 50, rows / 2, rows, rows + 1, rng.0 % 7]);
+        // And exactly one point above what was rejected before, one row more, one row less.
+        let (last, rows, rejected) = match rng.below(5) {
+            0 => {
+                let read = 100 * (1 + rng.below(30));
+                let was = 1 + rng.below(read / 2);
+                let rejected = (was + read / 100 + rng.below(3)).saturating_sub(1);
+                (Some(Believed { rows: read - was, read, rejected: was }), read - rejected, rejected)
+            }
+            _ => (last, rows, rejected),
+        };
         let run = RunShape {
             end: rng.pick(&[
                 RunEnd::Whole,
