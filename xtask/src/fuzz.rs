@@ -49,10 +49,13 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let target_dir = repo::target(root)?.join("fuzz");
     let work = target_dir.join("run");
     seed(root, &work, &asked.corpus)?;
-    let mut build = nightly(root);
-    build.args(["cargo", "fuzz", "build", "--sanitizer", "none", "--release"]).env("CARGO_TARGET_DIR", &target_dir);
-    if !build.status().context("start cargo fuzz")?.success() {
-        bail!("the targets do not build");
+    for name in &asked.targets {
+        let mut build = nightly(root);
+        build.args(["cargo", "fuzz", "build", "--sanitizer", "none", "--release", name]);
+        build.env("CARGO_TARGET_DIR", &target_dir);
+        if !build.status().context("start cargo fuzz")?.success() {
+            bail!("{name} does not build");
+        }
     }
     let mut table = format!(
         "{:<14} {:>10} {:>8} {:>7} {:>7} {:>6} {}\n",

@@ -20,6 +20,7 @@ pub mod pages;
 mod publish;
 pub mod pull;
 pub mod registry;
+mod room;
 pub mod runner;
 pub mod seal;
 pub mod share;

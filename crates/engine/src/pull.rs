@@ -7,6 +7,7 @@ use crate::config::{Config, Connection};
 use crate::error::EngineError;
 use crate::pages::{Pages, Turn};
 use crate::publish::Written;
+use crate::room::Room;
 use crate::state::{BelievedState, ConnectionState, SuspectState};
 use crate::world::Progress;
 use crate::{Engine, Known};
@@ -18,7 +19,7 @@ use intel::{Absorbed, ConnectionId, IndicatorId, IndicatorKey, Observation, Row,
 use kit::{ConnectorError, Cursor, Cx, Pulled, Rows};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use store::{Append, Listed};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -113,6 +114,9 @@ struct Collector<'a> {
     staged: Vec<Staged>,
     /// Hash of the key, so that growing reads no row again, and place in `staged`.
     by_key: HashTable<(u64, u32)>,
+    /// Fingerprints in `more` of what is staged: a source that says a thousand things of one key is looked up, not searched.
+    further: HashSet<u64>,
+    room: Room,
     /// Record slots whose content this run read again.
     seen: Selection,
     /// Slots read again that were not listed.
@@ -139,6 +143,8 @@ impl<'a> Collector<'a> {
             scratch: Vec::new(),
             staged: Vec::new(),
             by_key: HashTable::new(),
+            further: HashSet::new(),
+            room: Room::new(engine.world.staged_bytes(connection.complete)),
             seen: Selection::default(),
             relisted: Vec::new(),
             report,
@@ -163,18 +169,27 @@ impl<'a> Collector<'a> {
                 }
                 continue;
             }
+            if self.room.is_full() {
+                // The page fails: what is not kept of it stands in no balance.
+                self.report.read -= 1;
+                self.report.filtered += 1;
+                count(&mut self.report.filtered_by, "page failed", 1);
+                continue;
+            }
             let hash = key_hash(&row.key);
             let staged = &mut self.staged;
             match self.by_key.find(hash, |(other, at)| *other == hash && staged[*at as usize].row.key == row.key) {
                 Some((_, at)) => {
                     self.report.unchanged += 1;
                     let first = &mut staged[*at as usize];
-                    if first.fingerprint != fingerprint && first.more.iter().all(|(_, f)| *f != fingerprint) {
+                    if first.fingerprint != fingerprint && self.further.insert(fingerprint) {
+                        self.room.hold(row.weight() + 2 * size_of::<u64>());
                         first.more.push((row, fingerprint));
                     }
                 }
                 None => {
                     let at = staged.len() as u32;
+                    self.room.hold(row.weight() + size_of::<Staged>() - size_of::<Row>());
                     staged.push(Staged { row, fingerprint, more: Vec::new() });
                     self.by_key.insert_unique(hash, (hash, at), |(hash, _)| *hash);
                 }
@@ -187,6 +202,8 @@ impl<'a> Collector<'a> {
     /// The staged rows, and room for more.
     fn take(&mut self) -> Vec<Staged> {
         self.by_key.clear();
+        self.further.clear();
+        self.room.clear();
         std::mem::take(&mut self.staged)
     }
 }
@@ -355,6 +372,10 @@ impl Engine {
                 }
             };
             collector.look_up();
+            if let Some(error) = collector.room.fault(collector.staged.len()) {
+                drop_page(&mut collector);
+                return Err(connector_error(connection, error));
+            }
             match pulled {
                 Pulled::NotModified(next) => break Ended::NotModified(next),
                 Pulled::Whole(next) => break Ended::Whole(next),

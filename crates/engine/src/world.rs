@@ -43,6 +43,11 @@ pub trait World: Send + Sync {
     fn paces(&self) -> Option<&Paces> {
         None
     }
+    /// How many bytes of memory the new rows of one page, or of a whole run of a complete source, may come to before the
+    /// pull fails. By default [`intel::limits`].
+    fn staged_bytes(&self, complete: bool) -> usize {
+        if complete { intel::limits::STAGED_WHOLE_BYTES } else { intel::limits::STAGED_PAGE_BYTES }
+    }
     /// A named point between two steps of a job. A simulation may stop the process here; the real world never does.
     ///
     /// # Errors

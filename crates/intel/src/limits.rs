@@ -55,3 +55,9 @@ pub const BREAKER_OPENS_AFTER: u32 = 5;
 pub const BREAKER_PROBE_EVERY: Duration = Duration::from_secs(60);
 /// How long a limit that a destination kept silent about is believed before it is tried again.
 pub const LEARNED_CAPACITY_STANDS: Duration = Duration::from_secs(7 * 24 * 3600);
+/// What the new rows of one page of a source may come to in memory (bytes). A page is folded in with its cursor in one
+/// piece, so all of it is held.
+pub const STAGED_PAGE_BYTES: usize = 512 << 20;
+/// What the new rows of a whole run of a complete source may come to in memory (bytes). All are held until the run is
+/// judged.
+pub const STAGED_WHOLE_BYTES: usize = 2 << 30;

@@ -307,6 +307,17 @@ pub struct Row {
 }
 
 impl Row {
+    /// About what it holds in memory, in bytes: an estimate to keep rows within bounds by.
+    pub fn weight(&self) -> usize {
+        let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+        let claim = &self.claim;
+        // A text of its own costs its length and what an allocation costs.
+        let tags: usize = claim.tags.iter().map(|tag| tag.len() + 32).sum();
+        let hops: usize = self.hops.iter().map(|hop| hop.len() + 40).sum();
+        let texts = text(&claim.comment) + text(&claim.link) + text(&claim.raw) + text(&self.remote_id);
+        size_of::<Row>() + self.key.value().len() + 16 + texts + tags + hops
+    }
+
     /// A 64-bit fingerprint of connection, key and content, stable across processes and releases (it is stored). The
     /// object's id and the hops belong to the content: by them an echo is told from a genuine row.
     /// `scratch` is reused between calls.

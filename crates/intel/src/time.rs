@@ -51,10 +51,16 @@ impl Timestamp {
     }
 
     /// Reads RFC 3339 (`2026-01-31T10:00:00Z`, with `T` or a space, any offset), the same without zone (taken as
-    /// UTC), or a bare date (midnight UTC). None if it is none of these.
+    /// UTC), or a bare date (midnight UTC). None if it is none of these, or in UTC not of the years 0 to 9999, which
+    /// is all that can be written so.
     pub fn parse(text: &str) -> Option<Timestamp> {
+        const YEAR_0: Timestamp = Timestamp::from_secs(-62_167_219_200);
+        const YEAR_10000: Timestamp = Timestamp::from_secs(253_402_300_800);
+        Timestamp::parse_any(text.trim()).filter(|time| (YEAR_0..YEAR_10000).contains(time))
+    }
+
+    fn parse_any(text: &str) -> Option<Timestamp> {
         use chrono::{DateTime, NaiveDate, NaiveDateTime};
-        let text = text.trim();
         if let Ok(time) = DateTime::parse_from_rfc3339(text) {
             return Some(Timestamp(time.timestamp_micros()));
         }

@@ -3,5 +3,6 @@
 mod basics;
 mod notices;
 mod sim;
+mod staging;
 mod traps;
 mod worlds;

@@ -84,7 +84,8 @@ impl Exchange {
         });
         exchange
             .send("POST", "/api/v1/config/apply", "application/json", config.to_string().into_bytes())
-            .lawful("apply");
+            .lawful("apply")
+            .expect("a good configuration");
         let items: Vec<Value> = [
             "http://evil.example/x",
             "198.51.100.7",
@@ -255,15 +256,23 @@ pub(crate) static PUSH: Target = Target {
                 return;
             }
             let Some(answer) = reply.lawful("push") else { return };
-            let n = |name: &str| answer[name].as_u64().unwrap_or(0);
+            let totals = |answer: &Value, name: &str| {
+                answer["totals"][name].as_u64().unwrap_or_else(|| panic!("no {name} in {answer}"))
+            };
+            let n = |name: &str| totals(&answer, name);
             assert_eq!(n("read"), n("new") + n("changed") + n("unchanged") + n("rejected"), "{answer}");
-            if let Some(results) = answer["results"].as_array() {
-                assert_eq!(results.len() as u64, n("read"), "a word on every row: {answer}");
+            let items = answer["items"].as_array().expect("a word on every row");
+            assert_eq!(items.len() as u64, n("read"), "a word on every row: {answer}");
+            for item in items.iter().filter(|item| item["status"] != "rejected") {
+                let kind = item["kind"].as_str().and_then(intel::IndicatorKind::from_name);
+                let value = item["value"].as_str().expect("what was taken was read as something");
+                let key = intel::IndicatorKey::parse(kind, value).unwrap_or_else(|why| panic!("{why}: {item}"));
+                assert_eq!(key.value(), value, "{item}");
             }
-            // The same again says nothing new.
+            // The same again: as many rows, and none of them new.
             let again = exchange.send("POST", path, media, body.to_vec()).lawful("push again");
             let again = again.expect("what was taken once is taken twice");
-            assert_eq!(again["read"].as_u64(), answer["read"].as_u64());
+            assert_eq!((totals(&again, "read"), totals(&again, "new")), (n("read"), 0), "{again}");
         });
     },
     seeds: &[

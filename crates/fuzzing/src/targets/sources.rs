@@ -4,10 +4,10 @@ use crate::tell::{NOW, Taken, text};
 use crate::{Seed, Target};
 use kit::files::Files;
 use kit::http::{Answer, Http, HttpConfig, NoWait};
-use kit::{ConnectorError, Cx, Pulled, Secret};
+use kit::{Connector, ConnectorError, Cx, Pulled, Secret};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Calls of one run; a connector that asks more often than there is anything to say goes in circles.
@@ -53,8 +53,9 @@ fn answers(script: &str) -> Vec<Said> {
 fn pull(connector: &str, settings: &Value, data: &[u8]) {
     let script = text(data);
     let answers = answers(&script);
-    let connector =
-        connectors::all().into_iter().find(|c| c.manifest().name == connector).expect("a connector of this name");
+    static ALL: OnceLock<Vec<Arc<dyn Connector>>> = OnceLock::new();
+    let all = ALL.get_or_init(connectors::all);
+    let connector = all.iter().find(|c| c.manifest().name == connector).expect("a connector of this name");
     let settings = connector.manifest().check(settings).expect("settings of a target are good");
     let connection = connector.open(&settings).expect("settings of a target are good");
     let next = Arc::new(AtomicUsize::new(0));
@@ -112,7 +113,7 @@ pub(crate) static TAXII: Target = Target {
             "taxii",
             &json!({"url": "https://taxii.example/taxii2/", "username": "iocast", "password": "canary-canary"}),
             data,
-        )
+        );
     },
     seeds: &[
         Seed::File { before: "", path: "crates/connectors/src/taxii/exchanges/pull.http", most: 12_000 },

@@ -184,9 +184,9 @@ impl FeedConnection {
         if url.is_empty() {
             return Err("url: expected the address of the feed".into());
         }
-        let web = ["http://", "https://"]
-            .iter()
-            .any(|scheme| url.len() > 8 && url[..scheme.len()].eq_ignore_ascii_case(scheme));
+        let web = ["http://", "https://"].iter().any(|scheme| {
+            url.len() > 8 && url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        });
         let place = if web {
             let parsed = url::Url::parse(url).map_err(|error| format!("url: {error}"))?;
             if !parsed.username().is_empty() || parsed.password().is_some() {

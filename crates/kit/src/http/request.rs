@@ -324,7 +324,14 @@ impl Sent {
 
     /// A sentence about this request: method and address without query, then `why`; secrets replaced by names.
     pub(super) fn about(&self, why: &str) -> String {
-        scrub(&format!("{} {}: {why}", self.method.as_str(), shown_url(&self.url)), &self.secrets)
+        // Servers choose addresses too, by redirects and by ids. Replaced before it is clipped: half a secret is not
+        // recognised.
+        let mut url = scrub(&shown_url(&self.url), &self.secrets);
+        if let Some((end, _)) = url.char_indices().nth(SHOWN_URL_CHARS) {
+            url.truncate(end);
+            url.push('…');
+        }
+        scrub(&format!("{} {url}: {why}", self.method.as_str()), &self.secrets)
     }
 
     /// The same from an answer: its status and how its body begins.
@@ -342,6 +349,9 @@ impl fmt::Debug for Sent {
         write!(f, "{} {}", self.method.as_str(), shown_url(&self.url))
     }
 }
+
+/// Most characters of an address that a message shows.
+const SHOWN_URL_CHARS: usize = 500;
 
 /// An address without user, query and fragment.
 fn shown_url(url: &str) -> String {
