@@ -165,8 +165,8 @@ fn pull(
 }
 
 /// Shown: whatever a paging source does with its places, a run ends after a bounded number of pages and everything it
-/// was given is stored. How: 24 scripted sources pulled three times each (16 more traps speak TAXII, in that
-/// connector's own test): circles of 1 to 12 places with and without a way in, new rows in each round, pages that
+/// was given is stored. How: 24 scripted sources pulled three times each (24 more speak TAXII, in that
+/// connector's own tests): circles of 1 to 12 places with and without a way in, new rows in each round, pages that
 /// shrink, repeat, overlap, come in reverse, are empty, places of odd types. Figures: a circle of n places ends within
 /// n + 1 pages a run; rows given minus rows stored = 0; counts balance.
 #[test]
