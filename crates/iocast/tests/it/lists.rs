@@ -240,9 +240,9 @@ fn f50_what_is_served_is_whole_or_nothing() {
                     let mut bytes = std::fs::read(path).unwrap();
                     let at = bytes.len() / 2;
                     if cut {
-                        bytes.truncate(at)
+                        bytes.truncate(at);
                     } else if let Some(byte) = bytes.get_mut(at) {
-                        *byte ^= 1
+                        *byte ^= 1;
                     }
                     std::fs::write(path, bytes).unwrap();
                 };
