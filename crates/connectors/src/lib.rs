@@ -4,6 +4,8 @@
 //! `FEEDS`. A connector knows `kit` and `intel`, and nothing of the store, the index or its neighbours.
 
 mod aside;
+#[cfg(test)]
+mod cut_tests;
 mod feed;
 mod file;
 mod hosted;

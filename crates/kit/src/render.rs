@@ -273,9 +273,15 @@ struct Object<'o> {
     hops: &'o [String],
 }
 
+/// Would a spreadsheet take this text for a formula? The full-width forms are taken for one where Japanese or Chinese is
+/// spoken.
+pub fn is_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
+}
+
 /// One field. A text that a spreadsheet would take for a formula gets an apostrophe in front.
 fn field(text: &str, out: &mut Vec<u8>) {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let formula = is_formula(text);
     let quoted = formula || text.contains(['"', ',', '\n', '\r']) || text.starts_with(' ') || text.ends_with(' ');
     if !quoted {
         return out.extend_from_slice(text.as_bytes());

@@ -309,8 +309,10 @@ fn worlds() -> Vec<(&'static str, Vec<Stored>)> {
     ]
 }
 
+/// Shown: TAXII servers whose pages lack a next, forget it, come in reverse or have sloppy dates are read whole, and what is
+/// added with the last date later is not missed (the overlap of the place kept). Figures: 6 servers x 6 sets of dates.
 #[test]
-fn everything_is_read_and_nothing_twice_in_vain() {
+fn f25_everything_is_read_and_nothing_twice_in_vain() {
     for odd in [Odd::Nothing, Odd::NoNext, Odd::ForgetsNext, Odd::Descending, Odd::NotFoundIfEmpty, Odd::Sloppy] {
         for (name, objects) in worlds() {
             let n = objects.len();
@@ -346,8 +348,11 @@ fn many_of_one_date_are_read_by_larger_pages_or_told() {
     assert!(error.to_string().contains("share that date"), "{error}");
 }
 
+/// Shown: TAXII servers that never end are left after a bounded number of requests: empty pages with more to come, places
+/// that are forgotten, the same page under ever new tokens; what such a server did give is read. Figures: 3 servers of
+/// 35 objects, under 300 requests each, 35 objects read where pages go in circles.
 #[test]
-fn servers_that_never_end() {
+fn f25_servers_that_never_end() {
     let objects = || stored((0..35).map(|n| (i64::from(n), n)));
     for (odd, says) in [(Odd::EmptyForever, "empty pages"), (Odd::NoDatesForgets, "forgets where we are")] {
         let server = Server::new(odd, 10, objects());
@@ -416,8 +421,10 @@ fn scripted(answer: impl Fn(&Sent) -> Answer + Send + Sync + 'static) -> Http {
     Http::answering(HttpConfig { retries: 0, ..HttpConfig::default() }, Arc::new(NoWait), answer)
 }
 
+/// Shown: where a TAXII server points to is called with credentials only inside its own origin or one the operator trusts.
+/// Figures: 15 addresses of API roots (other hosts, ports, schemes, users, files): calls to another origin 0.
 #[test]
-fn credentials_stay_with_their_host() {
+fn f25_credentials_stay_with_their_host() {
     for (root, trusted, allowed) in [
         ("/api/", json!([]), true),
         ("api/", json!([]), true),

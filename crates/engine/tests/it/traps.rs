@@ -102,11 +102,11 @@ source = { style = "hosted" }
 "#;
 
 /// An engine with these sources, each scripted.
-fn bench(names: &[String], script: Script) -> (Arc<Still>, Arc<Engine>) {
+fn bench(names: &[String], script: &Script) -> (Arc<Still>, Arc<Engine>) {
     let now = Timestamp::from_secs(1_790_000_000);
     let world = Arc::new(Still { now: Mutex::new(now), files: Files::below(Vec::new()) });
     let kind = |toml: &str| -> Arc<dyn Connector> {
-        Arc::new(Scripted { manifest: Manifest::parse(toml).unwrap(), script: Arc::clone(&script) })
+        Arc::new(Scripted { manifest: Manifest::parse(toml).unwrap(), script: Arc::clone(script) })
     };
     let registry = Registry::new([kind(PAGED), kind(MANUAL)]);
     let store = Arc::new(Store::in_memory().unwrap());
@@ -143,7 +143,7 @@ fn pull(
         }
         Ok(next.map_or(Pulled::Done(None), Pulled::More))
     });
-    let (world, engine) = bench(&["source".to_owned()], script);
+    let (world, engine) = bench(&["source".to_owned()], &script);
     let reports = (0..times)
         .map(|_| {
             let report = engine.pull("source", &Silent).unwrap();
@@ -165,8 +165,8 @@ fn pull(
 }
 
 /// Shown: whatever a paging source does with its places, a run ends after a bounded number of pages and everything it
-/// was given is stored. How: 24 scripted sources pulled three times each (16 more traps speak TAXII, in that
-/// connector's own test): circles of 1 to 12 places with and without a way in, new rows in each round, pages that
+/// was given is stored. How: 24 scripted sources pulled three times each (24 more speak TAXII, in that
+/// connector's own tests): circles of 1 to 12 places with and without a way in, new rows in each round, pages that
 /// shrink, repeat, overlap, come in reverse, are empty, places of odd types. Figures: a circle of n places ends within
 /// n + 1 pages a run; rows given minus rows stored = 0; counts balance.
 #[test]
@@ -266,7 +266,7 @@ fn f25_pages_without_end_have_an_end() {
         *now = now.after(Duration::from_secs(3600));
         Ok(Pulled::More(json!(after.and_then(Value::as_u64).unwrap_or(0) + 1)))
     });
-    let (world, engine) = bench(&["source".to_owned()], script);
+    let (world, engine) = bench(&["source".to_owned()], &script);
     *clock.lock().unwrap() = Some(world);
     let report = engine.pull("source", &Silent).unwrap();
     assert!(report.error.as_deref().unwrap().contains("took more than 6 hours"), "{report:?}");
@@ -294,7 +294,7 @@ fn f19_a_source_that_hangs_keeps_nobody_waiting() {
     });
     // By name, so that those that hang are first in line.
     let names: Vec<String> = (0..6).map(|n| format!("hangs-{n}")).chain((0..6).map(|n| format!("well-{n}"))).collect();
-    let (world, engine) = bench(&names, script);
+    let (world, engine) = bench(&names, &script);
     let (told, ended): (Sender<String>, _) = channel();
     let runner = Runner::start(Arc::clone(&engine), 2, move |ended| {
         let what = match ended {

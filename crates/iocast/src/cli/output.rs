@@ -1,7 +1,8 @@
 //! What reaches the screen: tables for people, JSON, NDJSON and CSV for programs.
 //!
 //! Values come from strangers. Nothing here lets a control character or a change of writing direction reach a
-//! terminal, and tables show values defanged so that a terminal makes no link of them. Programs get values as they are.
+//! terminal, and tables show values defanged so that a terminal makes no link of them. Programs get values as they are,
+//! but for CSV, where what a spreadsheet would take for a formula has an apostrophe in front.
 
 use super::CliError;
 use clap::ValueEnum;
@@ -283,7 +284,7 @@ impl Printer {
                     self.csv(self.columns.iter().map(|column| Cow::Borrowed(column.key)))?;
                 }
                 let row: Value = parse(json)?;
-                self.csv(self.columns.iter().map(|column| plain(&row[column.key])))
+                self.csv(self.columns.iter().map(|column| no_formula(&row[column.key])))
             }
             Format::Table => {
                 self.waiting.push(parse(json)?);
@@ -383,6 +384,13 @@ fn plain(value: &Value) -> Cow<'_, str> {
         }
         other => Cow::Owned(other.to_string()),
     }
+}
+
+/// The same for CSV: a text that a spreadsheet would take for a formula gets an apostrophe in front.
+fn no_formula(value: &Value) -> Cow<'_, str> {
+    let text = plain(value);
+    let is_text = matches!(value, Value::String(_) | Value::Array(_));
+    if is_text && kit::render::is_formula(&text) { Cow::Owned(format!("'{text}")) } else { text }
 }
 
 /// At most so many characters, with a mark where something is missing.

@@ -206,7 +206,7 @@ fn a_body_that_was_cut_is_never_served() {
 /// the time to come back, or a connection that breaks, never a shorter list, never a 401 or 403; a damaged body is made
 /// anew by the next pass. How: a short list and one of 250 KiB, plain and compressed, read between a flipped byte, a
 /// cut, a missing and a half-written file, a damaged compressed twin, new lists, and starts without an orderly end
-/// (`kill` tests end real processes). Figures: 10,000 reads, about 400 disturbances of 8 sorts, seed 50.
+/// (`kill` tests end real processes). Figures: 10,000 reads, about 250 disturbances of 8 sorts, seed 50.
 #[test]
 fn f50_what_is_served_is_whole_or_nothing() {
     for (length, reads) in [(0, 9_000), (56, 1_000)] {
@@ -232,7 +232,7 @@ fn f50_what_is_served_is_whole_or_nothing() {
             (dice >> 33) % below
         };
         for read in 0..reads {
-            if read % 25 == 24 {
+            if read % 40 == 39 {
                 let what = roll(8);
                 let bodies = || files(&dir.path().join("lists"));
                 let twins = || files(&dir.path().join("packed"));
@@ -240,9 +240,9 @@ fn f50_what_is_served_is_whole_or_nothing() {
                     let mut bytes = std::fs::read(path).unwrap();
                     let at = bytes.len() / 2;
                     if cut {
-                        bytes.truncate(at)
+                        bytes.truncate(at);
                     } else if let Some(byte) = bytes.get_mut(at) {
-                        *byte ^= 1
+                        *byte ^= 1;
                     }
                     std::fs::write(path, bytes).unwrap();
                 };
@@ -259,7 +259,7 @@ fn f50_what_is_served_is_whole_or_nothing() {
                 *counts.entry(format!("disturbed {what}")).or_default() += 1;
             }
             // A start without an orderly end; the first reads come before anything is loaded.
-            if read % 150 == 149 {
+            if read % 300 == 299 {
                 drop(app.take());
                 let world = StillWorld::new(Vec::new());
                 let options = OpenOptions { world: Some(world.clone()), ..OpenOptions::at(dir.path()) };
@@ -278,7 +278,7 @@ fn f50_what_is_served_is_whole_or_nothing() {
             }
         }
         let n = |what: &str| counts.get(what).copied().unwrap_or(0);
-        assert!(n("200") > reads / 2 && n("503") > 20, "{counts:?}");
+        assert!(n("200") > reads / 2 && n("503") > 15, "{counts:?}");
         assert!(length == 0 || n("broken") > 0, "{counts:?}");
     }
 }

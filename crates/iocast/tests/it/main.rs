@@ -7,6 +7,8 @@ mod code;
 mod collections;
 mod config;
 mod demo;
+#[cfg(target_os = "linux")]
+mod endless;
 mod hostile;
 #[cfg(unix)]
 mod hostile_formats;
@@ -18,6 +20,8 @@ mod mistakes;
 mod notify;
 mod nouns;
 mod openapi;
+mod outputs;
+mod overload;
 mod peers;
 #[cfg(unix)]
 mod receiver;

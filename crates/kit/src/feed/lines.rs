@@ -181,6 +181,15 @@ fn judge(head: &[u8], expect: Expect) -> Result<(), ConnectorError> {
             unexpected("HTML page where a list was expected")
         };
     }
+    // A page behind what a program printed before it: a warning, a notice.
+    let is_page = |line: &[u8]| {
+        let line = line.trim_ascii_start();
+        let begins = |tag: &[u8]| line.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag));
+        begins(b"<!doctype html") || begins(b"<html") || begins(b"<head>") || begins(b"<body")
+    };
+    if expect != Expect::Prose && head.split(|byte| matches!(byte, b'\n' | b'\r')).any(is_page) {
+        return unexpected("HTML page where a list was expected");
+    }
     if expect == Expect::List {
         // `[Adblock Plus]` and `[::1]` begin lists; `[{`, `["`, `[]` and `{"` begin JSON.
         let inner = start.get(1..).unwrap_or_default().trim_ascii_start().first().copied();

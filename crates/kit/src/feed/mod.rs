@@ -15,6 +15,8 @@ mod text;
 mod time;
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod oddities;
 #[cfg(test)]
 mod source_tests;

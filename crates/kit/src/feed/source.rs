@@ -296,9 +296,15 @@ impl FeedConnection {
     }
 
     fn judge_type(&self, content_type: &str) -> Result<(), ConnectorError> {
-        if content_type == "text/html" && self.spec.format() != Format::Extract {
-            let why = "HTML page where a list was expected (its content type is text/html)";
-            return Err(ConnectorError::Unexpected(why.into()));
+        let is_page = matches!(content_type, "text/html" | "application/xhtml+xml");
+        if is_page && self.spec.format() != Format::Extract {
+            let why = format!("HTML page where a list was expected (its content type is {content_type})");
+            return Err(ConnectorError::Unexpected(why));
+        }
+        let is_no_text = ["image/", "audio/", "video/", "font/"].iter().any(|sort| content_type.starts_with(sort));
+        if is_no_text || content_type == "application/pdf" {
+            let why = format!("{content_type} where a list was expected: check the address");
+            return Err(ConnectorError::Unexpected(why));
         }
         Ok(())
     }

@@ -14,7 +14,9 @@ use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport as Wire,
+};
 
 /// Looks a host and port up; tests put theirs in place of the system's.
 pub(super) type Lookup = Arc<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
@@ -54,7 +56,7 @@ impl Live {
             .max_response_header_size(64 << 10)
             .build();
         let resolver = Checked { egress: config.egress.clone(), lookup };
-        let agent = ureq::Agent::with_parts(settings, DefaultConnector::default(), resolver);
+        let agent = ureq::Agent::with_parts(settings, DefaultConnector::default().chain(Honest), resolver);
         Ok(Live { agent, egress: config.egress.clone(), proxied: proxy.is_some(), timeouts, wait })
     }
 }
@@ -170,6 +172,51 @@ impl Resolver for Checked {
 impl fmt::Debug for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Checked")
+    }
+}
+
+/// The last link of the chain that makes connections: see [`HonestWire`].
+#[derive(Debug)]
+struct Honest;
+
+impl<In: Wire> Connector<In> for Honest {
+    type Out = HonestWire<In>;
+
+    fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<HonestWire<In>>, ureq::Error> {
+        Ok(chained.map(HonestWire))
+    }
+}
+
+/// A connection that was reset, or whose TLS was not closed, is lost. The client takes both for the end of a body that
+/// has no length, so that half a list would pass for the whole.
+#[derive(Debug)]
+struct HonestWire<T>(T);
+
+impl<T: Wire> Wire for HonestWire<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.0.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.0.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        self.0.await_input(timeout).map_err(|error| match error {
+            ureq::Error::Io(io) if matches!(io.kind(), UnexpectedEof | ConnectionAborted | ConnectionReset) => {
+                ureq::Error::Io(io::Error::new(BrokenPipe, io))
+            }
+            other => other,
+        })
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.0.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.0.is_tls()
     }
 }
 

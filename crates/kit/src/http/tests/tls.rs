@@ -25,6 +25,8 @@ fn certificate(title: &str) -> CertificateDer<'static> {
 enum Greeting {
     /// With a handshake: this chain, and perhaps asking for a certificate of ours.
     Tls { chain: Vec<&'static str>, asks: bool },
+    /// With a good handshake, a body without a length, and then the end of the connection and not of the body.
+    Torn,
     /// With these bytes, then the end.
     Bytes(&'static [u8]),
     /// With nothing, until the client goes.
@@ -63,6 +65,7 @@ fn serve(greeting: Greeting) -> (SocketAddr, Arc<Mutex<Saw>>) {
             // Whoever hangs up on such a server is right.
             let _ = match &greeting {
                 Greeting::Tls { chain, asks } => handshake(&mut stream, chain, *asks, &seen),
+                Greeting::Torn => torn(&mut stream, &seen),
                 Greeting::Bytes(bytes) => {
                     let _ = stream.read(&mut [0; 4096]);
                     stream.write_all(bytes)
@@ -74,7 +77,12 @@ fn serve(greeting: Greeting) -> (SocketAddr, Arc<Mutex<Saw>>) {
     (address, saw)
 }
 
-fn handshake(stream: &mut TcpStream, chain: &[&str], asks: bool, seen: &Mutex<Saw>) -> io::Result<()> {
+fn accept<'s>(
+    tls: &'s mut Option<ServerConnection>,
+    stream: &'s mut TcpStream,
+    chain: &[&str],
+    asks: bool,
+) -> io::Result<Stream<'s, ServerConnection, TcpStream>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
     let builder = builder.map_err(io::Error::other)?;
@@ -90,21 +98,52 @@ fn handshake(stream: &mut TcpStream, chain: &[&str], asks: bool, seen: &Mutex<Sa
     let key = PrivateKeyDer::from_pem_slice(pem("key").as_bytes()).map_err(io::Error::other)?;
     let chain = chain.iter().map(|title| certificate(title)).collect();
     let config = builder.with_single_cert(chain, key).map_err(io::Error::other)?;
-    let mut tls = ServerConnection::new(Arc::new(config)).map_err(io::Error::other)?;
-    let mut stream = Stream::new(&mut tls, stream);
+    let tls = tls.insert(ServerConnection::new(Arc::new(config)).map_err(io::Error::other)?);
+    Ok(Stream::new(tls, stream))
+}
+
+/// Reads a request over TLS, if one comes.
+fn request(stream: &mut Stream<'_, ServerConnection, TcpStream>, seen: &Mutex<Saw>) -> io::Result<()> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         let mut chunk = [0; 4096];
         match stream.read(&mut chunk)? {
-            0 => return Ok(()),
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             n => request.extend_from_slice(&chunk[..n]),
         }
     }
     seen.lock().unwrap().requests.push(String::from_utf8_lossy(&request).into_owned());
+    Ok(())
+}
+
+fn handshake(stream: &mut TcpStream, chain: &[&str], asks: bool, seen: &Mutex<Saw>) -> io::Result<()> {
+    let mut tls = None;
+    let mut stream = accept(&mut tls, stream, chain, asks)?;
+    request(&mut stream, seen)?;
     let length = BODY.len();
     write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{BODY}")?;
     stream.conn.send_close_notify();
     stream.flush()
+}
+
+fn torn(stream: &mut TcpStream, seen: &Mutex<Saw>) -> io::Result<()> {
+    let mut tls = None;
+    let mut stream = accept(&mut tls, stream, &["good"], false)?;
+    request(&mut stream, seen)?;
+    write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{BODY}")?;
+    stream.flush()
+}
+
+/// Shown: over TLS, a body without a length that was cut is an error too: an end that the other side did not say is none.
+/// How: a server that sends a body without a length and closes the connection without closing TLS. Figures: 1 body
+/// given up, 0 taken for whole.
+#[test]
+fn f21_a_torn_connection_is_no_end_of_a_body() {
+    let (address, saw) = serve(Greeting::Torn);
+    let result =
+        get(&client(HttpConfig { retries: 0, ..trusting(1) }).0, &format!("https://{HOST}:{}/list", address.port()));
+    assert!(result.is_err(), "{result:?}");
+    assert_eq!(saw.lock().unwrap().requests.len(), 1);
 }
 
 /// A client to which every name is this machine.
