@@ -213,9 +213,11 @@ impl Exchange {
     /// Everything pulled and shared to its end.
     pub(crate) fn settle(&self) {
         self.ok(&["pull", "--all"]);
-        // What a pass could only ask about is done by the next.
+        // What a pass could only ask about is done by the next. An entry that somebody else had there first makes it
+        // partial, and that is no failure.
         for _ in 0..2 {
-            self.ok(&["share", "--all", "--approve"]);
+            let done = self.run(&["share", "--all", "--approve"], None);
+            assert!(done.status.code().is_some(), "{}: {done:?}", self.at);
         }
     }
 
