@@ -5,6 +5,7 @@
 
 mod check;
 mod exchange;
+mod process;
 mod server;
 
 use exchange::{Exchange, STYLES};
