@@ -1,5 +1,7 @@
 //! The engine against a simulated world: no network, no sleep, every choice from a seed.
 
 mod basics;
+#[cfg(unix)]
+mod disk;
 mod sim;
 mod worlds;

@@ -32,6 +32,7 @@ const SITE: &str = r#"
 [[connection]]
 name = "levels"
 connector = "feed"
+interval = "1s"
 allow_private = ["127.0.0.0/8"]
 override_reputation = 8
 settings = { url = "{{mock}}/feed.txt", format = "text", kind = "auto" }
@@ -67,7 +68,7 @@ fn target(style: &str) -> String {
         style => ("pages", &*format!("action = \"{style}\"")),
     };
     format!(
-        "[[target]]\nname = \"{style}\"\nconnection = \"{connection}\"\nfirst_fill = \"allow\"\n{more}\n\n\
+        "[[target]]\nname = \"{style}\"\nconnection = \"{connection}\"\ninterval = \"1s\"\nfirst_fill = \"allow\"\n{more}\n\n\
          [[sharing]]\nsource = \"any\"\nrule = \"addresses\"\ntarget = \"{style}\"\n\n"
     )
 }

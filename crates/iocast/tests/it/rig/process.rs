@@ -74,11 +74,13 @@ fn ask(stream: &mut TcpStream, path: &str) -> Option<u16> {
 fn f04_told_to_stop_it_ends_in_order_with_work_in_flight() {
     let mut exchange = filled("f04");
     let base = number("IOCAST_SEED_BASE", 0);
+    let mut busy = 0;
     for seed in base..base + number("IOCAST_CASES", STOPS) {
         let mut dice = Dice(seed);
         exchange.advance();
         exchange.at = format!("f04 IOCAST_SEED_BASE={seed}");
         exchange.ok(&["pull", "--all"]);
+        let calls = exchange.mock.lock().n_calls;
         let slow = (0..6).map(|_| Fault::Late(200));
         exchange.mock.lock().faults.extend(slow.chain([Fault::Hang]));
         let serving = Serving::start(exchange.command(&["serve", "--listen", "127.0.0.1:0"]));
@@ -88,11 +90,15 @@ fn f04_told_to_stop_it_ends_in_order_with_work_in_flight() {
         assert!(told.success());
         let (took, code) = serving.end(Duration::from_secs(15)).unwrap_or_else(|| panic!("{}: no end", exchange.at));
         assert!(code == Some(0) && took < Duration::from_secs(10), "{}: {code:?} after {took:?}", exchange.at);
-        exchange.mock.lock().faults.clear();
+        let mut state = exchange.mock.lock();
+        busy += u64::from(state.n_calls > calls);
+        state.faults.clear();
+        drop(state);
         check::always(&exchange);
     }
     exchange.settle();
     check::settled(&exchange);
+    assert!(busy > 1, "{busy} stops found work in flight");
 }
 
 /// A server that may open forty files is given connections until it has none left. Those it has go on being answered,
