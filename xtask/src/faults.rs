@@ -129,7 +129,8 @@ pub(crate) fn problems(files: &[File]) -> Vec<(String, usize, String)> {
             problems.push((test.path.clone(), test.line, format!("{} is no fault: see xtask/src/faults.rs", test.id)));
         }
         if test.words.is_empty() {
-            let what = format!("{} has no comment: what is shown, how, and after `Figures:` with what figures", test.name);
+            let what =
+                format!("{} has no comment: what is shown, how, and after `Figures:` with what figures", test.name);
             problems.push((test.path.clone(), test.line, what));
         }
     }
@@ -222,7 +223,8 @@ fn page(shown: &[Shown]) -> String {
             );
         }
     }
-    let open = |later: bool| FAULTS.iter().filter(move |(id, _)| !by_id.contains_key(id) && LATER.contains(id) == later);
+    let open =
+        |later: bool| FAULTS.iter().filter(move |(id, _)| !by_id.contains_key(id) && LATER.contains(id) == later);
     out.push_str("\n## Open\n\nNo test shows these yet.\n\n");
     for (id, title) in open(false) {
         let _ = writeln!(out, "* **{id}** {title}.");
@@ -262,7 +264,11 @@ mod tests {
     #[test]
     fn what_has_no_test_is_open() {
         let page = page(&find(&[File::new("crates/a/src/x.rs", TEST)]));
-        assert!(page.contains("| F40 | A call times out after the change was made | A push is settled \\| asked. | 7 cases."));
+        assert!(
+            page.contains(
+                "| F40 | A call times out after the change was made | A push is settled \\| asked. | 7 cases."
+            )
+        );
         let (_, open) = page.split_once("## Open").unwrap();
         assert!(open.contains("**F41**") && open.contains("**F05**") && !open.contains("**F40**"));
     }

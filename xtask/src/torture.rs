@@ -34,11 +34,17 @@ const TORTURES: &[Torture] = &[
         cases: "IOCAST_SEEDS",
         per_round: 2_000,
     },
-    Torture { name: "failing disk", package: "engine", test: "disk::", cases: "IOCAST_CASES", per_round: 2_000 },
+    Torture { name: "failing disk", package: "engine", test: "disk::", cases: "IOCAST_CASES", per_round: 300 },
     Torture { name: "power cuts", package: "store", test: "power::", cases: "IOCAST_CASES", per_round: 2_000 },
     Torture { name: "damages", package: "store", test: "damage::", cases: "IOCAST_CASES", per_round: 1_000 },
-    Torture { name: "failpoints", package: "iocast", test: "rig::f03_", cases: "IOCAST_CASES", per_round: 200 },
-    Torture { name: "kills", package: "iocast", test: "kill::nothing_", cases: "IOCAST_KILLS", per_round: 300 },
+    Torture { name: "failpoints", package: "iocast", test: "rig::", cases: "IOCAST_CASES", per_round: 60 },
+    Torture {
+        name: "kills",
+        package: "iocast",
+        test: "kill::f01_nothing_acknowledged",
+        cases: "IOCAST_KILLS",
+        per_round: 300,
+    },
 ];
 
 /// What was run of one kind.

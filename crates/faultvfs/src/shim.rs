@@ -112,9 +112,8 @@ unsafe extern "C" fn open(
         // SAFETY: SQLite gives a name that ends with a zero and outlives the call.
         PathBuf::from(OsStr::from_bytes(unsafe { CStr::from_ptr(name) }.to_bytes()))
     };
-    let disk = disk_of(&path).unwrap_or_else(|| {
-        Arc::new(Shared { dir: PathBuf::new(), inner: std::sync::Mutex::default() })
-    });
+    let disk =
+        disk_of(&path).unwrap_or_else(|| Arc::new(Shared { dir: PathBuf::new(), inner: std::sync::Mutex::default() }));
     if disk.pass(Call::Open).is_some() {
         return SQLITE_CANTOPEN;
     }

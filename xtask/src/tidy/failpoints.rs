@@ -21,7 +21,11 @@ pub(super) fn check(files: &[File]) -> Vec<Problem> {
             for name in line.split(".step(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
                 passed.insert(name);
                 if !listed.contains(name) {
-                    problems.push(Problem::new(&file.path, at + 1, format!("the point `{name}` is not in POINTS of {LIST}")));
+                    problems.push(Problem::new(
+                        &file.path,
+                        at + 1,
+                        format!("the point `{name}` is not in POINTS of {LIST}"),
+                    ));
                 }
             }
         }
@@ -30,7 +34,11 @@ pub(super) fn check(files: &[File]) -> Vec<Problem> {
         problems.push(Problem::new(LIST, 0, format!("nothing passes the point `{name}`")));
     }
     if is_default(text(MANIFEST)) {
-        problems.push(Problem::new(MANIFEST, 0, format!("`{FEATURE}` is for tests and no default: a release would stop on request")));
+        problems.push(Problem::new(
+            MANIFEST,
+            0,
+            format!("`{FEATURE}` is for tests and no default: a release would stop on request"),
+        ));
     }
     problems
 }

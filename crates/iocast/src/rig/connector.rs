@@ -121,7 +121,8 @@ impl Source for Tool {
         let from = after.and_then(Value::as_u64).unwrap_or(0);
         let request = cx.http.get(&format!("{}/pages", self.url)).query("after", &from.to_string());
         let page = self.ask(request)?;
-        let items = page["items"].as_array().ok_or_else(|| ConnectorError::Unexpected("a page without items".into()))?;
+        let items =
+            page["items"].as_array().ok_or_else(|| ConnectorError::Unexpected("a page without items".into()))?;
         for item in items {
             match item.as_str() {
                 Some(value) => rows.row(Observation::new(value)),
@@ -134,7 +135,12 @@ impl Source for Tool {
 }
 
 impl Destination for Tool {
-    fn push(&self, target: TargetSpec<'_>, batch: &[Outgoing], cx: &Cx<'_>) -> Result<Vec<ItemOutcome>, ConnectorError> {
+    fn push(
+        &self,
+        target: TargetSpec<'_>,
+        batch: &[Outgoing],
+        cx: &Cx<'_>,
+    ) -> Result<Vec<ItemOutcome>, ConnectorError> {
         if target.action != "append" {
             return self.send(target, "add", batch, cx);
         }
@@ -142,8 +148,7 @@ impl Destination for Tool {
         let there = self.look(target, batch, cx)?;
         let absent: Vec<Outgoing> =
             batch.iter().zip(&there).filter(|(_, at)| **at == Presence::Absent).map(|(item, _)| item.clone()).collect();
-        let mut added =
-            if absent.is_empty() { Vec::new() } else { self.send(target, "add", &absent, cx)? }.into_iter();
+        let mut added = if absent.is_empty() { Vec::new() } else { self.send(target, "add", &absent, cx)? }.into_iter();
         Ok(there
             .into_iter()
             .map(|at| match at {

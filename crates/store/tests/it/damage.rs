@@ -147,7 +147,8 @@ fn f11_a_damage_is_found_or_harms_no_line_of_the_ledger() {
             other = format!("{at}: {n} of {of} indicators, {} of {} records", read.n_records, intact.n_records);
         }
     }
-    let told = format!("of {cases} damages {n_start} at start, {n_read} at reading, {n_harmless} harmless, {n_other} read as another state: {other}");
+    let told = format!(
+        "of {cases} damages {n_start} at start, {n_read} at reading, {n_harmless} harmless, {n_other} read as another state: {other}"
+    );
     assert!((n_start + n_read) * 5 > cases && n_other * 500 <= cases, "{told}");
-
 }

@@ -24,7 +24,10 @@ pub(crate) fn always(exchange: &Exchange) {
         let state = exchange.mock.lock();
         (state.pages.clone(), state.asked_after)
     };
-    let cursor = rows(&db, "SELECT s.state FROM connection_state s JOIN doc d ON d.id = s.connection AND d.kind = 'connection' AND d.name = 'pages'");
+    let cursor = rows(
+        &db,
+        "SELECT s.state FROM connection_state s JOIN doc d ON d.id = s.connection AND d.kind = 'connection' AND d.name = 'pages'",
+    );
     let stored = cursor.first().and_then(|row| serde_json::from_str::<serde_json::Value>(&row[0]).ok());
     let stored = stored.and_then(|state| state["cursor"].as_u64()).unwrap_or(0);
     let passed = usize::try_from(stored).unwrap().max(asked);
@@ -92,8 +95,12 @@ pub(crate) fn settled(exchange: &Exchange) {
     for (style, list) in STYLES {
         let held: BTreeSet<String> = exchange.held(style, *list).into_iter().collect();
         // What another had there first stays theirs.
-        let theirs: BTreeSet<&String> =
-            exchange.foreign.iter().filter(|(other, _)| Some(&**other) == *list).map(|(_, entry)| &entry.value).collect();
+        let theirs: BTreeSet<&String> = exchange
+            .foreign
+            .iter()
+            .filter(|(other, _)| Some(&**other) == *list)
+            .map(|(_, entry)| &entry.value)
+            .collect();
         let ours: BTreeSet<String> = wanted.iter().filter(|value| !theirs.contains(value)).cloned().collect();
         let (missing, more) = (ours.difference(&held).count(), held.difference(&ours).count());
         assert_eq!((missing, more), (0, 0), "{at}: I5: {style}: missing and too many");
@@ -121,7 +128,8 @@ pub(crate) fn rested(exchange: &Exchange) {
 /// Everything known and active, as a person would ask.
 fn active(exchange: &Exchange) -> BTreeSet<String> {
     let out = exchange.ok(&["indicator", "find", "", "--limit", "100000", "--format", "ndjson"]);
-    let value = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["value"].as_str().unwrap().to_owned();
+    let value =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["value"].as_str().unwrap().to_owned();
     out.lines().map(value).collect()
 }
 
@@ -192,9 +200,10 @@ fn secrets_are_found_in_every_spelling() {
     let secret = "canary-7f3a9c51e2b84d06-tool";
     for before in ["", "x", "xy", "xyz"] {
         let text = BASE64_STANDARD_NO_PAD.encode(format!("{before}{secret}and more"));
-        let found = spellings(secret).iter().filter(|(how, _)| how.starts_with("in base64")).any(|(_, spelling)| {
-            text.as_bytes().windows(spelling.len()).any(|window| window == spelling)
-        });
+        let found = spellings(secret)
+            .iter()
+            .filter(|(how, _)| how.starts_with("in base64"))
+            .any(|(_, spelling)| text.as_bytes().windows(spelling.len()).any(|window| window == spelling));
         assert!(found, "{before:?}");
     }
 }

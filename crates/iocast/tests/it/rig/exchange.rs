@@ -130,7 +130,8 @@ impl Exchange {
         self.version += 1;
         let from = self.version * TURNOVER;
         let mut state = self.mock.lock();
-        state.feed = (from..from + ROWS).map(|n| format!("45.{}.{}.{}", n >> 16 & 255, n >> 8 & 255, n & 255)).collect();
+        state.feed =
+            (from..from + ROWS).map(|n| format!("45.{}.{}.{}", n >> 16 & 255, n >> 8 & 255, n & 255)).collect();
         state.feed_version += 1;
         let n = state.pages.len();
         state.pages.extend((n..n + 5).map(|n| format!("46.0.{}.{}", n >> 8 & 255, n & 255)));

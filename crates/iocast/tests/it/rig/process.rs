@@ -144,4 +144,3 @@ fn f08_out_of_descriptors_it_goes_on_and_recovers_alone() {
     exchange.settle();
     check::settled(&exchange);
 }
-

@@ -151,7 +151,15 @@ impl State {
     }
 
     /// Adds or takes away; what becomes of each item.
-    fn change(&mut self, path: &str, style: &str, added: bool, mark: &str, items: &[Value], skip: &dyn Fn(usize) -> Option<&'static str>) -> Value {
+    fn change(
+        &mut self,
+        path: &str,
+        style: &str,
+        added: bool,
+        mark: &str,
+        items: &[Value],
+        skip: &dyn Fn(usize) -> Option<&'static str>,
+    ) -> Value {
         let mut results = Vec::new();
         for (at, item) in items.iter().enumerate() {
             let value = item["value"].as_str().unwrap_or_default().to_owned();
@@ -178,7 +186,11 @@ impl State {
                 (_, true) => {
                     let entry = Entry { value: value.clone(), id: fresh.clone(), mark: mark.to_owned() };
                     self.done.push(Done { list: path.to_owned(), added, value });
-                    if style == "staged" { list.pending.push((true, entry)) } else { list.live.push(entry) }
+                    if style == "staged" {
+                        list.pending.push((true, entry))
+                    } else {
+                        list.live.push(entry)
+                    }
                     json!({ "status": "ok", "id": fresh })
                 }
                 (None, false) => json!({ "status": "ok" }),
@@ -315,7 +327,9 @@ impl State {
     fn feed_body(&self, asked: &Asked) -> (u16, String) {
         let all: Vec<&str> = self.feed.iter().map(String::as_str).collect();
         match self.mood {
-            Mood::Well if asked.header("if-none-match") == format!("\"v{}\"", self.feed_version) => (304, String::new()),
+            Mood::Well if asked.header("if-none-match") == format!("\"v{}\"", self.feed_version) => {
+                (304, String::new())
+            }
             Mood::Well | Mood::Cut => (200, all.join("\n")),
             Mood::Html => (200, "<!DOCTYPE html><html><body>Please sign in</body></html>".into()),
             Mood::Empty => (200, String::new()),
@@ -380,7 +394,8 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> Option<()> {
     if let Some(Fault::HumanEdit(value)) = &fault {
         guard.person_adds(&list, value);
     }
-    let lagging = (fault == Some(Fault::Lag)).then(|| guard.lists.get(&list).map(|l| l.live.clone()).unwrap_or_default());
+    let lagging =
+        (fault == Some(Fault::Lag)).then(|| guard.lists.get(&list).map(|l| l.live.clone()).unwrap_or_default());
     let (status, mut body) = match refused {
         Some(answer) => answer,
         None => guard.answer(&asked),
