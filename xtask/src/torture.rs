@@ -77,7 +77,7 @@ pub(crate) fn run(root: &Path, minutes: u64) -> Result<()> {
     let mut ran = vec![Ran::default(); TORTURES.len()];
     let mut round = 0u64;
     'rounds: loop {
-        for (torture, ran) in TORTURES.iter().zip(&mut ran) {
+        for (at, torture) in TORTURES.iter().enumerate() {
             if round > 0 && start.elapsed() >= enough {
                 break 'rounds;
             }
@@ -100,9 +100,9 @@ pub(crate) fn run(root: &Path, minutes: u64) -> Result<()> {
                     words.join(" ")
                 );
             }
-            ran.rounds += 1;
-            ran.cases += torture.per_round;
-            ran.took += begin.elapsed();
+            ran[at].rounds += 1;
+            ran[at].cases += torture.per_round;
+            ran[at].took += begin.elapsed();
         }
         round += 1;
     }
