@@ -392,6 +392,12 @@ fn key_hashes(key: &IndicatorKey) -> impl Iterator<Item = i64> + '_ {
     fast.chain(strong).map(u64::cast_signed)
 }
 
+/// Whether a stored key is the one its hash was made of: one bit of a value more or less is another indicator.
+pub(crate) fn is_hash_of(hash: i64, kind: intel::IndicatorKind, value: &str) -> bool {
+    let fast = xxhash_rust::xxh3::xxh3_64_with_seed(value.as_bytes(), kind as u64).cast_signed();
+    fast == hash || key_hashes(&IndicatorKey::from_stored(kind, value)).any(|other| other == hash)
+}
+
 fn insert_indicator(
     tx: &Connection,
     insert: &mut rusqlite::CachedStatement<'_>,

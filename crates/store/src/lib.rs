@@ -179,8 +179,11 @@ mod tests {
         store.put_doc("rule", name, &"x".repeat(bytes), Timestamp::EPOCH)
     }
 
+    /// The database may not grow any more: the operation says that the disk is full and what to do, what was stored is
+    /// read as before, nothing is half there, and writing goes on by itself when there is room.
+    /// Figures: filled row by row until it is full.
     #[test]
-    fn a_full_disk_is_told_and_loses_nothing() {
+    fn f09_a_full_disk_is_told_and_loses_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let limit = |pages: u32| {
@@ -207,8 +210,11 @@ mod tests {
         );
     }
 
+    /// Another program holds the write lock of the database: the operation waits for a bounded time, says which kind of
+    /// trouble it is, reading goes on, nothing is written, and writing goes on when the lock is gone.
+    /// Figures: one lock, held and released.
     #[test]
-    fn a_lock_of_another_program_is_told() {
+    fn f12_a_lock_of_another_program_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         store.lock_writer().conn.busy_timeout(std::time::Duration::ZERO).unwrap();

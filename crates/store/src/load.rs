@@ -3,7 +3,7 @@
 //! A thread reads rows into batches while the caller's thread takes them; rows are lent, nothing is allocated for one.
 
 use crate::error::{Result, StoreError};
-use crate::knowledge::{SELECT_ANALYST, analyst};
+use crate::knowledge::{SELECT_ANALYST, analyst, is_hash_of};
 use crate::{Store, row, tagset};
 use intel::{Analyst, Ended, Facts, IndicatorId, IndicatorKind, Timestamp};
 use rusqlite::types::ValueRef;
@@ -187,7 +187,7 @@ fn scan(conn: &Connection, hand_over: &mut dyn FnMut(Batch) -> Option<Batch>) ->
             batch.tagsets.push((row.get(0)?, tags));
             Ok(())
         }),
-        ("SELECT id, kind, value, revision, summary_hash FROM indicator ORDER BY id", read_indicator),
+        ("SELECT id, kind, value, revision, summary_hash, key_hash FROM indicator ORDER BY id", read_indicator),
         (RECORDS, read_record),
         (SELECT_ANALYST, |row, batch| {
             batch.analysts.push(analyst(row)?);
@@ -215,10 +215,14 @@ fn scan(conn: &Connection, hand_over: &mut dyn FnMut(Batch) -> Option<Batch>) ->
 }
 
 fn read_indicator(row: &Row<'_>, batch: &mut Batch) -> Result<()> {
-    let end = batch.keep(as_text(row.get_ref(2)?)?);
+    let (kind, value) = (row::kind(int(row, 1)? as u8)?, as_text(row.get_ref(2)?)?);
+    if !is_hash_of(int(row, 5)?, kind, value) {
+        return Err(StoreError::damaged(format!("indicator {} is not the one that was written", int(row, 0)?)));
+    }
+    let end = batch.keep(value);
     let indicator = IndicatorRow {
         id: IndicatorId(int(row, 0)? as u32),
-        kind: row::kind(int(row, 1)? as u8)?,
+        kind,
         value: "",
         revision: int(row, 3)?.cast_unsigned(),
         summary_hash: int(row, 4)?.cast_unsigned(),

@@ -2,6 +2,8 @@
 
 mod basics;
 mod notices;
+#[cfg(unix)]
+mod disk;
 mod sim;
 mod staging;
 mod traps;

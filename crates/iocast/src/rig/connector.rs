@@ -141,7 +141,22 @@ impl Destination for Tool {
         batch: &[Outgoing],
         cx: &Cx<'_>,
     ) -> Result<Vec<ItemOutcome>, ConnectorError> {
-        self.send(target, "add", batch, cx)
+        if target.action != "append" {
+            return self.send(target, "add", batch, cx);
+        }
+        // A list that only grows would have them twice; that a push may be repeated is for us to see to.
+        let there = self.look(target, batch, cx)?;
+        let absent: Vec<Outgoing> =
+            batch.iter().zip(&there).filter(|(_, at)| **at == Presence::Absent).map(|(item, _)| item.clone()).collect();
+        let mut added = if absent.is_empty() { Vec::new() } else { self.send(target, "add", &absent, cx)? }.into_iter();
+        Ok(there
+            .into_iter()
+            .map(|at| match at {
+                Presence::Ours { remote_id } => ItemOutcome::Accepted { remote_id },
+                Presence::Foreign => ItemOutcome::Foreign,
+                Presence::Absent => added.next().unwrap_or_else(|| ItemOutcome::Unknown("no answer".into())),
+            })
+            .collect())
     }
 
     fn retract(

@@ -348,8 +348,11 @@ fn push(address: &str, token: &str, key: u32, values: &[String]) -> Option<bool>
     Some(status == "200")
 }
 
+/// A server takes pushes over HTTP and is killed at random moments. Every row of an acknowledged push is known afterwards,
+/// what was not acknowledged is there whole or not at all, and the counts of the runs are those of the rows.
+/// Figures: 10 servers killed.
 #[test]
-fn nothing_pushed_and_acknowledged_is_lost_by_a_kill() {
+fn f01_nothing_pushed_and_acknowledged_is_lost_by_a_kill() {
     let mut victim = Victim::new(0x5eed);
     let bucket = "[[connection]]\nname = \"bucket\"\nconnector = \"api-source\"\n";
     fs::write(victim.dir.path().join("bucket.toml"), bucket).unwrap();
@@ -406,22 +409,29 @@ fn nothing_pushed_and_acknowledged_is_lost_by_a_kill() {
     assert_eq!(sum("read"), sum("new") + sum("changed") + sum("unchanged") + sum("rejected"));
 }
 
+/// Pulls, passes and servers are killed at random instants of their length, over a feed that moves on, to a served list, a
+/// file and a receiver that does each message once. What was acknowledged stays, rows and cursor are together, each list is
+/// the old or the new one whole, and the next runs leave every target with exactly what the feed lists.
+/// Figures: 104 kills that hit a living process, two seeds (IOCAST_KILLS for more).
 #[test]
-fn nothing_acknowledged_is_lost_by_a_kill() {
+fn f01_nothing_acknowledged_is_lost_by_a_kill() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<usize>().ok());
+    let n_kills = number("IOCAST_KILLS").unwrap_or(KILLS);
+    let base = number("IOCAST_SEED_BASE").unwrap_or(0) as u64;
     let workers = SEEDS.map(|seed| {
         std::thread::spawn(move || {
-            let mut victim = Victim::new(seed);
+            let mut victim = Victim::new(seed ^ base);
             let pull = victim.settle_pull();
             let share = victim.settle_share();
             victim.check(&Victim::rows(0));
             let mut rounds = 0;
-            while victim.kills < KILLS / SEEDS.len() {
+            while victim.kills < n_kills / SEEDS.len() {
                 victim.round(pull, share);
                 rounds += 1;
                 if rounds % 4 == 0 {
                     victim.serve_round(pull + share);
                 }
-                assert!(rounds < 100, "kills come too late: {} of them hit", victim.kills);
+                assert!(rounds < n_kills, "kills come too late: {} of them hit", victim.kills);
             }
             // The last word: nothing is left to do, the database is sound, and kills did hit runs that were going.
             let quiet = &victim.json(&["pull", "--all"])[0];
@@ -440,7 +450,7 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
     });
     let done = workers.map(|worker| worker.join().unwrap());
     let sum = |part: fn(&(usize, usize, usize, usize)) -> usize| done.iter().map(part).sum::<usize>();
-    assert!(sum(|d| d.0) >= KILLS, "{done:?}");
+    assert!(sum(|d| d.0) >= n_kills / SEEDS.len() * SEEDS.len(), "IOCAST_SEED_BASE={base} {done:?}");
     assert!(sum(|d| d.1) >= 8, "{done:?}");
     // How many hit a run that was going depends on how busy the machine is; none would mean that the delays are wrong.
     assert!(sum(|d| d.2) >= 2, "too few kills hit a run: {done:?}");

@@ -42,9 +42,10 @@ fn one_process_holds_a_directory() {
     Store::open(dir.path()).unwrap();
 }
 
-/// Whatever is wrong with the file, it is told and the file is left as it was.
+/// Whatever is wrong with the head or the length of the file, it is told at start and the file is left as it was.
+/// Figures: 8 damages.
 #[test]
-fn a_damaged_file_is_refused_and_left() {
+fn f11_a_damaged_file_is_refused_and_left() {
     let good = tempfile::tempdir().unwrap();
     let store = Store::open(good.path()).unwrap();
     let keys: Vec<_> = (0..2000).map(|n| key(&format!("{n}.example"))).collect();
@@ -78,8 +79,10 @@ fn a_damaged_file_is_refused_and_left() {
     }
 }
 
+/// The database is gone and its log is there: no empty database is made in its place.
+/// Figures: one case; see also the random damages.
 #[test]
-fn a_lost_database_is_not_made_anew_beside_its_log() {
+fn f11_a_lost_database_is_not_made_anew_beside_its_log() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("iocast.db-wal"), b"x").unwrap();
     assert!(matches!(Store::open(dir.path()), Err(StoreError::Damaged(_))));
@@ -95,8 +98,10 @@ fn an_interrupted_creation_starts_over() {
     assert!(!dir.path().join("iocast.db.new").exists());
 }
 
+/// A database of a newer program: an older one refuses to open it, and to restore a backup of it, and changes nothing.
+/// Figures: start and restore.
 #[test]
-fn a_newer_schema_is_refused() {
+fn f15_a_newer_schema_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(Store::open(dir.path()).unwrap());
     let shell = Connection::open(dir.path().join("iocast.db")).unwrap();

@@ -2,6 +2,8 @@
 
 mod crash;
 #[cfg(unix)]
+mod damage;
+#[cfg(unix)]
 mod disk;
 mod files;
 mod knowledge;

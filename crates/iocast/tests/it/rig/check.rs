@@ -107,6 +107,24 @@ pub(crate) fn settled(exchange: &Exchange) {
     }
 }
 
+/// As [`settled`], where tools have refused some entries: what is missing has a line that says so, and is nowhere else.
+pub(crate) fn rested(exchange: &Exchange) {
+    always(exchange);
+    let at = &exchange.at;
+    let wanted = exchange.wanted();
+    assert_eq!(active(exchange), wanted, "{at}: I1, I5: what is known is not what the sources list");
+    let image = image(&exchange.data());
+    let db = image.path().join("iocast.db");
+    for (style, list) in STYLES {
+        let held: BTreeSet<String> = exchange.held(style, *list).into_iter().collect();
+        let told = format!("SELECT entry FROM v_line WHERE target = '{style}' AND state IN ('refused', 'foreign')");
+        let told = column(&db, &told);
+        let missing: Vec<&String> = wanted.difference(&held).filter(|value| !told.contains(*value)).collect();
+        let more: Vec<&String> = held.difference(&wanted).collect();
+        assert!(missing.is_empty() && more.is_empty(), "{at}: I5: {style}: missing {missing:?}, too many {more:?}");
+    }
+}
+
 /// Everything known and active, as a person would ask.
 fn active(exchange: &Exchange) -> BTreeSet<String> {
     let out = exchange.ok(&["indicator", "find", "", "--limit", "100000", "--format", "ndjson"]);

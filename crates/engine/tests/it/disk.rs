@@ -1,0 +1,283 @@
+//! A disk that is full or fails under a whole exchange: at every call that the store makes of it while sources are pulled,
+//! targets are filled, people judge and a backup is made.
+
+use crate::sim::{Item, Sim, connection, target};
+use engine::{ConfigFile, Engine, EngineError, Mode, Silent};
+use faultvfs::{Disk, Fault};
+use intel::{Verdict, VerdictKind};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use store::Store;
+use tempfile::TempDir;
+
+/// Cases of each sweep, unless the environment says more.
+const CASES: u64 = 60;
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+struct Exchange {
+    sim: Sim,
+    engine: Option<Engine>,
+    dir: TempDir,
+    disk: Disk,
+}
+
+type Step = (&'static str, fn(&Exchange) -> Result<(), EngineError>);
+
+/// What goes on in an exchange, once.
+const STEPS: &[Step] = &[
+    ("a first pull", |x| x.pull()),
+    ("a pull that finds nothing new", |x| x.pull()),
+    ("a push in batches", |x| x.share("edr")),
+    ("a list that is served", |x| x.share("block")),
+    ("a suspect pull", |x| {
+        x.list(0..4);
+        x.pull()
+    }),
+    ("a pull that finds something new", |x| {
+        x.list(2..24);
+        x.pull()
+    }),
+    ("a verdict", |x| {
+        let verdict = Some(Verdict { kind: VerdictKind::Safe, until: None });
+        x.engine().verdict(&value(9), None, verdict, "ann").map(drop)
+    }),
+    ("a push and a retraction", |x| x.share("edr")),
+    ("a list that changes", |x| x.share("block")),
+    ("a backup", |x| {
+        let to = x.dir.path().join("data").join("copy.db");
+        let _ = std::fs::remove_file(&to);
+        x.engine().store().backup(&to).map_err(EngineError::from)
+    }),
+];
+
+fn value(n: u32) -> String {
+    format!("9.9.{}.{}", n / 200, n % 200 + 1)
+}
+
+impl Exchange {
+    fn new() -> Exchange {
+        let (sim, dir) = (Sim::new(1), TempDir::new().unwrap());
+        std::fs::create_dir(dir.path().join("data")).unwrap();
+        let disk = Disk::under(&dir.path().join("data"));
+        let mut exchange = Exchange { sim, engine: None, dir, disk };
+        exchange.open().unwrap();
+        let file: ConfigFile = serde_json::from_value(json!({
+            "connection": [
+                serde_json::to_value(connection("feed", "sim-feed", Some("feed"))).unwrap(),
+                serde_json::to_value(connection("tool", "sim-tool", Some("tool"))).unwrap(),
+                serde_json::to_value(connection("edge", "list", None)).unwrap(),
+            ],
+            "target": [
+                serde_json::to_value(target("block", "edge", &json!({}))).unwrap(),
+                serde_json::to_value(target("edr", "tool", &json!({}))).unwrap(),
+            ],
+            "rule": [{ "name": "strong", "when": "kind = ipv4 and reputation >= 5" }],
+            "sharing": [
+                { "source": "feed", "rule": "strong", "target": "block" },
+                { "source": "any", "rule": "strong", "target": "edr" }
+            ]
+        }))
+        .unwrap();
+        exchange.engine().apply(&file, "test", false).unwrap();
+        exchange.list(0..20);
+        exchange
+    }
+
+    fn open(&mut self) -> Result<(), EngineError> {
+        self.engine = None;
+        let store = Store::open(&self.dir.path().join("data"))?;
+        self.engine = Some(self.sim.open(store, &self.dir.path().join("lists"))?);
+        Ok(())
+    }
+
+    fn engine(&self) -> &Engine {
+        self.engine.as_ref().unwrap()
+    }
+
+    fn list(&self, values: std::ops::Range<u32>) {
+        let item = || Item { reputation: 8, tag: None, seq: 0, retracted: false };
+        self.sim.product("feed", |p| p.items = values.map(|n| (value(n), item())).collect());
+    }
+
+    fn tick(&self) {
+        let mut state = self.sim.lock();
+        state.now = state.now.after(Duration::from_secs(120));
+    }
+
+    fn pull(&self) -> Result<(), EngineError> {
+        self.tick();
+        let report = self.engine().pull("feed", &Silent)?;
+        assert!(report.balances(), "{report:?}");
+        Ok(())
+    }
+
+    fn share(&self, name: &str) -> Result<(), EngineError> {
+        self.tick();
+        let report = self.engine().share(name, Mode { approve: true, ..Mode::default() }, &Silent)?;
+        let planned = report.push + report.update + report.retract;
+        assert_eq!(planned, report.accepted + report.refused + report.unknown + report.deferred, "{report:?}");
+        Ok(())
+    }
+
+    /// Something at the tool that no line of the store says was meant.
+    fn unmeant(&self) -> Option<String> {
+        let engine = self.engine();
+        let target = engine.config().target("edr").unwrap().id;
+        let mut meant = BTreeSet::new();
+        engine
+            .store()
+            .lines(target, &mut |line| {
+                meant.insert(line.indicator);
+            })
+            .unwrap();
+        let held: Vec<String> = self.sim.product("tool", |p| p.held.keys().cloned().collect());
+        let key = |value: &String| intel::IndicatorKey::from_stored(intel::IndicatorKind::Ipv4, value.as_str());
+        held.into_iter().find(|value| engine.store().find(&key(value)).unwrap().is_none_or(|id| !meant.contains(&id)))
+    }
+
+    fn n_pushes(&self) -> u64 {
+        self.sim.product("tool", |p| p.n_pushes)
+    }
+
+    /// What the tool and the list hold, and what is known.
+    fn held(&self) -> [BTreeSet<String>; 3] {
+        let tool = self.sim.product("tool", |p| p.held.keys().cloned().collect());
+        let list = self.engine().list("block").map(|list| list.body.read().unwrap()).unwrap_or_default();
+        let list = String::from_utf8(list).unwrap().lines().map(str::to_owned).collect();
+        let known = self.engine().known();
+        let known = (0..known.index.id_bound())
+            .map(intel::IndicatorId)
+            .filter(|id| self.engine().store().indicator(*id).unwrap().is_some())
+            .map(|id| known.index.key(id).value().to_owned())
+            .collect();
+        [tool, list, known]
+    }
+}
+
+/// Calls of all steps that a fault concerns, and what there is at the end.
+fn undisturbed(fault: Fault) -> (u64, [BTreeSet<String>; 3]) {
+    let n_calls = |after: u64| {
+        let exchange = Exchange::new();
+        exchange.disk.fail(fault, after, false);
+        STEPS.iter().for_each(|(_, step)| drop(step(&exchange)));
+        exchange.disk.failed() > 0
+    };
+    let (mut low, mut high) = (0, 64);
+    while n_calls(high) {
+        (low, high) = (high, high * 2);
+    }
+    while high - low > 8 {
+        let middle = u64::midpoint(low, high);
+        if n_calls(middle) { low = middle } else { high = middle }
+    }
+    let exchange = Exchange::new();
+    for (name, step) in STEPS {
+        step(&exchange).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    (low, exchange.held())
+}
+
+/// An exchange with a fault at one call. Some: what is wrong.
+fn live(fault: Fault, after: u64, lasting: bool, expect: &[BTreeSet<String>; 3]) -> Option<String> {
+    let mut exchange = Exchange::new();
+    exchange.disk.fail(fault, after, lasting);
+    let mut hit = false;
+    for (name, step) in STEPS {
+        let Err(error) = step(&exchange) else { continue };
+        hit = true;
+        if lasting {
+            // While nothing can be written down, nothing is sent: not even what was planned before.
+            let before = exchange.n_pushes();
+            if exchange.share("edr").is_ok() && exchange.n_pushes() > before {
+                return Some(format!("{name} failed ({error}), and a push went out without an intent"));
+            }
+            if exchange.n_pushes() > before {
+                return Some(format!("{name} failed ({error}), and a push went out though it could not be meant"));
+            }
+            let n = exchange.engine().known().index.id_bound();
+            if n > 1 && fault == Fault::Full && exchange.engine().store().counts().is_err() {
+                return Some(format!("{name} failed ({error}), and reading does not go on"));
+            }
+        }
+        exchange.disk.heal();
+        if fault == Fault::Io
+            && let Err(error) = exchange.open()
+        {
+            return Some(format!("after {name} it does not open: {error}"));
+        }
+        if let Some(value) = exchange.unmeant() {
+            return Some(format!("{name} failed ({error}), and {value} is at the tool without a line that meant it"));
+        }
+        // A full disk needs no restart: the same process goes on.
+        if let Err(error) = step(&exchange) {
+            return Some(format!("{name} does not go on when the disk works again: {error}"));
+        }
+    }
+    if !hit && exchange.disk.failed() > 0 {
+        // It was swallowed where that is allowed; what there is at the end says whether it was.
+        exchange.disk.heal();
+    }
+    // Everything once more, as the loop would.
+    for _ in 0..2 {
+        for again in [exchange.pull(), exchange.share("edr"), exchange.share("block")] {
+            if let Err(error) = again {
+                return Some(format!("at the end: {error}"));
+            }
+        }
+    }
+    let held = exchange.held();
+    for ((held, expect), what) in held.iter().zip(expect).zip(["the tool", "the list", "the store"]) {
+        if held != expect {
+            let (missing, more) = (expect.difference(held).count(), held.difference(expect).count());
+            return Some(format!("{what} lacks {missing} and has {more} too many"));
+        }
+    }
+    if let Err(error) = exchange.engine().store().verify_audit() {
+        return Some(error.to_string());
+    }
+    drop(exchange.engine.take());
+    match faultvfs::integrity(&exchange.dir.path().join("data/iocast.db")).as_str() {
+        "ok" => None,
+        words => Some(words.to_owned()),
+    }
+}
+
+fn sweep(fault: Fault) -> u64 {
+    let (all, expect) = undisturbed(fault);
+    let stride = (all / number("IOCAST_CASES", CASES).max(1)).max(1);
+    let first = number("IOCAST_SEED_BASE", 0) % stride;
+    let mut wrong = Vec::new();
+    let mut n = 0;
+    for after in (first..all).step_by(usize::try_from(stride).unwrap()) {
+        for lasting in [false, true] {
+            n += 1;
+            if let Some(words) = live(fault, after, lasting, &expect) {
+                wrong.push(format!("call {after} of {all}, lasting: {lasting}: {words}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {n}: {:#?}", wrong.len(), &wrong[..wrong.len().min(5)]);
+    n
+}
+
+/// The disk is full at the n-th write while an exchange pulls, pushes, serves, judges and is backed up, once or from then on.
+/// The step fails; reading goes on; while nothing can be written down no push leaves; with room again the same process
+/// goes on by itself, and tool, list and store hold what they hold in an undisturbed exchange.
+/// Figures: 10 scenarios, at least 50 writes × 2, spread over all.
+#[test]
+fn f09_with_a_full_disk_nothing_is_sent_and_all_goes_on_when_there_is_room() {
+    assert!(sweep(Fault::Full) >= 100);
+}
+
+/// The disk fails at the n-th open, read, write, cut, deletion or sync while an exchange works, once or from then on. The
+/// step fails, nothing is sent that could not be meant, and after a restart tool, list and store hold what they hold in an
+/// undisturbed exchange; audit and file are sound.
+/// Figures: 10 scenarios, at least 50 calls × 2, spread over all.
+#[test]
+fn f10_with_a_failed_disk_nothing_is_sent_and_a_restart_goes_on() {
+    assert!(sweep(Fault::Io) >= 100);
+}
