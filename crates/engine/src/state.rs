@@ -105,6 +105,19 @@ pub struct TargetState {
     pub denied: bool,
     /// A published list shows everything the ledger says.
     pub published: bool,
+    /// How long the last verdicts took to have an effect here.
+    pub verdicts: Option<VerdictTimes>,
+}
+
+/// From verdicts to the destination's yes, in one pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictTimes {
+    /// When, in microseconds.
+    pub at: i64,
+    /// How many entries were taken back because of a verdict.
+    pub n: u64,
+    /// The longest wait, in milliseconds.
+    pub slowest_ms: u64,
 }
 
 impl TargetState {
