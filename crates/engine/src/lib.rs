@@ -85,6 +85,8 @@ pub struct Engine {
     notices: Mutex<Vec<String>>,
     /// The run that pushes to a bucket are counted on.
     buckets: Mutex<BTreeMap<ConnectionId, ingest::Bucket>>,
+    /// What limited targets had no room for, as last computed for `why`.
+    cuts: Mutex<BTreeMap<TargetId, (why::CutKey, why::Cut)>>,
     /// One look at what people should know at a time.
     noticing: Mutex<()>,
     /// One round of telling at a time; it may take long.
@@ -156,6 +158,7 @@ impl Engine {
             exchange,
             notices: Mutex::new(sealed.into_iter().collect()),
             buckets: Mutex::new(BTreeMap::new()),
+            cuts: Mutex::default(),
             noticing: Mutex::new(()),
             telling: Mutex::new(()),
             verdicts: Mutex::default(),

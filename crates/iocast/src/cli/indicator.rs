@@ -90,8 +90,10 @@ struct CountArgs {
 Examples:
   iocast indicator why evil.example
   iocast indicator why 'hxxp://evil[.]example/a' --format json
+  iocast indicator why evil.example --all
 
-Any spelling will do; defanged ones too.")]
+The plain answer comes first, then who says what and who decided each part, then for each target: the sharing and clause
+that decided, rank, plan, what the ledger says and the destination's words. Any spelling will do; defanged ones too.")]
 struct WhyArgs {
     /// The value, however it is spelled
     #[arg(value_name = "VALUE")]
@@ -99,6 +101,9 @@ struct WhyArgs {
     /// What it is, where the value alone does not say
     #[arg(long)]
     kind: Option<String>,
+    /// Everything: every source, target, sharing and clause, and no line cut
+    #[arg(long)]
+    all: bool,
 }
 
 /// Show what each source says of a value, word for word
@@ -164,9 +169,11 @@ enum Judgement {
     None,
 }
 
-/// Judge a value; a verdict beats every source
+/// Judge values; a verdict beats every source
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    allow_missing_positional = true,
+    after_help = "\
 Examples:
   iocast indicator verdict good.example false_positive --days 90
   iocast indicator verdict good.example other.example safe
@@ -175,7 +182,8 @@ Examples:
 
 The last word is the verdict. false_positive and safe are taken back from every destination by the next pass, before
 anything else, whatever a target's retract mode says; where a destination cannot take anything back, `iocast indicator
-why` says so. Exit code 0; 3 if some are no indicators; 1 if none is one.")]
+why` says so. Exit code 0; 3 if some are no indicators; 1 if none is one."
+)]
 struct VerdictArgs {
     /// Values, however they are spelled, then the verdict
     #[arg(value_name = "VALUE")]
@@ -382,7 +390,7 @@ fn why(args: &WhyArgs, ctx: &Ctx) -> Outcome {
     }
     let answer = ctx.client()?.get("/api/v1/indicators/why", &query)?;
     match ctx.out.is_table() {
-        true => ctx.out.text(&why::explain(&parse(&answer)?))?,
+        true => ctx.out.text(&why::explain(&parse(&answer)?, args.all))?,
         false => ctx.out.document(&answer)?,
     }
     Ok(Exit::Done)
