@@ -737,7 +737,7 @@ fn sentence(at: &WhyTarget, records: &[WhyRecord]) -> String {
         (false, true, None) if state == "refused" => format!("It is not at {name}: refused by the destination{words}."),
         (false, true, None) if at.frozen => format!("It is not at {name} yet: everything is frozen."),
         (false, true, None) => format!("It is not at {name} yet and goes with the next pass{because}."),
-        (false, false, _) => format!("It is not at {name} because {}.", at.why),
+        (false, false, _) => format!("It is not at {name}: {}.", at.why),
     }
 }
 

@@ -188,7 +188,14 @@ fn records(out: &mut Screen, records: &[Value]) {
 }
 
 fn target(out: &mut Screen, target: &Value) {
-    out.line(&format!("  {}", word(target, "answer")));
+    let answer = format!("  {}", word(target, "answer"));
+    match answer.split_once(" because ") {
+        Some((what, why)) if answer.chars().count() > WIDTH => {
+            out.line(what);
+            out.line(&format!("    because {why}"));
+        }
+        _ => out.line(&answer),
+    }
     let guard = &target["guard"];
     if guard["excepted"].as_bool() == Some(true) {
         let (list, value) = (word(guard, "list"), word(guard, "value"));
@@ -368,7 +375,8 @@ Who says so
         \"seen\\nagain\"
 
 Where it is, and why
-  It is at a since 2026-11-20 02:46 because ours and levels list it and rule \"addresses\" selects it.
+  It is at a since 2026-11-20 02:46
+    because ours and levels list it and rule \"addresses\" selects it.
     rank 812 of 20 310; it takes 15 000: there is room
     ledger: present; run 31; its id there a-77; 2 failed tries; drops it by itself 2027-01-01 00:00…
     it says: ok\\u{1b}[2J
