@@ -37,7 +37,7 @@ fn listen(answer: impl Fn(TcpStream) -> Option<String> + Send + 'static) -> (u16
 }
 
 /// One request, whole, as `header: value` lines, an empty one and the body.
-fn http(stream: TcpStream) -> Option<String> {
+fn http(stream: &TcpStream) -> Option<String> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let (mut text, mut length) = (String::new(), 0);
     loop {
@@ -55,7 +55,8 @@ fn http(stream: TcpStream) -> Option<String> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     text.push_str(&String::from_utf8(body).ok()?);
-    (&stream).write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").ok()?;
+    let mut out = stream;
+    out.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").ok()?;
     Some(text)
 }
 
@@ -106,7 +107,7 @@ struct Desk {
 
 impl Desk {
     fn new() -> Desk {
-        let (hook_port, hook) = listen(http);
+        let (hook_port, hook) = listen(|stream| http(&stream));
         let (mail_port, mail) = listen(smtp);
         let (tcp_port, tcp) = listen(counted);
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
