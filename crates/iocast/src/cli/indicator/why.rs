@@ -375,8 +375,7 @@ Who says so
         \"seen\\nagain\"
 
 Where it is, and why
-  It is at a since 2026-11-20 02:46
-    because ours and levels list it and rule \"addresses\" selects it.
+  It is at a since 2026-11-20 02:46 because ours and levels list it and rule \"addresses\" selects it.
     rank 812 of 20 310; it takes 15 000: there is room
     ledger: present; run 31; its id there a-77; 2 failed tries; drops it by itself 2027-01-01 00:00…
     it says: ok\\u{1b}[2J
