@@ -2,6 +2,7 @@
 
 use crate::error::EngineError;
 use crate::pull::{PullReport, Staged};
+use crate::state::{TargetState, VerdictTimes};
 use crate::{Engine, Known};
 use index::{NotShared, Page, PageCursor, Scope, Selection, SharedWith, Sort};
 use intel::expr::Expr;
@@ -74,6 +75,9 @@ pub struct Hit {
     /// Counts changes.
     pub revision: u64,
 }
+
+/// Most verdicts whose way is timed at once.
+const TIMED: usize = 100_000;
 
 /// Which targets hold an indicator, for searches by `shared_with`.
 pub(crate) struct Shared(BTreeMap<String, Selection>);
@@ -241,7 +245,35 @@ impl Engine {
                 "a false_positive needs an end date that lies ahead (--until 2027-01-31, or --days 90); for good, say safe".into(),
             ));
         }
-        self.annotate(value, kind, who, |analyst| analyst.verdict = verdict)
+        let hit = self.annotate(value, kind, who, |analyst| analyst.verdict = verdict)?;
+        let (_, id) = find_key(&self.known(), &hit.value, IndicatorKind::from_name(&hit.kind))?;
+        if let Some(id) = id {
+            let mut given = crate::unpoison(self.verdicts.lock());
+            match verdict {
+                Some(Verdict { kind: VerdictKind::FalsePositive | VerdictKind::Safe, .. }) if given.len() < TIMED => {
+                    given.insert(id, now);
+                }
+                _ => {
+                    given.remove(&id);
+                }
+            }
+        }
+        Ok(hit)
+    }
+
+    /// Notes how long verdicts took to have an effect at a target: from the verdict to the destination's yes.
+    pub(crate) fn time_verdicts(&self, taken_back: impl IntoIterator<Item = IndicatorId>, state: &mut TargetState) {
+        let now = self.world.now();
+        let given = crate::unpoison(self.verdicts.lock());
+        let waits: Vec<u64> = taken_back
+            .into_iter()
+            .filter_map(|id| given.get(&id))
+            .map(|at| u64::try_from(now.since(*at).as_millis()).unwrap_or(u64::MAX))
+            .collect();
+        if let Some(slowest) = waits.iter().max() {
+            let n = waits.len() as u64;
+            state.verdicts = Some(VerdictTimes { at: now.micros(), n, slowest_ms: *slowest });
+        }
     }
 
     /// Changes what analysts say about a value: mute, tags, comment.

@@ -20,6 +20,7 @@ pub mod pages;
 mod publish;
 pub mod pull;
 pub mod registry;
+mod retract;
 mod room;
 pub mod runner;
 pub mod seal;
@@ -39,6 +40,7 @@ pub use ingest::{Ingested, Op, Outcome, Push, Standing};
 pub use pull::PullReport;
 pub use registry::Registry;
 pub use share::{Adopt, AdoptReport, Cut, HeldPlan, Mode, PlannedStep, ShareReport, Verify, VerifyReport};
+pub use retract::{RETRACT_MOST, Retracted};
 pub use told::{Delivery, DeliveryCursor, GuardAnswer, Record};
 pub use why::WhyReport;
 pub use world::{Progress, Silent, Stopped, World};
@@ -88,6 +90,8 @@ pub struct Engine {
     notices: Mutex<Vec<String>>,
     /// The run that pushes to a bucket are counted on.
     buckets: Mutex<BTreeMap<ConnectionId, ingest::Bucket>>,
+    /// What limited targets had no room for, as last computed for `why`.
+    cuts: Mutex<BTreeMap<TargetId, (why::CutKey, why::Cut)>>,
     /// One look at what people should know at a time.
     noticing: Mutex<()>,
     /// One round of telling at a time; it may take long.
@@ -160,6 +164,7 @@ impl Engine {
             exchange,
             notices: Mutex::new(sealed.into_iter().collect()),
             buckets: Mutex::new(BTreeMap::new()),
+            cuts: Mutex::default(),
             noticing: Mutex::new(()),
             telling: Mutex::new(()),
             verdicts: Mutex::default(),

@@ -131,6 +131,8 @@ pub struct TargetState {
     pub foreign: Option<u64>,
     /// A limit that nobody declared.
     pub learned: Option<LearnedCapacity>,
+    /// How long the last verdicts took to have an effect here.
+    pub verdicts: Option<VerdictTimes>,
 }
 
 /// How what is at a target differs from what the ledger says, by the last reading.
@@ -187,6 +189,17 @@ pub struct LearnedCapacity {
     pub at: i64,
     /// The destination said it; else it dropped what was more.
     pub is_said: bool,
+}
+
+/// From verdicts to the destination's yes, in one pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictTimes {
+    /// When, in microseconds.
+    pub at: i64,
+    /// How many entries were taken back because of a verdict.
+    pub n: u64,
+    /// The longest wait, in milliseconds.
+    pub slowest_ms: u64,
 }
 
 impl TargetState {

@@ -193,7 +193,7 @@ impl Engine {
                     .get(&connection)
                     .map_or_else(|| format!("#{connection}"), |c| c.doc.name.clone()),
                 active: row.is_some_and(|row| row.active),
-                why: row.filter(|row| !row.active).map(|row| silent_because(&known, row, now).to_owned()),
+                why: row.filter(|row| !row.active).map(|row| silent_because(&known, row, now).1.to_owned()),
                 version: record.version.to_string(),
                 received: record.received.to_string(),
                 listed: record.listed,

@@ -3,19 +3,27 @@
 use crate::config::Target;
 use crate::desk::{Hit, find_key, hit};
 use crate::error::EngineError;
-use crate::share::{Mode, collect, view_of, wanted_of};
+use crate::share::{Collected, HeldPlan, Mode, collect, rank_of, view_of, wanted_of};
 use crate::state::{ConnectionState, TargetState};
 use crate::{Config, Engine, Known};
 use index::RecordRow;
 use intel::expr::{Explanation, Subject};
 use intel::sharing::{LineState, Step, Wanted, Why, decide};
-use intel::{Indicator, IndicatorId, IndicatorKey, IndicatorKind, RunId, TargetId, Timestamp};
+use intel::{
+    ConnectionId, Indicator, IndicatorId, IndicatorKey, IndicatorKind, Policy, RunId, Severity, TargetId, Timestamp,
+    VerdictKind,
+};
+use kit::manifest::Render;
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-/// Per target: entries there is no room for, and why.
-type Cuts = HashMap<TargetId, HashMap<u32, Why>>;
+/// Entries there is no room for at a target, and why.
+pub(crate) type Cut = Arc<HashMap<u32, Why>>;
+
+/// What a cut was computed from: while it stays, so does the cut. A minute old at most.
+pub(crate) type CutKey = (usize, u64, usize, usize, i64);
 
 /// Everything there is to say about one value.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -28,9 +36,16 @@ pub struct WhyReport {
     pub value: String,
     /// Whether anybody has ever said anything about it.
     pub known: bool,
+    /// The answer in one sentence, without the value.
+    pub answer: String,
     /// What it is held to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub indicator: Option<Hit>,
+    /// Where each of that comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<WhyFold>,
+    /// Whether it counts at all, and why.
+    pub activity: WhyActivity,
     /// What each source says.
     pub records: Vec<WhyRecord>,
     /// The guard's word, if any.
@@ -40,6 +55,36 @@ pub struct WhyReport {
     pub notes: Vec<String>,
     /// The answer at each target.
     pub targets: Vec<WhyTarget>,
+}
+
+/// Which source each part of the summary comes from. `default`: nobody said it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct WhyFold {
+    /// The record that leads: its comment and link are shown first.
+    pub leading: Option<String>,
+    /// Who gives the reputation: the greatest counts.
+    pub reputation: String,
+    /// Who gives the severity: the greatest counts.
+    pub severity: String,
+    /// Who gives the marking: the most restrictive counts.
+    pub tlp: String,
+    /// Who gives the end: the latest counts.
+    pub expires_at: String,
+}
+
+/// Whether an indicator counts.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub struct WhyActivity {
+    /// Whether it does.
+    pub active: bool,
+    /// `record`, `verdict_malicious`, `verdict_false_positive`, `verdict_safe`, `expired`, `retracted`, `unlisted`, `echo`,
+    /// `disabled`, `not_valid_yet` or `unknown`.
+    pub code: String,
+    /// The same as a sentence.
+    pub why: String,
+    /// When the verdict ends. RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict_until: Option<String>,
 }
 
 /// One source's record.
@@ -52,6 +97,12 @@ pub struct WhyRecord {
     /// Why it does not, where it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// `active`, `echo`, `retracted`, `unlisted`, `disabled`, `not_valid_yet` or `expired`.
+    pub code: String,
+    /// When this source first gave it to us. RFC 3339.
+    pub received: String,
+    /// As stated.
+    pub tlp: Option<String>,
     /// As stated.
     pub reputation: Option<u8>,
     /// As stated.
@@ -84,11 +135,106 @@ pub struct WhyTarget {
     pub why: String,
     /// The stable code of that reason.
     pub code: String,
+    /// The answer in one sentence.
+    pub answer: String,
+    /// The ledger's line, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<WhyLine>,
+    /// The guard's word at this target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<WhyGuard>,
+    /// Its place among all that want one, where the target has a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<WhyRank>,
+    /// The plan that waits with a step for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<WhyPlan>,
+    /// Values that are one entry with it here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub together_with: Vec<String>,
+    /// No call to a destination begins.
+    pub frozen: bool,
+    /// Passes over the target that failed in a row.
+    pub failures: u32,
+    /// The indicator whose ledger line it is.
+    #[serde(skip)]
+    #[schemars(skip)]
+    entry: Option<IndicatorId>,
     /// The destination's last words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<String>,
     /// Each sharing that feeds the target, and what it says.
     pub sharings: Vec<WhySharing>,
+}
+
+/// A line of a ledger.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct WhyLine {
+    /// `pending`, `unknown`, `present`, `refused`, `retracting`, `foreign`, `released` or `gone`.
+    pub state: String,
+    /// The text the target stores, where that is not the value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    /// When it was first meant to be there. RFC 3339.
+    pub first_intent: String,
+    /// When the line was last written. RFC 3339.
+    pub updated: String,
+    /// The run that last touched it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<u64>,
+    /// The id the target gave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_id: Option<String>,
+    /// Failed attempts in a row.
+    pub attempts: u32,
+    /// Not tried again before this. RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<String>,
+    /// When the target drops it by itself. RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_expires: Option<String>,
+}
+
+/// The guard's word on a value at a target.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct WhyGuard {
+    /// Whether it is stopped; else it is only flagged.
+    pub stops: bool,
+    /// Whether an exception lets it through here.
+    pub excepted: bool,
+    /// Which list.
+    pub list: String,
+    /// `lifeline`, `popular` or `warn`.
+    pub class: String,
+    /// The guarded value it met.
+    pub value: String,
+    /// How it stands to that: `equal`, `contains` or `contained`.
+    pub relation: String,
+}
+
+/// A place by rank.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct WhyRank {
+    /// From 1, the best.
+    pub position: u64,
+    /// How many want a place.
+    pub of: u64,
+    /// How many the target takes.
+    pub limit: u64,
+}
+
+/// A plan that waits for a person.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct WhyPlan {
+    /// Its number.
+    pub id: u64,
+    /// Since when it waits. RFC 3339.
+    pub since: String,
+    /// What it would do to this entry.
+    pub verb: String,
+    /// Why it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
 }
 
 /// What one sharing says.
@@ -107,6 +253,10 @@ pub struct WhySharing {
     pub exception: Option<String>,
     /// Whether its marking passes the ceiling.
     pub tlp_passes: bool,
+    /// The most restrictive marking it sends.
+    pub max_tlp: String,
+    /// What decided: `selected`, `source`, `rule`, `exception`, `tlp` or `muted`.
+    pub decided: String,
     /// Whether the sharing is paused or its rule muted.
     pub muted: bool,
     /// The rule, clause by clause.
@@ -122,8 +272,9 @@ impl Engine {
         self.advance()?;
         let now = self.world.now();
         let config = self.config();
-        // Planned before the index is held for reading: planning reads it too, and a writer may wait in between.
+        // Before the index is held for reading: planning reads it too, and a writer may wait in between.
         let cuts = self.cuts(&config, now)?;
+        let (frozen, waiting) = (self.is_frozen()?, self.plans(Some("waiting"))?);
         let known = self.known();
         let (key, id) = find_key(&known, value, kind)?;
         let mut report = WhyReport {
@@ -131,7 +282,14 @@ impl Engine {
             kind: key.kind().as_str().to_owned(),
             value: key.value().to_owned(),
             known: id.is_some(),
+            answer: String::new(),
             indicator: None,
+            fold: None,
+            activity: WhyActivity {
+                code: "unknown".to_owned(),
+                why: "nobody has said anything about it".to_owned(),
+                ..WhyActivity::default()
+            },
             records: Vec::new(),
             guard: known.guard.look_up(&key).map(|hit| {
                 let verb = if hit.stop { "stopped" } else { "flagged" };
@@ -143,15 +301,23 @@ impl Engine {
         let Some(id) = id else {
             let waits = !report.notes.is_empty();
             for target in config.targets.values() {
-                report.targets.push(unknown_at(target, waits));
+                report.targets.push(unknown_at(target, waits, frozen));
             }
+            report.answer = match waits {
+                true => "It is nowhere: what is said of it came in a run that waits for a person.".to_owned(),
+                false => "It is nowhere: nobody has said anything about it.".to_owned(),
+            };
             return Ok(report);
         };
         report.indicator = Some(hit(&known, id, now));
         report.records =
             known.index.records(id, now).into_iter().map(|row| self.record(&config, &known, row, now)).collect();
         let indicator = self.store.indicator(id)?.unwrap_or_else(|| Indicator::new(key));
+        report.fold = Some(folded(&config, &known, &indicator, now));
+        report.activity = activity(&known, id, &report.records, now);
+        drop(known);
         for target in config.targets.values() {
+            let known = self.known();
             let mut answer = self.at_target(&config, &known, target, id, &indicator, now);
             if let Some(why) = cuts.get(&target.id).and_then(|cuts| cuts.get(&id.0)) {
                 answer.step = if answer.present { Step::Retract } else { Step::Skip(why.clone()) }.as_str().to_owned();
@@ -159,16 +325,63 @@ impl Engine {
                 why.as_str().clone_into(&mut answer.code);
                 answer.wanted = false;
             }
+            drop(known);
+            answer.frozen = frozen;
+            if let Some(line) = &mut answer.line {
+                line.run = self.store.line(target.id, answer.entry.unwrap_or(id))?.map(|row| row.run.0);
+            }
+            let state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
+            answer.failures = state.failures;
+            if let Some(plan) = waiting.iter().find(|plan| plan.target == target.doc.name) {
+                answer.plan = self.waits_in(plan, &report.value, &answer)?;
+            }
+            answer.answer = sentence(&answer, &report.records);
             report.targets.push(answer);
         }
+        let n = report.targets.iter().filter(|target| target.present).count();
+        report.answer = match (report.targets.len(), n) {
+            (0, _) => "No target is configured.".to_owned(),
+            (1, _) => report.targets[0].answer.clone(),
+            (of, 0) => format!("It is at none of {of} targets."),
+            (of, n) if of == n => format!("It is at all {of} targets."),
+            (of, n) => format!("It is at {n} of {of} targets."),
+        };
         Ok(report)
     }
 
+    /// The step of a waiting plan for this entry.
+    fn waits_in(&self, plan: &HeldPlan, value: &str, at: &WhyTarget) -> Result<Option<WhyPlan>, EngineError> {
+        let texts: Vec<&str> = std::iter::once(value)
+            .chain(at.line.as_ref().and_then(|line| line.entry.as_deref()))
+            .chain(at.together_with.iter().map(String::as_str))
+            .collect();
+        let steps = self.held_plan(plan.id)?.steps;
+        Ok(steps.into_iter().find(|step| texts.contains(&step.entry.as_str())).map(|step| WhyPlan {
+            id: plan.id,
+            since: plan.created.clone(),
+            verb: step.verb.to_owned(),
+            waits: step.waits,
+        }))
+    }
+
     /// What each target with a limit has no room for: only a whole plan knows who else competes.
-    fn cuts(&self, config: &Config, now: Timestamp) -> Result<Cuts, EngineError> {
-        let mut cuts = Cuts::new();
+    ///
+    /// A plan over a million indicators takes its time, so the last one is kept while nothing it rests on has changed.
+    fn cuts(&self, config: &Arc<Config>, now: Timestamp) -> Result<BTreeMap<TargetId, Cut>, EngineError> {
+        let mut cuts = BTreeMap::new();
         for target in config.targets.values() {
-            if target.int_param("capacity").or(target.action.capacity).is_none() {
+            if target.int_param("capacity").or(target.action.capacity).or(target.int_param("max_bytes")).is_none() {
+                continue;
+            }
+            let key: CutKey = {
+                let known = self.known();
+                let ledger = known.ledgers.get(&target.id);
+                let (lines, present) = ledger.map_or((0, 0), |ledger| (ledger.len(), ledger.present().count()));
+                (Arc::as_ptr(config) as usize, known.index.max_revision(), lines, present, now.secs() / 60)
+            };
+            let kept = crate::unpoison(self.cuts.lock()).get(&target.id).filter(|(at, _)| *at == key).cloned();
+            if let Some((_, cut)) = kept {
+                cuts.insert(target.id, cut);
                 continue;
             }
             let state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
@@ -176,7 +389,9 @@ impl Engine {
             let skipped = plan.skipped.into_iter();
             let displaced = plan.now.into_iter().chain(plan.held).filter_map(|step| Some((step.entry, step.reason?)));
             let over = skipped.chain(displaced).filter(|(_, why)| why.as_str() == "over_capacity");
-            cuts.insert(target.id, over.collect());
+            let cut: Cut = Arc::new(over.collect());
+            crate::unpoison(self.cuts.lock()).insert(target.id, (key, cut.clone()));
+            cuts.insert(target.id, cut);
         }
         Ok(cuts)
     }
@@ -214,11 +429,14 @@ impl Engine {
             .get(&row.connection)
             .map_or_else(|| format!("#{}", row.connection), |c| c.doc.name.clone());
         let facts = &row.facts;
-        let why = (!row.active).then(|| silent_because(known, &row, now).to_owned());
+        let (code, words) = silent_because(known, &row, now);
         WhyRecord {
             source,
             active: row.active,
-            why,
+            why: (!row.active).then(|| words.to_owned()),
+            code: if row.active { "active" } else { code }.to_owned(),
+            received: facts.received.to_string(),
+            tlp: facts.tlp.map(|tlp| tlp.as_str().to_owned()),
             reputation: facts.reputation.map(intel::Reputation::get),
             severity: facts.severity.as_str().to_owned(),
             tags: row.tags,
@@ -238,7 +456,12 @@ impl Engine {
         now: Timestamp,
     ) -> WhyTarget {
         let collected = collect(known, config, target, &self.key_cache, now);
-        let wanted = wanted_of(known, &collected, target, id, now);
+        let together = together_with(known, target, id);
+        let wanted = std::iter::once(id)
+            .chain(together.iter().copied())
+            .map(|id| wanted_of(known, &collected, target, id, now))
+            .reduce(Wanted::join)
+            .unwrap_or(Wanted::No(Why::NotSelected));
         let entry = known.ledgers.get(&target.id).and_then(|ledger| ledger.find(known, id));
         let line = entry.as_ref().map(|e| e.line);
         let fingerprint = line.map_or(0, |l| l.fingerprint);
@@ -258,23 +481,70 @@ impl Engine {
             .iter()
             .map(|sharing| {
                 let judged = sharing.rule.judge(&subject);
+                let tlp_passes = summary.folded.tlp <= sharing.max_tlp;
+                let muted = sharing.rule.muted || sharing.doc.paused;
                 let source_holds = match sharing.source {
                     None => summary.folded.active,
                     Some(source) => known.index.active_from(source).contains(id),
                 };
+                let decided = match () {
+                    () if !source_holds => "source",
+                    () if !judged.selects => "rule",
+                    () if judged.excepted.is_some() => "exception",
+                    () if !tlp_passes => "tlp",
+                    () if muted => "muted",
+                    () => "selected",
+                };
                 WhySharing {
+                    max_tlp: sharing.max_tlp.as_str().to_owned(),
+                    decided: decided.to_owned(),
                     source: sharing.doc.source.clone(),
                     rule: sharing.rule.name.clone(),
                     source_holds,
                     selects: judged.selects,
                     exception: judged.excepted.map(|e| e.to_string()),
-                    tlp_passes: summary.folded.tlp <= sharing.max_tlp,
-                    muted: sharing.rule.muted || sharing.doc.paused,
+                    tlp_passes,
+                    muted,
                     clauses: clauses(&sharing.rule.when.explain(&subject)),
                 }
             })
             .collect();
+        let limit = match (target.int_param("capacity"), target.action.capacity) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let rank = match (&wanted, limit) {
+            (Wanted::Yes(_), Some(limit)) => Some(place(known, &collected, target, id, limit)),
+            _ => None,
+        };
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
         WhyTarget {
+            answer: String::new(),
+            line: entry.as_ref().map(|entry| WhyLine {
+                state: entry.line.state.as_str().to_owned(),
+                entry: entry.entry.as_deref().map(str::to_owned),
+                first_intent: entry.first_intent.to_string(),
+                updated: entry.updated.to_string(),
+                run: None,
+                remote_id: entry.remote_id.as_deref().map(str::to_owned),
+                attempts: entry.line.attempts,
+                next_try: time(entry.line.next_try),
+                remote_expires: time(entry.line.remote_expires),
+            }),
+            entry: entry.as_ref().map(|entry| entry.id),
+            guard: known.guard.check(&indicator.key, target.id, now).map(|hit| WhyGuard {
+                stops: hit.stop,
+                excepted: hit.excepted,
+                list: hit.list.to_string(),
+                class: hit.class.as_str().to_owned(),
+                value: hit.value.to_string(),
+                relation: hit.relation.as_str().to_owned(),
+            }),
+            rank,
+            plan: None,
+            together_with: together.iter().map(|id| known.index.key_ref(*id).1.to_owned()).collect(),
+            frozen: false,
+            failures: 0,
             target: target.doc.name.clone(),
             present: line.is_some_and(|l| l.state == LineState::Present),
             state: line.map(|l| l.state.as_str().to_owned()),
@@ -289,20 +559,20 @@ impl Engine {
 }
 
 /// Why a record that does not count does not.
-pub(crate) fn silent_because(known: &Known, row: &RecordRow, now: Timestamp) -> &'static str {
+pub(crate) fn silent_because(known: &Known, row: &RecordRow, now: Timestamp) -> (&'static str, &'static str) {
     let facts = &row.facts;
     if facts.echo {
-        "an echo: we put it there first"
+        ("echo", "an echo: we put it there first")
     } else if facts.retracted {
-        "the source or a person has taken it back"
+        ("retracted", "the source or a person has taken it back")
     } else if !facts.listed {
-        "the source's last believed run no longer lists it"
+        ("unlisted", "the source's last believed run no longer lists it")
     } else if !known.index.policies().get(row.connection).is_some_and(|policy| policy.counts) {
-        "its connection is disabled"
+        ("disabled", "its connection is disabled")
     } else if facts.valid_from.is_some_and(|from| from > now) {
-        "not valid yet"
+        ("not_valid_yet", "not valid yet")
     } else {
-        "expired"
+        ("expired", "expired")
     }
 }
 
@@ -310,8 +580,187 @@ fn clauses(explanation: &Explanation) -> Vec<String> {
     explanation.to_string().lines().map(str::to_owned).collect()
 }
 
-fn unknown_at(target: &Target, waits: bool) -> WhyTarget {
+/// Which source each part of the summary comes from.
+fn folded(config: &Config, known: &Known, indicator: &Indicator, now: Timestamp) -> WhyFold {
+    let summary = indicator.summary(known.index.policies(), &config.fold, now);
+    let folded = &summary.folded;
+    let name = |id: &ConnectionId| {
+        config.connections.get(id).map_or_else(|| format!("#{id}"), |connection| connection.doc.name.clone())
+    };
+    let rows = known.index.id(&indicator.key).map(|id| known.index.records(id, now)).unwrap_or_default();
+    let any_active = rows.iter().any(|row| row.active);
+    let counted: Vec<(&RecordRow, &Policy)> = rows
+        .iter()
+        .filter(|row| row.active || (!any_active && !row.facts.echo))
+        .filter_map(|row| Some((row, known.index.policies().get(row.connection)?)))
+        .collect();
+    let first = |fits: &dyn Fn(&RecordRow, &Policy) -> bool| {
+        let row = counted.iter().find(|(row, policy)| fits(row, policy));
+        row.map_or_else(|| "default".to_owned(), |(row, _)| name(&row.connection))
+    };
+    WhyFold {
+        leading: folded.leading.and_then(|at| indicator.records.keys().nth(at)).map(&name),
+        reputation: first(&|row, policy| row.facts.effective_reputation(policy) == Some(folded.reputation)),
+        severity: first(&|row, _| row.facts.severity == folded.severity && row.facts.severity != Severity::Unknown),
+        tlp: first(&|row, policy| row.facts.effective_tlp(policy) == Some(folded.tlp)),
+        expires_at: first(&|row, _| row.expires == folded.expires_at),
+    }
+}
+
+/// Whether it counts, and why: a verdict first, then what the records say.
+fn activity(known: &Known, id: IndicatorId, records: &[WhyRecord], now: Timestamp) -> WhyActivity {
+    let active = known.index.is_active(id);
+    let analyst = known.index.analyst(id);
+    if let Some(verdict) = analyst.and_then(|analyst| analyst.verdict_at(now).and(analyst.verdict)) {
+        let (code, words) = match verdict.kind {
+            VerdictKind::Malicious => ("verdict_malicious", "an analyst says that it is malicious"),
+            VerdictKind::FalsePositive => ("verdict_false_positive", "an analyst says that it is a false positive"),
+            VerdictKind::Safe => ("verdict_safe", "an analyst says that it is safe"),
+        };
+        let why = match verdict.until {
+            None => format!("{words}, for good"),
+            Some(until) => format!("{words}; the verdict ends in {}", left(until, now)),
+        };
+        let verdict_until = verdict.until.map(|until| until.to_string());
+        return WhyActivity { active, code: code.to_owned(), why, verdict_until };
+    }
+    let (code, why) = match records.iter().find(|record| record.active == active) {
+        _ if records.is_empty() => ("unknown".to_owned(), "no source has said anything about it".to_owned()),
+        Some(_) if active => {
+            let n = records.iter().filter(|record| record.active).count();
+            ("record".to_owned(), if n == 1 { "1 source counts".to_owned() } else { format!("{n} sources count") })
+        }
+        Some(record) => (record.code.clone(), record.why.clone().unwrap_or_default()),
+        None => ("unknown".to_owned(), "no record counts".to_owned()),
+    };
+    WhyActivity { active, code, why, verdict_until: None }
+}
+
+/// How long it still is, for people.
+fn left(until: Timestamp, now: Timestamp) -> String {
+    let hours = until.since(now).as_secs().div_ceil(3600);
+    match hours {
+        0 | 1 => "less than an hour".to_owned(),
+        2..48 => format!("{hours} hours"),
+        hours => format!("{} days", hours / 24),
+    }
+}
+
+/// Other indicators that are written as this one at a target: a URL of another scheme, where schemes are dropped.
+fn together_with(known: &Known, target: &Target, id: IndicatorId) -> Vec<IndicatorId> {
+    let (kind, value) = known.index.key_ref(id);
+    let (Render::NoScheme, IndicatorKind::Url, Some((scheme, rest))) =
+        (target.action.render, kind, value.split_once("://"))
+    else {
+        return Vec::new();
+    };
+    let others = ["http", "https", "ftp"].into_iter().filter(|other| *other != scheme);
+    let key = |other: &str| IndicatorKey::parse(Some(kind), &format!("{other}://{rest}")).ok();
+    others.filter_map(|other| known.index.id(&key(other)?)).collect()
+}
+
+/// The place of a wanted indicator among all that are.
+fn place(known: &Known, collected: &Collected, target: &Target, id: IndicatorId, limit: u64) -> WhyRank {
+    let ledger = known.ledgers.get(&target.id);
+    let order = |id: IndicatorId| {
+        let newcomer = !ledger.is_some_and(|ledger| ledger.present().contains(id));
+        rank_of(known, id).order(newcomer)
+    };
+    let mine = order(id);
+    let (mut better, mut of) = (0, 0);
+    for other in collected.yes.iter().filter(|other| !collected.guarded.contains(*other)) {
+        of += 1;
+        better += u64::from(order(other) < mine);
+    }
+    WhyRank { position: better + 1, of, limit }
+}
+
+/// `a`, `a and b`, `a, b and 3 more`.
+fn named(names: &[&str]) -> String {
+    match names {
+        [] => "nobody".to_owned(),
+        [one] => (*one).to_owned(),
+        [one, two] => format!("{one} and {two}"),
+        [one, two, rest @ ..] => format!("{one}, {two} and {} more", rest.len()),
+    }
+}
+
+/// A moment to the minute, for people.
+fn minute(time: &str) -> String {
+    match (time.get(..10), time.get(11..16)) {
+        (Some(day), Some(minute)) => format!("{day} {minute}"),
+        _ => time.to_owned(),
+    }
+}
+
+/// The answer at a target, plainly.
+fn sentence(at: &WhyTarget, records: &[WhyRecord]) -> String {
+    let name = &at.target;
+    let says: Vec<&str> = records.iter().filter(|record| record.active).map(|record| record.source.as_str()).collect();
+    let rule = at.sharings.iter().find(|sharing| sharing.decided == "selected").map(|sharing| sharing.rule.as_str());
+    let because = match rule {
+        Some(rule) if !says.is_empty() => {
+            let verb = if says.len() == 1 { "lists" } else { "list" };
+            format!(" because {} {verb} it and rule \"{rule}\" selects it", named(&says))
+        }
+        Some(rule) => format!(" because rule \"{rule}\" selects it"),
+        None => String::new(),
+    };
+    let waits =
+        at.plan.as_ref().map(|plan| format!("plan {} waits for approval since {}", plan.id, minute(&plan.since)));
+    let since = at.line.as_ref().map_or_else(String::new, |line| format!(" since {}", minute(&line.first_intent)));
+    let state = at.line.as_ref().map_or("", |line| line.state.as_str());
+    let words = at.words.as_deref().map_or_else(String::new, |words| format!(", which says: {words}"));
+    match (at.present, at.wanted, waits) {
+        (true, true, Some(waits)) if at.step != "leave" => {
+            format!("It is at {name}{since}; a change of it waits: {waits}.")
+        }
+        (true, true, _) => format!("It is at {name}{since}{because}."),
+        (true, false, Some(waits)) => {
+            format!("It is still at {name}: it goes once {waits} is over. {}.", capital(&at.why))
+        }
+        (true, false, None) if at.code == "cannot_retract" => {
+            format!("It is at {name}{since} and cannot be taken back: the action or the retract mode forbids it.")
+        }
+        (true, false, None) if at.code == "muted" => format!("It is at {name}{since} and stays: {}.", at.why),
+        (true, false, None) if at.frozen => {
+            format!("It is still at {name} and would go, but everything is frozen: {}.", at.why)
+        }
+        (true, false, None) => format!("It is still at {name} and goes with the next pass: {}.", at.why),
+        (false, _, _) if matches!(state, "pending" | "unknown") => {
+            format!("It may be at {name}: the outcome of the last call is not known{words}.")
+        }
+        (false, _, _) if state == "retracting" => format!("It is being taken back from {name}{words}."),
+        (false, _, _) if state == "foreign" => format!("It is at {name}, but somebody else put it there."),
+        (false, _, _) if state == "released" => format!("It is at {name}, left there when its sharing was deleted."),
+        (false, true, Some(waits)) => format!("It is not at {name} yet: {waits}."),
+        (false, true, None) if state == "refused" => format!("It is not at {name}: refused by the destination{words}."),
+        (false, true, None) if at.frozen => format!("It is not at {name} yet: everything is frozen."),
+        (false, true, None) => format!("It is not at {name} yet and goes with the next pass{because}."),
+        (false, false, _) => format!("It is not at {name}: {}.", at.why),
+    }
+}
+
+/// With a capital letter first.
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+fn unknown_at(target: &Target, waits: bool, frozen: bool) -> WhyTarget {
     WhyTarget {
+        answer: match waits {
+            true => format!("It is not at {} because its row came in a suspect run that waits.", target.doc.name),
+            false => format!("It is not at {} because nobody has said anything about it.", target.doc.name),
+        },
+        line: None,
+        entry: None,
+        guard: None,
+        rank: None,
+        plan: None,
+        together_with: Vec::new(),
+        frozen,
+        failures: 0,
         target: target.doc.name.clone(),
         present: false,
         state: None,

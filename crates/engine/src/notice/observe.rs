@@ -17,8 +17,22 @@ const SILENT_INTERVALS: u32 = 3;
 /// How long before its end a verdict is told.
 const ENDING: u32 = 3;
 
-fn notice(kind: Kind, severity: Severity, subject: String, text: &str, next_step: &str, path: String) -> Notice {
-    Notice { kind, severity, subject: plain(&subject), text: plain(text), next_step: plain(next_step), path }
+fn notice(
+    kind: Kind,
+    severity: Severity,
+    subject: impl AsRef<str>,
+    text: &str,
+    next_step: &str,
+    path: impl Into<String>,
+) -> Notice {
+    Notice {
+        kind,
+        severity,
+        subject: plain(subject.as_ref()),
+        text: plain(text),
+        next_step: plain(next_step),
+        path: path.into(),
+    }
 }
 
 /// `1 entry`, `3 entries`.
@@ -45,7 +59,7 @@ impl Engine {
             out.push(notice(
                 Kind::Frozen,
                 Severity::Critical,
-                "exchange".to_owned(),
+                "exchange",
                 "Frozen: no call to a destination begins; pulls and reads go on.",
                 "`iocast status` says what waits; `iocast thaw` ends this",
                 "/api/v1/status".to_owned(),
@@ -143,7 +157,7 @@ fn source(connection: &Connection, state: &ConnectionState, now: Timestamp, out:
             Severity::Warning,
             subject(),
             &format!("Runs of {name} fail: {} times in a row at least.", FAILURES),
-            &format!("`iocast run list` says why"),
+            "`iocast run list` says why",
             "/api/v1/runs".to_owned(),
         ));
     }
@@ -181,7 +195,7 @@ fn of_target(target: &Target, state: &TargetState, drifted: u64, refused: u64, o
             Severity::Critical,
             subject(),
             &format!("Passes over {name} fail, {FAILURES} times in a row at least: it may not hold what it should."),
-            &format!("`iocast run list` says why"),
+            "`iocast run list` says why",
             "/api/v1/runs".to_owned(),
         ));
     }

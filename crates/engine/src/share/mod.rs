@@ -185,6 +185,7 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
+        self.time_verdicts(self.taken_back_for_safety(target, &plan), &mut state);
         let held = !plan.restrained.held.is_empty();
         let frozen = plan.restrained.holds.iter().any(|h| h.as_str() == "frozen");
         let status = match &error {
@@ -234,6 +235,15 @@ impl Engine {
         debug_assert!(counts.balances(), "{report:?}");
         self.finish_run(run, &report.status, &report)?;
         Ok(report)
+    }
+
+    /// What a verdict or the guard demanded back and the destination has given back.
+    fn taken_back_for_safety(&self, target: &Target, plan: &Plan) -> Vec<IndicatorId> {
+        let known = self.known();
+        let ledger = known.ledgers.get(&target.id);
+        let gone = |id: &IndicatorId| !ledger.is_some_and(|ledger| ledger.live().contains(*id));
+        let safety = plan.restrained.now.iter().filter(|step| step.safety);
+        safety.map(|step| IndicatorId(step.entry)).filter(gone).collect()
     }
 
     fn report(&self, target: &Target, plan: &Plan, counts: Counts, status: ShareStatus, run: RunId) -> ShareReport {

@@ -348,3 +348,99 @@ fn why_knows_rows_that_wait() {
     assert_eq!(bench.engine.why("9.8.7.1", None).unwrap().notes.len(), 1, "it is missing there");
     assert!(bench.engine.why("9.9.9.200", None).unwrap().notes.is_empty(), "nobody has ever spoken of it");
 }
+
+/// A false-positive verdict beats every source until it ends: taken back in the next pass, a hundred readings of the same
+/// feed later still gone (with another date each time), wanted again only when the verdict has ended. A restart in
+/// between changes nothing.
+#[test]
+fn b17_a_verdict_stays_whatever_sources_say() {
+    let mut bench = Bench::new();
+    bench.feed(GOOD);
+    bench.pull();
+    bench.share("edr");
+    bench.share("block");
+    let until = Some(bench.sim.lock().now.after(3 * intel::DAY));
+    let verdict = Verdict { kind: VerdictKind::FalsePositive, until };
+    bench.engine.verdict("evil.example.com", None, Some(verdict), "test").unwrap();
+    for name in ["edr", "block"] {
+        let report = bench.share(name);
+        assert_eq!((report.retract, report.accepted), (1, 1), "{name}");
+    }
+    for round in 0..100 {
+        bench.feed(&[("9.9.9.1", 7), ("evil.example.com", 1 + (round % 10)), ("9.9.9.44", 8)]);
+        bench.pull();
+        if round == 50 {
+            let Bench { sim, engine, dir } = bench;
+            let engine = sim.open(engine.into_store(), dir.path()).unwrap();
+            bench = Bench { sim, engine, dir };
+        }
+        bench.share("edr");
+        bench.share("block");
+        assert!(!bench.sim.product("tool", |p| p.held.contains_key("evil.example.com")), "round {round}");
+        assert!(!bench.body().contains("evil"), "round {round}");
+    }
+    let state = bench.engine.store().target_state(bench.engine.config().target("edr").unwrap().id).unwrap().unwrap();
+    assert!(state.contains("\"verdicts\":{\"at\""), "how long it took is kept: {state}");
+    bench.sim.lock().now = bench.sim.lock_now_plus(3 * 24 * 3600);
+    bench.feed(GOOD);
+    bench.pull();
+    bench.share("edr");
+    assert!(bench.sim.product("tool", |p| p.held.contains_key("evil.example.com")), "it has ended");
+}
+
+/// Targets whose retract mode is `never` give back what a verdict names all the same; ordinary removals stay.
+#[test]
+fn b17_a_verdict_overrides_the_retract_mode() {
+    let bench = Bench::new();
+    let mut doc = target("edr", "tool", &json!({}));
+    doc.retract = Some("never".into());
+    let file = ConfigFile { target: vec![doc], ..ConfigFile::default() };
+    bench.engine.apply(&file, "test", false).unwrap();
+    bench.feed(GOOD);
+    bench.pull();
+    bench.share("edr");
+    let safe = Verdict { kind: VerdictKind::Safe, until: None };
+    bench.engine.verdict("evil.example.com", None, Some(safe), "test").unwrap();
+    bench.feed(&GOOD[1..]);
+    bench.pull();
+    let report = bench.share("edr");
+    assert_eq!((report.retract, report.accepted), (1, 1), "{report:?}");
+    assert_eq!(
+        report.skipped_by.get("cannot_retract"),
+        Some(&1),
+        "what is only gone stays, and is counted: {report:?}"
+    );
+    assert!(bench.sim.product("tool", |p| p.held.contains_key("9.9.9.1")));
+}
+
+/// One record of one source is ended by a person: a hundred more readings that list it do not revive it, nor does a
+/// restart; other words of the source do.
+#[test]
+fn b17_a_record_that_was_ended_is_not_revived_by_being_listed() {
+    let mut bench = Bench::new();
+    bench.feed(GOOD);
+    bench.pull();
+    bench.share("edr");
+    let ask = |values: &[&str]| values.iter().map(|value| ((*value).to_owned(), None)).collect::<Vec<_>>();
+    let done = bench.engine.retract(&ask(&["evil[.]example.com", "9.9.9.99", "%%"]), Some("feed"), "test").unwrap();
+    assert_eq!(done[0].ended, ["feed"]);
+    assert_eq!(done[1].error.as_deref(), Some("feed has not said it"));
+    assert!(done[2].error.is_some() && done[2].ended.is_empty());
+    assert_eq!(bench.share("edr").retract, 1);
+    for round in 0..100 {
+        bench.feed(GOOD);
+        bench.pull();
+        if round % 40 == 39 {
+            let Bench { sim, engine, dir } = bench;
+            let engine = sim.open(engine.into_store(), dir.path()).unwrap();
+            bench = Bench { sim, engine, dir };
+        }
+        assert_eq!(bench.share("edr").push, 0, "round {round}");
+    }
+    let again = bench.engine.retract(&ask(&["evil.example.com"]), None, "test").unwrap();
+    assert_eq!((again[0].ended.len(), again[0].already.as_slice()), (0, &["feed".to_owned()][..]));
+    bench.feed(&[("evil.example.com", 6), ("9.9.9.1", 7), ("9.9.9.2", 3)]);
+    bench.pull();
+    assert_eq!(bench.share("edr").push, 1, "later, and something else");
+    assert!(bench.engine.retract(&ask(&["x.example"]), Some("nobody"), "test").is_err());
+}

@@ -16,7 +16,7 @@ struct Bench {
     dir: TempDir,
 }
 
-fn channel(name: &str, more: Value) -> Value {
+fn channel(name: &str, more: &Value) -> Value {
     let mut doc = json!({ "name": name, "channel": "syslog", "settings": { "transport": "local" } });
     doc.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     doc
@@ -93,7 +93,7 @@ impl Bench {
 
 #[test]
 fn a_held_plan_is_told_once_until_it_waits_anew() {
-    let mut bench = Bench::new(&[channel("soc", json!({}))]);
+    let mut bench = Bench::new(&[channel("soc", &json!({}))]);
     bench.feed(&["9.9.9.1", "9.9.9.2"]);
     let plan = bench.pass().plan.unwrap();
     assert_eq!(bench.tell(), TellReport { told: 1, failed: 0 });
@@ -130,7 +130,7 @@ fn a_held_plan_is_told_once_until_it_waits_anew() {
 
 #[test]
 fn a_channel_that_does_not_take_it_is_tried_again_and_keeps_no_other_waiting() {
-    let bench = Bench::new(&[channel("deaf", json!({})), channel("soc", json!({}))]);
+    let bench = Bench::new(&[channel("deaf", &json!({})), channel("soc", &json!({}))]);
     bench.sim.lock().deaf.insert("deaf".into());
     bench.engine.store().set_setting("frozen", "true").unwrap();
     bench.feed(&["9.9.9.1"]);
@@ -156,7 +156,7 @@ fn a_channel_that_does_not_take_it_is_tried_again_and_keeps_no_other_waiting() {
 
 #[test]
 fn a_process_that_ends_while_it_tells_repeats_it_under_the_same_name() {
-    let mut bench = Bench::new(&[channel("soc", json!({}))]);
+    let mut bench = Bench::new(&[channel("soc", &json!({}))]);
     bench.feed(&["9.9.9.1"]);
     bench.pass();
     bench.engine.take_notice().unwrap();
@@ -176,10 +176,10 @@ fn a_process_that_ends_while_it_tells_repeats_it_under_the_same_name() {
 #[test]
 fn what_is_the_case_is_told_to_whom_it_concerns() {
     let bench = Bench::new(&[
-        channel("all", json!({})),
-        channel("grave", json!({ "min_severity": "critical" })),
-        channel("drift", json!({ "on": ["drift"] })),
-        channel("off", json!({ "enabled": false })),
+        channel("all", &json!({})),
+        channel("grave", &json!({ "min_severity": "critical" })),
+        channel("drift", &json!({ "on": ["drift"] })),
+        channel("off", &json!({ "enabled": false })),
     ]);
     let (engine, target) = (&bench.engine, bench.target());
     let set = |state: Value| engine.store().set_target_state(target, &state.to_string()).unwrap();
@@ -219,7 +219,7 @@ fn what_is_the_case_is_told_to_whom_it_concerns() {
 
 #[test]
 fn a_verdict_that_ends_soon_is_told_once() {
-    let bench = Bench::new(&[channel("soc", json!({}))]);
+    let bench = Bench::new(&[channel("soc", &json!({}))]);
     bench.feed(&["9.9.9.1", "9.9.9.2", "9.9.9.3"]);
     let until = |days: u32| Some(bench.sim.lock().now.after(days * DAY));
     for (value, kind, until) in [
@@ -250,7 +250,7 @@ fn a_verdict_that_ends_soon_is_told_once() {
 /// looked at.
 #[test]
 fn s60_a_notice_holds_no_value_whatever_its_marking() {
-    let bench = Bench::new(&[channel("chat", json!({}))]);
+    let bench = Bench::new(&[channel("chat", &json!({}))]);
     let secrets = ["203.0.114.77", "red-secret.example.com", "http://red-secret.example.com/path-4711"];
     bench.feed(&secrets);
     bench.pass();
@@ -279,7 +279,7 @@ fn s60_a_notice_holds_no_value_whatever_its_marking() {
 
 #[test]
 fn two_rounds_at_once_tell_it_once() {
-    let bench = Bench::new(&[channel("soc", json!({}))]);
+    let bench = Bench::new(&[channel("soc", &json!({}))]);
     bench.feed(&["9.9.9.1"]);
     bench.pass();
     let engine = Arc::new(bench.engine);

@@ -566,3 +566,20 @@ proptest! {
         prop_assert_eq!(restrain(all.clone(), &target, &brakes, now()), restrain(all, &target, &wide, now()));
     }
 }
+
+/// What a verdict or the guard demands back leaves before every other effect of its pass.
+#[test]
+fn b17_what_must_not_be_there_leaves_first() {
+    let mut all = present(40, 12, &Why::Inactive);
+    for at in [3, 7, 11] {
+        all[at].wanted = Wanted::No(Why::Verdict(VerdictKind::FalsePositive));
+    }
+    all[38].wanted = Wanted::No(guarded());
+    all.extend((100..105).map(|entry| candidate(entry, Wanted::Yes(rank(5, u64::from(entry))), None)));
+    all.push(candidate(200, Wanted::Yes(rank(9, 200)), Some(LineState::Unknown)));
+    let out = restrain(all, &TargetView { can_look: false, ..TARGET }, &filled(40), now());
+    let effects: Vec<&Planned> = out.now.iter().filter(|step| step.step.is_effect()).collect();
+    let first: Vec<u32> = effects.iter().take(4).map(|step| step.entry).collect();
+    assert_eq!(first, [3, 7, 11, 38]);
+    assert!(effects[..4].iter().all(|step| step.safety) && effects[4..].iter().all(|step| !step.safety));
+}

@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use engine::{Hit, NewIndicator, WhyReport};
+use engine::{Hit, NewIndicator, Retracted, WhyReport};
 use index::{PageCursor, Sort, SortField};
 use intel::{IndicatorId, IndicatorKind, Timestamp, Tlp, Verdict, VerdictKind};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -355,24 +355,120 @@ pub(super) struct VerdictBody {
     until: Option<String>,
 }
 
+fn verdict_of(verdict: Option<&str>, until: Option<&str>) -> Result<Option<Verdict>, Problem> {
+    let until = time_of("until", until)?;
+    let kind = match verdict {
+        None => None,
+        Some(text) => Some(VerdictKind::parse(text).ok_or_else(|| {
+            Problem::invalid(format!("verdict: \"{text}\" is none of malicious, false_positive, safe"))
+        })?),
+    };
+    Ok(kind.map(|kind| Verdict { kind, until }))
+}
+
 pub(super) async fn verdict(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Body(body): Body<VerdictBody>,
 ) -> Result<Json<Hit>, Problem> {
     let kind = kind_of(body.kind.as_deref())?;
-    let until = time_of("until", body.until.as_deref())?;
-    let verdict = match body.verdict.as_deref() {
-        None => None,
-        Some(text) => Some(VerdictKind::parse(text).ok_or_else(|| {
-            Problem::invalid(format!("verdict: \"{text}\" is none of malicious, false_positive, safe"))
-        })?),
-    };
-    let verdict = verdict.map(|kind| Verdict { kind, until });
+    let verdict = verdict_of(body.verdict.as_deref(), body.until.as_deref())?;
     app.hop(move |app| {
         let hit = app.engine()?.verdict(&body.value, kind, verdict, &caller.name)?;
         app.hurry();
         Ok(Json(hit))
+    })
+    .await
+}
+
+/// One value to judge or to take back.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    /// In any spelling.
+    value: String,
+    /// Where the value does not speak for itself.
+    #[schemars(schema_with = "shapes::kind_or_auto")]
+    #[serde(default)]
+    kind: Option<String>,
+}
+
+fn named(items: Vec<Named>) -> Result<Vec<(String, Option<IndicatorKind>)>, Problem> {
+    if items.len() > engine::RETRACT_MOST {
+        return Err(Problem::invalid(format!("items: at most {} at once", engine::RETRACT_MOST)));
+    }
+    let read = |(at, item): (usize, Named)| {
+        let kind = kind_of(item.kind.as_deref()).map_err(|problem| problem.at(&format!("items[{at}]")))?;
+        Ok((item.value, kind))
+    };
+    items.into_iter().enumerate().map(read).collect()
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VerdictsBody {
+    /// The values, 8,192 at most.
+    #[schemars(length(max = 8_192))]
+    items: Vec<Named>,
+    /// Without: clears it.
+    #[schemars(schema_with = "shapes::verdict")]
+    #[serde(default)]
+    verdict: Option<String>,
+    /// When it ends; a `false_positive` needs an end.
+    #[schemars(schema_with = "shapes::time")]
+    #[serde(default)]
+    until: Option<String>,
+}
+
+/// `[{ok: …} | {error: …}]`, one a value, in order. A verdict that is none refuses the whole request.
+pub(super) async fn verdicts(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Body(body): Body<VerdictsBody>,
+) -> Result<Json<Vec<Added>>, Problem> {
+    let items = named(body.items)?;
+    let verdict = verdict_of(body.verdict.as_deref(), body.until.as_deref())?;
+    app.hop(move |app| {
+        let engine = app.engine()?;
+        let mut out = Vec::with_capacity(items.len());
+        for (value, kind) in items {
+            out.push(match engine.verdict(&value, kind, verdict, &caller.name) {
+                Ok(hit) => Added::Ok(Box::new(hit)),
+                Err(engine::EngineError::Invalid(why)) => Added::Error(why),
+                Err(error) => {
+                    // What was said so far stands; it is hurried, too.
+                    app.hurry();
+                    return Err(error.into());
+                }
+            });
+        }
+        app.hurry();
+        Ok(Json(out))
+    })
+    .await
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetractBody {
+    /// The values, 8,192 at most.
+    #[schemars(length(max = 8_192))]
+    items: Vec<Named>,
+    /// Whose word is ended; without: everybody's.
+    #[serde(default)]
+    source: Option<String>,
+}
+
+pub(super) async fn retract(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Body(body): Body<RetractBody>,
+) -> Result<Json<Vec<Retracted>>, Problem> {
+    let items = named(body.items)?;
+    app.hop(move |app| {
+        let done = app.engine()?.retract(&items, body.source.as_deref(), &caller.name)?;
+        app.hurry();
+        Ok(Json(done))
     })
     .await
 }

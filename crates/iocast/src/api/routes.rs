@@ -15,7 +15,9 @@ use crate::app::status::Status;
 use axum::routing;
 use engine::config::PolicyDoc;
 use engine::notice::NoticeShown;
-use engine::{Applied, ConfigFile, Delivery, GuardAnswer, HeldPlan, Hit, PullReport, Record, ShareReport, WhyReport};
+use engine::{
+    Applied, ConfigFile, Delivery, GuardAnswer, HeldPlan, Hit, PullReport, Record, Retracted, ShareReport, WhyReport,
+};
 
 pub use super::route::{Answer, Docs, Needs, Patience, Route, Verb};
 use Needs::{Admin, Ingest, ItsOwn, Nothing, Read};
@@ -286,6 +288,19 @@ pub static TABLE: &[Route] = &[
     .body::<indicators::VerdictBody>()
     .example(r#"{"value": "203.0.113.9", "verdict": "safe"}"#)
     .answers::<Hit>(),
+    job("/api/v1/indicators/verdicts", Admin, "Sets or clears one verdict on many values.", || {
+        routing::post(indicators::verdicts)
+    })
+    .body::<indicators::VerdictsBody>()
+    .example(r#"{"items": [{"value": "203.0.113.9"}], "verdict": "safe"}"#)
+    .answers::<Vec<indicators::Added>>(),
+    job("/api/v1/indicators/retract", Admin, "Ends what sources say of values, until they say something else.", || {
+        routing::post(indicators::retract)
+    })
+    .body::<indicators::RetractBody>()
+    .example(r#"{"items": [{"value": "203.0.113.9"}]}"#)
+    .answers::<Vec<Retracted>>()
+    .fails(&[404]),
     post("/api/v1/indicators/annotate", Admin, "Mutes, tags or comments a value.", || {
         routing::post(indicators::annotate)
     })

@@ -95,6 +95,10 @@ pub(crate) struct TargetStatus {
     pub(crate) present: u64,
     /// The held plan that waits for a person.
     pub(crate) waiting_plan: Option<u64>,
+    /// How many entries the last verdicts with an effect took back, in one pass.
+    pub(crate) verdicts: Option<u64>,
+    /// From the first of those verdicts to the destination's yes, in milliseconds.
+    pub(crate) verdicts_took_ms: Option<u64>,
     /// Failed passes in a row.
     pub(crate) failures: u32,
     /// It denied us: a person must act.
@@ -192,6 +196,8 @@ impl App {
                 filled: state.filled,
                 present: present as u64,
                 waiting_plan: waiting.iter().find(|plan| plan.target == target.doc.name).map(|plan| plan.id),
+                verdicts: state.verdicts.map(|verdicts| verdicts.n),
+                verdicts_took_ms: state.verdicts.map(|verdicts| verdicts.slowest_ms),
                 failures: state.failures,
                 denied: state.denied,
             });

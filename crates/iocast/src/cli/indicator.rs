@@ -90,8 +90,10 @@ struct CountArgs {
 Examples:
   iocast indicator why evil.example
   iocast indicator why 'hxxp://evil[.]example/a' --format json
+  iocast indicator why evil.example --all
 
-Any spelling will do; defanged ones too.")]
+The plain answer comes first, then who says what and who decided each part, then for each target: the sharing and clause
+that decided, rank, plan, what the ledger says and the destination's words. Any spelling will do; defanged ones too.")]
 struct WhyArgs {
     /// The value, however it is spelled
     #[arg(value_name = "VALUE")]
@@ -99,6 +101,9 @@ struct WhyArgs {
     /// What it is, where the value alone does not say
     #[arg(long)]
     kind: Option<String>,
+    /// Everything: every source, target, sharing and clause, and no line cut
+    #[arg(long)]
+    all: bool,
 }
 
 /// Show what each source says of a value, word for word
@@ -164,18 +169,29 @@ enum Judgement {
     None,
 }
 
-/// Judge a value; a verdict beats every source
+/// Judge values; a verdict beats every source
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    allow_missing_positional = true,
+    after_help = "\
 Examples:
   iocast indicator verdict good.example false_positive --days 90
-  iocast indicator verdict good.example safe
-  iocast indicator verdict good.example none")]
+  iocast indicator verdict good.example other.example safe
+  iocast indicator verdict --file harmless.txt false_positive --days 30
+  iocast indicator verdict good.example none
+
+The last word is the verdict. false_positive and safe are taken back from every destination by the next pass, before
+anything else, whatever a target's retract mode says; where a destination cannot take anything back, `iocast indicator
+why` says so. Exit code 0; 3 if some are no indicators; 1 if none is one."
+)]
 struct VerdictArgs {
-    /// The value, however it is spelled
+    /// Values, however they are spelled, then the verdict
     #[arg(value_name = "VALUE")]
-    value: String,
-    /// What it is held to be
+    values: Vec<String>,
+    /// File with more values, one a line; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    file: Option<std::path::PathBuf>,
+    /// What they are held to be
     #[arg(value_enum)]
     verdict: Judgement,
     /// The end of a false_positive: a date or RFC 3339
@@ -374,7 +390,7 @@ fn why(args: &WhyArgs, ctx: &Ctx) -> Outcome {
     }
     let answer = ctx.client()?.get("/api/v1/indicators/why", &query)?;
     match ctx.out.is_table() {
-        true => ctx.out.text(&why::explain(&parse(&answer)?))?,
+        true => ctx.out.text(&why::explain(&parse(&answer)?, args.all))?,
         false => ctx.out.document(&answer)?,
     }
     Ok(Exit::Done)
@@ -462,7 +478,22 @@ fn verdict(args: &VerdictArgs, ctx: &Ctx) -> Outcome {
         (None, Some(days)) => Some(crate::world::now().after(intel::DAY * days).to_string()),
         (None, None) => None,
     };
-    let asked = json!({ "value": args.value, "kind": args.kind, "verdict": verdict, "until": until });
+    let mut values = args.values.clone();
+    if let Some(file) = &args.file {
+        let text = match file.as_os_str() == "-" {
+            true => std::io::read_to_string(std::io::stdin()),
+            false => std::fs::read_to_string(file),
+        };
+        let text = text.map_err(|error| CliError::Failed(format!("{}: {error}", file.display())))?;
+        values.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+    }
+    if values.is_empty() {
+        return Err(CliError::Usage("give values, or --file".into()));
+    }
+    if values.len() > 1 || args.file.is_some() {
+        return judge(&values, args, verdict, until.as_deref(), ctx);
+    }
+    let asked = json!({ "value": values[0], "kind": args.kind, "verdict": verdict, "until": until });
     let answer = ctx.client_or_new()?.post("/api/v1/indicators/verdict", &[], &asked)?;
     let hit: Value = parse(&answer)?;
     let words = match verdict {
@@ -474,6 +505,49 @@ fn verdict(args: &VerdictArgs, ctx: &Ctx) -> Outcome {
     };
     done(&answer, &words, ctx)?;
     Ok(Exit::Done)
+}
+
+/// One verdict on many values.
+fn judge(values: &[String], args: &VerdictArgs, verdict: Option<&str>, until: Option<&str>, ctx: &Ctx) -> Outcome {
+    let client = ctx.client_or_new()?;
+    let mut printer = ctx.out.printer(HITS);
+    let (mut n_done, mut n_wrong) = (0, 0);
+    for chunk in values.chunks(engine::RETRACT_MOST) {
+        let items: Vec<Value> = chunk.iter().map(|value| json!({ "value": value, "kind": args.kind })).collect();
+        let asked = json!({ "items": items, "verdict": verdict, "until": until });
+        let results: Vec<Value> = parse(&client.post("/api/v1/indicators/verdicts", &[], &asked)?)?;
+        for (value, result) in chunk.iter().zip(&results) {
+            match result["ok"].is_object() {
+                true => {
+                    n_done += 1;
+                    if !ctx.out.is_table() {
+                        printer.row(&result["ok"].to_string())?;
+                    }
+                }
+                false => {
+                    n_wrong += 1;
+                    ctx.out.warn(&format!("{value}: {}", result["error"].as_str().unwrap_or("not taken")));
+                }
+            }
+        }
+    }
+    if ctx.out.is_table() {
+        let n = super::output::thousands(n_done);
+        ctx.out.line(&match verdict {
+            Some(verdict @ ("false_positive" | "safe")) => {
+                format!("{n} values are {verdict}: the next pass takes them back everywhere")
+            }
+            Some(verdict) => format!("{n} values are {verdict}"),
+            None => format!("{n} values have no verdict any more"),
+        })?;
+    } else {
+        printer.end()?;
+    }
+    Ok(match n_wrong {
+        0 => Exit::Done,
+        _ if n_done == 0 => Exit::Failed,
+        _ => Exit::Partial,
+    })
 }
 
 fn annotate(value: &str, kind: &Option<String>, change: &Value, words: &str, ctx: &Ctx) -> Outcome {

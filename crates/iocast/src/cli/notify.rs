@@ -27,7 +27,7 @@ enum NotifyCommand {
     List,
     /// Tell a test through a channel, now
     #[command(
-        after_help = "Examples:\n  iocast notify test soc-mail\n\nExit code 0; 1 if the channel did not take it."
+        after_help = "Examples:\n  iocast notify test soc-mail\n  iocast notify test chat --format json\n\nExit code 0; 1 if the channel did not take it."
     )]
     Test {
         /// The channel's name

@@ -307,35 +307,40 @@ fn from_a_file_to_a_list() {
 
             $ iocast indicator why 203.0.113.5
             203.0.113[.]5  ipv4
-              active; reputation 8, severity unknown, TLP green
-              tags: test
-              first seen never stated, last seen never stated, expires TIME
+            It is not at block-ip: excepted by rule "addresses", exception "office".
+
+            Active: 1 source counts
+            reputation 8 (levels), severity unknown, TLP green, expires 0000-00-00 00:00 (levels)
+            tags: test
 
             Who says so
-              levels: counts; expires TIME
+              levels  counts; expires 0000-00-00 00:00
 
-            Where it is
-              block-ip: is not there, excepted by rule "addresses", exception "office"
-                by levels → addresses: the rule selects it, and an exception removes it: exception "office": value "203.0.113.0/24"
-                  * yes kind in (ipv4, ipv4_net) and reputation >= 5
-                  * yes   kind in (ipv4, ipv4_net)   [ipv4]
-                  * yes   reputation >= 5   [8]
+            Where it is, and why
+              It is not at block-ip: excepted by rule "addresses", exception "office".
+                levels → addresses: the rule selects it, and an exception removes it: exception "office": value…
+                  yes kind in (ipv4, ipv4_net) [ipv4]
+                  yes reputation >= 5 [8]
+
+            --all shows everything
 
             $ iocast indicator why 'hxxp://bad[.]evil-site.com/a?b=c'
             hxxp://bad.evil-site[.]com/a?b=c  url
-              active; reputation 8, severity unknown, TLP green
-              tags: test
-              first seen never stated, last seen never stated, expires TIME
+            It is not at block-ip: no rule of a sharing of this target selects it.
+
+            Active: 1 source counts
+            reputation 8 (levels), severity unknown, TLP green, expires 0000-00-00 00:00 (levels)
+            tags: test
 
             Who says so
-              levels: counts; expires TIME
+              levels  counts; expires 0000-00-00 00:00
 
-            Where it is
-              block-ip: is not there, no rule of a sharing of this target selects it
-                by levels → addresses: the rule does not select it
-                  * no  kind in (ipv4, ipv4_net) and reputation >= 5
-                  * no    kind in (ipv4, ipv4_net)   [url]
-                    yes   reputation >= 5   [8]
+            Where it is, and why
+              It is not at block-ip: no rule of a sharing of this target selects it.
+                levels → addresses: the rule does not select it
+                  no kind in (ipv4, ipv4_net) [url]
+
+            --all shows everything
 
             $ iocast run list --kind share
             RUN  JOB    ABOUT     STATUS   STARTED           ENDED             COUNTS
@@ -371,6 +376,11 @@ fn a_suspect_run_waits_for_a_person() {
 
             $ iocast status
             iocast VERSION: 6 indicators, 6 records
+
+            1 needs a person
+            warning  A run of levels is not believed and waits: the run lists nothing; the last believed one listed 6.
+                      `iocast run show 3`, then `iocast run approve 3` or `iocast run discard 3`
+                      since 0000-00-00 00:00
 
             SOURCE  CONNECTOR  ENABLED  STATUS   LAST RUN          LAST SUCCESS      WHAT TO DO
             levels  feed       yes      suspect  0000-00-00 00:00  0000-00-00 00:00  `iocast run show 3`: approve or

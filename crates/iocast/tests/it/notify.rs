@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -17,7 +17,8 @@ use tempfile::TempDir;
 const SIGNING: &str = "whsec_Y2FuYXJ5LW5vdGlmeS1zZWNyZXQtMTIzNDU2Nzg5MA==";
 const CANARIES: [&str; 3] = ["Y2FuYXJ5LW5vdGlmeS1zZWNyZXQ", "canary-token-44d1", "canary-mail-8c20"];
 
-type Heard = Arc<Mutex<Vec<String>>>;
+/// What a receiver was told, and whether there is more.
+type Heard = Arc<(Mutex<Vec<String>>, Condvar)>;
 
 /// Takes connections one after the other until the process ends.
 fn listen(answer: impl Fn(TcpStream) -> Option<String> + Send + 'static) -> (u16, Heard) {
@@ -28,14 +29,15 @@ fn listen(answer: impl Fn(TcpStream) -> Option<String> + Send + 'static) -> (u16
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let said = answer(stream);
-            into.lock().unwrap().extend(said);
+            into.0.lock().unwrap().extend(said);
+            into.1.notify_all();
         }
     });
     (port, heard)
 }
 
 /// One request, whole, as `header: value` lines, an empty one and the body.
-fn http(stream: TcpStream) -> Option<String> {
+fn http(stream: &TcpStream) -> Option<String> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let (mut text, mut length) = (String::new(), 0);
     loop {
@@ -53,7 +55,8 @@ fn http(stream: TcpStream) -> Option<String> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     text.push_str(&String::from_utf8(body).ok()?);
-    (&stream).write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").ok()?;
+    let mut out = stream;
+    out.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").ok()?;
     Some(text)
 }
 
@@ -104,7 +107,7 @@ struct Desk {
 
 impl Desk {
     fn new() -> Desk {
-        let (hook_port, hook) = listen(http);
+        let (hook_port, hook) = listen(|stream| http(&stream));
         let (mail_port, mail) = listen(smtp);
         let (tcp_port, tcp) = listen(counted);
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -241,14 +244,8 @@ settings = {{ transport = "tcp", server = "127.0.0.1", port = {tcp_port} }}
 
 /// What was heard, once there is as much as this. The receiver notes it after it has answered.
 fn heard(by: &Heard, n: usize) -> Vec<String> {
-    for _ in 0..2_000 {
-        if by.lock().unwrap().len() >= n {
-            break;
-        }
-        std::thread::yield_now();
-        std::thread::park_timeout(Duration::from_millis(2));
-    }
-    by.lock().unwrap().clone()
+    let all = by.0.lock().unwrap();
+    by.1.wait_timeout_while(all, Duration::from_secs(5), |all| all.len() < n).unwrap().0.clone()
 }
 
 /// Canaries stand in every credential of every channel; each channel is told the same thing once by the real binary, and
@@ -366,5 +363,5 @@ fn what_is_not_encrypted_does_not_leave() {
     for channel in ["soc-mail", "log-udp", "log-tcp"] {
         desk.run(&format!("--allow-http notify test {channel}")).code(1).says("allow its network");
     }
-    assert!(!desk.has_datagram() && desk.hook.lock().unwrap().is_empty() && desk.tcp.lock().unwrap().is_empty());
+    assert!(!desk.has_datagram() && desk.hook.0.lock().unwrap().is_empty() && desk.tcp.0.lock().unwrap().is_empty());
 }
