@@ -245,6 +245,9 @@ impl Engine {
         let steps = &plan.restrained.now;
         self.drop_lines(&pass, steps)?;
         let effects: Vec<&Planned> = steps.iter().filter(|s| s.step.is_effect()).collect();
+        self.world.step("share.planned")?;
+        let (effects, n_stopped) = self.let_through(target, plan, effects);
+        counts.deferred += n_stopped;
         let connection = config.connections.get(&target.connection).filter(|c| c.doc.enabled && target.doc.enabled);
         let Some(connection) = connection else {
             counts.deferred += effects.len() as u64;
@@ -449,6 +452,13 @@ impl Engine {
         retracting: bool,
         counts: &mut Counts,
     ) -> Result<Option<ConnectorError>, EngineError> {
+        // A pass may be long: what was let through at its beginning is asked about again.
+        let (batch, n_stopped) = self.let_through(pass.target, pass.plan, batch.to_vec());
+        counts.deferred += n_stopped;
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        let batch = &batch[..];
         let (before, entries, items): (Vec<Option<Entry>>, Vec<Entry>, Vec<Outgoing>) = {
             let known = self.known();
             let ledger = known.ledgers.get(&pass.target.id);

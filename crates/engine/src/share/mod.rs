@@ -8,6 +8,7 @@ mod apply;
 mod collect;
 mod entries;
 mod held;
+mod last;
 
 pub(crate) use apply::{load_ledger, state_of};
 pub(crate) use collect::{Collected, KeyCache, collect};
