@@ -222,7 +222,7 @@ mod tests {
         let cases = [
             ("string", "www.example.com", "domain", "www.example.com", "a.www.example.com"),
             ("string", ".example.com", "domain", "a.example.com", "example.org"),
-            ("string", "d41d8cd98f00b204e9800998ecf8427e", "md5", "D41D8CD98F00B204E9800998ECF8427E", "example.com"),
+            ("string", "0123456789abcdef0123456789abcdef", "md5", "0123456789ABCDEF0123456789ABCDEF", "example.com"),
             ("hostname", ".example.com", "domain", "a.b.example.com", "badexample.com"),
             ("cidr", "192.0.2.9/24", "ip-dst", "192.0.2.1", "192.0.3.1"),
             ("cidr", "FE80::/10", "ip-dst", "fe80::1", "2001:db8::1"),
