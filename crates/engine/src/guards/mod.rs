@@ -21,6 +21,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use store::Store;
 
@@ -93,6 +94,13 @@ impl Loaded {
         Loaded { list, told }
     }
 
+    fn unless_off(mut self, doc: Option<&GuardDoc>) -> Loaded {
+        if doc.is_some_and(|doc| !doc.enabled) {
+            self.told.class = "off";
+        }
+        self
+    }
+
     fn is_off(&self) -> bool {
         self.told.class == "off"
     }
@@ -160,17 +168,20 @@ pub(crate) fn read_files(files: &Files, path: &str) -> Result<Vec<WarningList>, 
 
 /// Every list, those that are switched off included.
 fn loaded(config: &Config, copies: &Copies) -> Vec<Loaded> {
+    let mut lists = built_in(config);
+    lists.extend(own(config, copies));
+    lists
+}
+
+fn class_of(doc: Option<&GuardDoc>, otherwise: GuardClass) -> GuardClass {
+    doc.and_then(|doc| doc.class.as_deref()).and_then(GuardClass::parse).unwrap_or(otherwise)
+}
+
+/// What comes with the binary.
+fn built_in(config: &Config) -> Vec<Loaded> {
     let said = |name: &str| config.file.guard.iter().find(|doc| doc.name == name);
-    let class_of = |doc: Option<&GuardDoc>, otherwise: GuardClass| {
-        doc.and_then(|doc| doc.class.as_deref()).and_then(GuardClass::parse).unwrap_or(otherwise)
-    };
     let mut out = Vec::new();
-    let mut push = |mut loaded: Loaded, doc: Option<&GuardDoc>| {
-        if doc.is_some_and(|doc| !doc.enabled) {
-            loaded.told.class = "off";
-        }
-        out.push(loaded);
-    };
+    let mut push = |loaded: Loaded, doc: Option<&GuardDoc>| out.push(loaded.unless_off(doc));
     let reserved = said(RESERVED_NAME);
     let mut list = GuardList::reserved();
     list.class = class_of(reserved, list.class);
@@ -181,6 +192,13 @@ fn loaded(config: &Config, copies: &Copies) -> Vec<Loaded> {
         shipped.date().clone_into(&mut loaded.told.date);
         push(loaded, doc);
     }
+    out
+}
+
+/// This exchange's own hosts, and what the operator configured.
+fn own(config: &Config, copies: &Copies) -> Vec<Loaded> {
+    let mut out = Vec::new();
+    let mut push = |loaded: Loaded, doc: Option<&GuardDoc>| out.push(loaded.unless_off(doc));
     let hosts: Vec<IndicatorKey> = config
         .connections
         .values()
@@ -220,8 +238,13 @@ fn proxy_host(proxy: Option<&str>) -> Option<String> {
 
 /// The guard of a configuration.
 pub(crate) fn build(config: &Config, copies: &Copies) -> Guard {
-    let lists = loaded(config, copies).into_iter().filter(|loaded| !loaded.is_off()).map(|loaded| loaded.list);
-    let mut guard = Guard::of(lists);
+    let lists = |loaded: Vec<Loaded>| loaded.into_iter().filter(|loaded| !loaded.is_off()).map(|loaded| loaded.list);
+    // What comes with the binary is the same for every configuration that says nothing about it: made once.
+    static SHIPPED_GUARD: OnceLock<Arc<Guard>> = OnceLock::new();
+    let is_as_shipped = !config.file.guard.iter().any(|doc| doc.name.starts_with(SHIPPED_PREFIX));
+    let make = || Arc::new(Guard::of(lists(built_in(config))));
+    let beneath = if is_as_shipped { Arc::clone(SHIPPED_GUARD.get_or_init(make)) } else { make() };
+    let mut guard = Guard::over(beneath, lists(own(config, copies)));
     for doc in &config.file.guard_exception {
         let (Ok(value), Some(until), Some(target)) =
             (IndicatorKey::parse(None, &doc.value), Timestamp::parse(&doc.until), config.target(&doc.target))

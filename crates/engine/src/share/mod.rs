@@ -167,6 +167,7 @@ impl Engine {
             counts.deferred = counts.planned();
             (counts, trouble)
         } else {
+            progress.phase("applying");
             self.apply_plan(&config, target, &plan, &mut state, run, now)?
         };
         let held = !plan.restrained.held.is_empty();

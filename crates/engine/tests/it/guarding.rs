@@ -3,12 +3,11 @@
 use crate::sim::{Item, Sim, connection, target};
 use engine::config::GuardDoc;
 use engine::guards::SHIPPED;
-use engine::{ConfigFile, Engine, Mode, Silent};
+use engine::{ConfigFile, Engine, Mode, Progress, Silent};
 use intel::guard::{Guard, GuardClass, GuardList, Relation};
 use intel::{IndicatorKey, IndicatorKind, IpNet};
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 use store::Store;
 use tempfile::TempDir;
 
@@ -197,7 +196,7 @@ fn named(key: &IndicatorKey) -> (bool, Option<Result<IpNet, String>>) {
             let host = match url.host().unwrap() {
                 url::Host::Domain(name) => Err(name.to_owned()),
                 url::Host::Ipv4(v4) => Ok(IpAddr::from(v4).into()),
-                url::Host::Ipv6(v6) => Ok(IpAddr::from(v6).into()),
+                url::Host::Ipv6(v6) => Ok(IpAddr::from(v6).to_canonical().into()),
             };
             (url.path() == "/" && url.query().is_none(), Some(host))
         }
@@ -339,7 +338,7 @@ fn f37_attacks_on_shared_hosting_are_still_shared() {
 
 struct Bench {
     sim: Sim,
-    engine: Arc<Engine>,
+    engine: Engine,
     _dir: TempDir,
 }
 
@@ -347,9 +346,9 @@ impl Bench {
     fn new(values: &[&str]) -> Bench {
         let sim = Sim::new(1);
         let dir = TempDir::new().unwrap();
-        let engine = Arc::new(sim.open(Store::in_memory().unwrap(), dir.path()).unwrap());
+        let engine = sim.open(Store::in_memory().unwrap(), dir.path()).unwrap();
         let mut tool = connection("tool", "sim-tool", Some("tool"));
-        tool.proxy = Some("http://proxy.corp.example:3128".to_owned());
+        tool.proxy = Some("http://proxy.corp.example.org:3128".to_owned());
         let file: ConfigFile = serde_json::from_value(json!({
             "connection": [
                 serde_json::to_value(connection("feed", "sim-feed", Some("feed"))).unwrap(),
@@ -399,19 +398,33 @@ fn f37_a_poisoned_feed_is_flagged_when_it_comes_in_and_stopped_before_it_goes_ou
         "8.8.8.8",
         "8.8.8.0/24",
         "192.168.1.7",
-        "proxy.corp.example",
-        "evil.example.com",
+        "proxy.corp.example.org",
+        "evil-shop.biz",
     ];
     let bench = Bench::new(&poisoned);
     let report = bench.engine.pull("feed", &Silent).unwrap();
     assert_eq!((report.new, report.guarded), (7, 6), "{report:?}");
     for target in ["block", "edr"] {
         let report = bench.engine.share(target, Mode::default(), &Silent).unwrap();
-        assert_eq!(bench.there(target), ["evil.example.com"], "{target}");
+        assert_eq!(bench.there(target), ["evil-shop.biz"], "{target}");
         assert_eq!((report.accepted, report.skipped_by.get("guarded")), (1, Some(&6)), "{report:?}");
     }
     let answer = bench.engine.guard_check("hxxp://www.google[.]com", None, None).unwrap();
     assert!(answer.stopped && answer.findings.iter().any(|f| f.list == "shipped:popular-domains"), "{answer:?}");
+}
+
+/// Adds a guard list once a plan is made.
+struct Late<'a>(&'a Engine);
+
+impl Progress for Late<'_> {
+    fn rows(&self, _: &str, _: u64) {}
+
+    fn phase(&self, what: &str) {
+        if what == "applying" {
+            let list = GuardDoc::of("ours", None, vec!["late-shop.biz".to_owned()]);
+            self.0.apply(&ConfigFile { guard: vec![list], ..ConfigFile::default() }, "test", false).unwrap();
+        }
+    }
 }
 
 /// A guard list that is added after a plan was made and before its bytes leave stops them all the same: the step waits,
@@ -419,21 +432,15 @@ fn f37_a_poisoned_feed_is_flagged_when_it_comes_in_and_stopped_before_it_goes_ou
 #[test]
 fn f37_a_list_added_between_plan_and_send_still_stops_it() {
     for target in ["block", "edr"] {
-        let bench = Bench::new(&["evil.example.com", "late.example.com"]);
+        let bench = Bench::new(&["evil-shop.biz", "late-shop.biz"]);
         bench.engine.pull("feed", &Silent).unwrap();
-        let engine = Arc::clone(&bench.engine);
-        let guard = move || {
-            let list = GuardDoc::of("ours", None, vec!["late.example.com".to_owned()]);
-            engine.apply(&ConfigFile { guard: vec![list], ..ConfigFile::default() }, "test", false).unwrap();
-        };
-        bench.sim.lock().hook = Some(("share.planned", Box::new(guard)));
-        let report = bench.engine.share(target, Mode::default(), &Silent).unwrap();
-        assert_eq!(bench.there(target), ["evil.example.com"], "{target}");
+        let report = bench.engine.share(target, Mode::default(), &Late(&bench.engine)).unwrap();
+        assert_eq!(bench.there(target), ["evil-shop.biz"], "{target}");
         assert_eq!((report.push, report.accepted, report.deferred), (2, 1, 1), "{report:?}");
         let report = bench.engine.share(target, Mode::default(), &Silent).unwrap();
         assert_eq!((report.push, report.skipped_by.get("guarded")), (0, Some(&1)), "{report:?}");
         // And what is there when its list comes is taken back.
-        let list = GuardDoc::of("ours", None, vec!["late.example.com".to_owned(), "evil.example.com".to_owned()]);
+        let list = GuardDoc::of("ours", None, vec!["late-shop.biz".to_owned(), "evil-shop.biz".to_owned()]);
         let file = ConfigFile { guard: vec![list], ..ConfigFile::default() };
         bench.engine.apply(&file, "test", false).unwrap();
         let report = bench.engine.share(target, Mode::default(), &Silent).unwrap();

@@ -102,8 +102,6 @@ pub(crate) struct State {
     /// The process stops at the so-many-th step from now.
     pub(crate) stop_in: Option<u64>,
     pub(crate) steps: u64,
-    /// Done once, when this point is reached.
-    pub(crate) hook: Option<(&'static str, Box<dyn FnOnce() + Send>)>,
 }
 
 /// The world, shared between engine, connectors and test.
@@ -121,7 +119,6 @@ impl Sim {
             products: BTreeMap::new(),
             stop_in: None,
             steps: 0,
-            hook: None,
         };
         Sim { state: Arc::new(Mutex::new(state)), files: Arc::new(Files::below(Vec::new())) }
     }
@@ -171,14 +168,6 @@ impl World for Sim {
     }
 
     fn step(&self, point: &'static str) -> Result<(), Stopped> {
-        let hook = {
-            let mut state = self.lock();
-            let here = state.hook.as_ref().is_some_and(|(at, _)| *at == point);
-            if here { state.hook.take() } else { None }
-        };
-        if let Some((_, hook)) = hook {
-            hook();
-        }
         let mut state = self.lock();
         state.steps += 1;
         match &mut state.stop_in {

@@ -148,6 +148,13 @@ pub struct Hit {
     pub excepted: bool,
 }
 
+impl Hit {
+    /// What stops, then class, then relation.
+    fn strength(&self) -> (bool, GuardClass, Relation) {
+        (self.stop, self.class, self.relation)
+    }
+}
+
 /// One value that may go to one target although it is guarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardException {
@@ -166,6 +173,8 @@ pub struct GuardException {
 /// All guard lists, and the exceptions from them.
 #[derive(Debug, Default)]
 pub struct Guard {
+    /// What is in force besides and changes rarely.
+    beneath: Option<Arc<Guard>>,
     lists: Vec<Listed>,
     values: Vec<Value>,
     text: String,
@@ -255,6 +264,11 @@ impl Guard {
         guard
     }
 
+    /// These lists and all of another guard, whose exceptions do not count. The other is shared, not copied.
+    pub fn over(beneath: Arc<Guard>, lists: impl IntoIterator<Item = GuardList>) -> Guard {
+        Guard { beneath: Some(beneath), ..Guard::of(lists) }
+    }
+
     fn add_list(&mut self, list: GuardList) {
         let number = self.lists.len() as u16;
         let (class, kinds, len) = (list.class, list.kinds, list.len());
@@ -320,17 +334,12 @@ impl Guard {
 
     /// How many values and patterns are guarded.
     pub fn len(&self) -> usize {
-        self.lists.iter().map(|list| list.len).sum()
+        self.lists.iter().map(|list| list.len).sum::<usize>() + self.beneath.as_ref().map_or(0, |guard| guard.len())
     }
 
     /// Whether nothing is guarded.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0 && self.suffixes.is_empty()
-    }
-
-    /// Each list: its name, its class, how many values and patterns it has.
-    pub fn lists(&self) -> impl Iterator<Item = (&str, GuardClass, usize)> {
-        self.lists.iter().map(|list| (&*list.name, list.class, list.len))
+        self.len() == 0 && self.suffixes.is_empty() && self.beneath.as_ref().is_none_or(|guard| guard.is_empty())
     }
 
     /// Adds or replaces the exception of a value at a target.
@@ -359,7 +368,12 @@ impl Guard {
 
     /// The same without exceptions: it depends on key and lists only, so it may be remembered.
     pub fn look_up(&self, key: &IndicatorKey) -> Option<Hit> {
-        self.strongest(key).map(|found| self.told(key, found))
+        let own = self.strongest(key).map(|found| self.told(key, found));
+        let beneath = self.beneath.as_ref().and_then(|guard| guard.look_up(key));
+        match (own, beneath) {
+            (Some(own), Some(beneath)) if own.strength() < beneath.strength() => Some(beneath),
+            (own, beneath) => own.or(beneath),
+        }
     }
 
     /// What every list says of a key, exceptions aside: of each list its strongest finding, the strongest list first.
@@ -370,13 +384,17 @@ impl Guard {
             Some(_) => {}
             None => found.push(new),
         });
-        found.sort_by_key(|found| (std::cmp::Reverse(self.strength(found)), found.list));
-        found.into_iter().map(|found| self.told(key, found)).collect()
+        found.sort_by_key(|found| found.list);
+        let mut hits: Vec<Hit> = found.into_iter().map(|found| self.told(key, found)).collect();
+        hits.extend(self.beneath.iter().flat_map(|guard| guard.look_up_all(key)));
+        hits.sort_by_key(|hit| std::cmp::Reverse(hit.strength()));
+        hits
     }
 
     /// Whether a key is stopped, exceptions aside.
     pub fn stops(&self, key: &IndicatorKey) -> bool {
         self.strongest(key).is_some_and(|found| self.strength(&found).0)
+            || self.beneath.as_ref().is_some_and(|guard| guard.stops(key))
     }
 
     fn told(&self, key: &IndicatorKey, found: Found) -> Hit {
@@ -450,6 +468,13 @@ impl Guard {
             Extent::Part(Place::Net(net)) => {
                 self.networks(net).for_each_covering(net, |value, _| offer(value, Relation::Contained));
             }
+        }
+        // An IPv4 address mapped into IPv6 reaches what the address reaches.
+        if let Some(v4) = extent.mapped() {
+            self.v4.for_each_covering(v4, |value, len| {
+                let same = len == v4.len && matches!(extent, Extent::Whole(_));
+                offer(value, if same { Relation::Equal } else { Relation::Contained });
+            });
         }
         self.each_suffix(kind, extent, tell);
         self.each_pattern(key, extent, tell);

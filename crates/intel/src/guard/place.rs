@@ -88,6 +88,17 @@ impl<'a> Extent<'a> {
     }
 }
 
+impl Extent<'_> {
+    /// The IPv4 address that is written as IPv6 (`::ffff:8.8.8.8`).
+    pub(super) fn mapped(self) -> Option<Net> {
+        let (Extent::Whole(Place::Net(net)) | Extent::Part(Place::Net(net))) = self else { return None };
+        if net.v4 || net.len != 128 {
+            return None;
+        }
+        Some(Net::of(Ipv6Addr::from(net.low).to_ipv4_mapped()?.into(), None))
+    }
+}
+
 /// Where a canonical URL lies, and whether it is nothing but that host.
 pub(super) fn url_parts(url: &str) -> Option<(Place<'_>, bool)> {
     let rest = url.split_once("://")?.1;

@@ -306,7 +306,7 @@ pub(super) async fn guard_lists(State(app): State<Arc<App>>) -> Result<Json<Vec<
 
 pub(super) async fn guard_list(
     State(app): State<Arc<App>>,
-    Segments(name): Segments<String>,
+    Part(name): Part<String>,
 ) -> Result<Json<ListShown>, Problem> {
     app.hop(move |app| Ok(app.engine()?.guard_list(&name)?)).await.map(Json)
 }
