@@ -9,6 +9,7 @@ mod counterparts;
 mod deps;
 mod faults;
 mod fuzz;
+mod guard;
 mod repo;
 mod scaffold;
 mod tidy;
@@ -27,6 +28,7 @@ cargo xtask <task>
   deps                                 licences and published advisories of everything in Cargo.lock
   advisories PATH [--date D --commit C]  rewrite advisories/advisories.tsv from a RustSec advisory database
                                        (a folder, a git checkout or a .tar.gz of it)
+  guard [--check]                      make the shipped guard lists from their committed sources, or compare
   new-connector NAME                   lay out crates/connectors/src/NAME
   counterparts [CHECK…]                the built iocast against other people's servers, clients and judges,
                                        from PyPI at fixed versions
@@ -60,6 +62,8 @@ fn run(args: &[String]) -> Result<()> {
         ("tidy", []) => tidy::run(&root),
         ("deps", []) => deps::run(&root),
         ("advisories", [path, rest @ ..]) => deps::advisories::refresh(&root, path, rest),
+        ("guard", []) => guard::run(&root, false),
+        ("guard", [check]) if check == "--check" => guard::run(&root, true),
         ("new-connector", [name]) => scaffold::new_connector(&root, name),
         ("counterparts", rest) => counterparts::run(&root, rest),
         ("fuzz", rest) => fuzz::run(&root, rest),

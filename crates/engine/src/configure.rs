@@ -4,15 +4,14 @@
 //! nothing.
 
 use crate::config::{
-    self, Config, ConfigFile, ConnectionDoc, Documents, GuardDoc, GuardExceptionDoc, NotifyDoc, PolicyDoc, RuleDoc,
-    SharingDoc, Stored, Strict, TargetDoc, TenantDoc, manual_doc,
+    self, ConfigFile, ConnectionDoc, Documents, GuardDoc, GuardExceptionDoc, NotifyDoc, PolicyDoc, RuleDoc, SharingDoc,
+    Stored, Strict, TargetDoc, TenantDoc, manual_doc,
 };
 use crate::delete::{self, Prune, Removals};
 use crate::error::EngineError;
 use crate::state::ConnectionState;
-use crate::{Engine, seal, share, unpoison};
-use intel::guard::{Guard, GuardClass, GuardException, GuardList};
-use intel::{ConnectionId, IndicatorKey, TargetId, Timestamp};
+use crate::{Engine, guards, seal, share, unpoison};
+use intel::{ConnectionId, TargetId, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -51,7 +50,7 @@ const CONNECTION: &str = "connection";
 const TARGET: &str = "target";
 const RULE: &str = "rule";
 const SHARING: &str = "sharing";
-const GUARD: &str = "guard";
+pub(crate) const GUARD: &str = "guard";
 const GUARD_EXCEPTION: &str = "guard_exception";
 const NOTIFY: &str = "notify";
 const POLICY: &str = "policy";
@@ -105,39 +104,6 @@ pub(crate) fn load_documents(store: &Store) -> Result<Documents, EngineError> {
         notifies: docs(store, NOTIFY)?,
         former: docs(store, "former")?,
     })
-}
-
-/// The guard: private and reserved ranges, the hosts of every connection, the operator's own lists and exceptions.
-pub(crate) fn build_guard(config: &Config) -> Guard {
-    let keys = |values: &mut dyn Iterator<Item = &String>| -> Vec<IndicatorKey> {
-        values.filter_map(|value| IndicatorKey::parse(None, value).ok()).collect()
-    };
-    let mut lists = Vec::new();
-    let hosts: Vec<String> = config.connections.values().flat_map(|c| c.open.hosts()).collect();
-    if !hosts.is_empty() {
-        let keys = keys(&mut hosts.iter());
-        lists.push(GuardList { name: "hosts of connections".into(), class: GuardClass::Lifeline, keys });
-    }
-    for doc in &config.file.guard {
-        let class = doc.class.as_deref().and_then(GuardClass::parse).unwrap_or(GuardClass::Lifeline);
-        lists.push(GuardList { name: doc.name.as_str().into(), class, keys: keys(&mut doc.values.iter()) });
-    }
-    let mut guard = Guard::new(lists);
-    for doc in &config.file.guard_exception {
-        let (Ok(value), Some(until), Some(target)) =
-            (IndicatorKey::parse(None, &doc.value), Timestamp::parse(&doc.until), config.target(&doc.target))
-        else {
-            continue;
-        };
-        guard.except(GuardException {
-            value,
-            target: target.id,
-            reason: doc.reason.as_str().into(),
-            until,
-            approver: doc.approver.as_str().into(),
-        });
-    }
-    guard
 }
 
 /// What comparing a file with the store has found so far.
@@ -255,6 +221,34 @@ fn without_credentials(text: &str) -> String {
     }
 }
 
+/// What is to be said of exceptions from the guard. Those that are new or changed must end, soon enough and not
+/// already; those that ended since they were written are told, and let nothing through.
+fn exceptions_that_stand(
+    exceptions: &[GuardExceptionDoc],
+    writes: &[DocChange],
+    now: Timestamp,
+) -> Result<Vec<String>, Vec<config::ConfigError>> {
+    let (mut warnings, mut errors) = (Vec::new(), Vec::new());
+    for doc in exceptions {
+        let Some(until) = Timestamp::parse(&doc.until) else { continue };
+        let name = doc.name();
+        let is_written = writes.iter().any(|write| write.kind == GUARD_EXCEPTION && write.name == name);
+        let problem = match () {
+            () if until <= now && is_written => "is over already: an exception needs an end that is to come".to_owned(),
+            () if until <= now => {
+                warnings.push(format!("guard exception {name} ended on {}: it lets nothing through", doc.until));
+                continue;
+            }
+            () if is_written && until > now.after(guards::EXCEPTION_MOST) => {
+                "is more than 366 days away: an exception is looked at again once a year".to_owned()
+            }
+            () => continue,
+        };
+        errors.push(config::ConfigError { section: GUARD_EXCEPTION, name, key: "until".to_owned(), problem });
+    }
+    if errors.is_empty() { Ok(warnings) } else { Err(errors) }
+}
+
 impl Engine {
     /// Compares a file with the configuration in force and, unless `dry_run`, applies it: one transaction, then the
     /// index and the guard follow. Nothing is deleted.
@@ -334,12 +328,18 @@ impl Engine {
             Err(errors) => return Err(EngineError::Config(errors.into_iter().chain(moved).collect())),
         };
         warnings.append(&mut removals.warnings);
+        let now = self.world.now();
+        warnings.extend(exceptions_that_stand(&file.guard_exception, &writes, now).map_err(EngineError::Config)?);
+        let lists = self.read_guard_files(&documents, &file, &mut changes)?;
         let mut applied = Applied { changes, unchanged, warnings };
         if dry_run || applied.changes.is_empty() {
             return Ok(applied);
         }
-        let now = self.world.now();
         writes.append(&mut removals.writes);
+        // Before the documents that name them: a list is never in force without what is on it.
+        for (name, body) in &lists {
+            self.store.put_doc(guards::COPY, name, body, now)?;
+        }
         self.quiet(&config, &removals, || {
             let targets: Vec<TargetId> = removals.targets.iter().map(|(id, _)| *id).collect();
             self.store.change_docs(&writes, &removals.docs, &targets, now)?;
@@ -353,6 +353,31 @@ impl Engine {
         })?;
         applied.warnings.extend(self.world.notices());
         Ok(applied)
+    }
+
+    /// Reads the warning lists that this file names, and tells which have changed. Gives what is to be kept of them.
+    fn read_guard_files(
+        &self,
+        documents: &Documents,
+        file: &ConfigFile,
+        changes: &mut Vec<Change>,
+    ) -> Result<Vec<(String, String)>, EngineError> {
+        let named: Vec<&GuardDoc> =
+            documents.guards.iter().map(|stored| &stored.doc).filter(|doc| file.guard.contains(doc)).collect();
+        let read = self.read_warning_lists(&named).map_err(EngineError::Config)?;
+        let mut lists = Vec::new();
+        for (name, read) in read {
+            let entries: usize = read.iter().map(|list| list.list.len()).sum();
+            let detail = format!("warninglist: {} lists with {entries} entries were read", read.len());
+            match changes.iter_mut().find(|change| change.section == GUARD && change.name == name) {
+                Some(change) => change.details.push(detail),
+                None => {
+                    changes.push(Change { section: GUARD, name: name.clone(), verb: "update", details: vec![detail] })
+                }
+            }
+            lists.push((name, serde_json::to_string(&read).unwrap_or_default()));
+        }
+        Ok(lists)
     }
 
     /// Deletes a sharing: what only it wanted is taken back by the next pass, within the target's brakes.
@@ -386,7 +411,7 @@ impl Engine {
                 policy.last_believed = state.last_believed();
             }
         }
-        let guard = Arc::new(build_guard(&config));
+        let guard = Arc::new(guards::build(&config, &guards::copies(&self.store)?));
         let now = self.world.now();
         let _one_writer = self.ingest_lock();
         let changed = {

@@ -64,6 +64,9 @@ pub struct Hit {
     pub active: bool,
     /// The verdict that stands.
     pub verdict: Option<String>,
+    /// What the guard says of it, where it says anything: `stopped: …` or `flagged: …`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<String>,
     /// Muted by an analyst.
     pub muted: bool,
     /// The leading record's comment.
@@ -347,6 +350,7 @@ pub(crate) fn hit(known: &Known, id: IndicatorId, now: Timestamp) -> Hit {
         tags,
         hops,
         verdict: summary.verdict.map(|v| v.as_str().to_owned()),
+        guard: crate::guards::word(known, id),
         muted: summary.muted,
         comment: summary.comment.map(Into::into),
         revision: known.index.revision(id),

@@ -11,6 +11,7 @@ mod desk;
 mod echo;
 pub mod error;
 mod expire;
+pub mod guards;
 pub mod ingest;
 pub mod lanes;
 pub mod ledger;
@@ -39,9 +40,9 @@ pub use error::EngineError;
 pub use ingest::{Ingested, Op, Outcome, Push, Standing};
 pub use pull::PullReport;
 pub use registry::Registry;
-pub use share::{Adopt, AdoptReport, Cut, HeldPlan, Mode, PlannedStep, ShareReport, Verify, VerifyReport};
 pub use retract::{RETRACT_MOST, Retracted};
-pub use told::{Delivery, DeliveryCursor, GuardAnswer, Record};
+pub use share::{Adopt, AdoptReport, Cut, HeldPlan, Mode, PlannedStep, ShareReport, Verify, VerifyReport};
+pub use told::{Delivery, DeliveryCursor, GuardAnswer, GuardFinding, Record};
 pub use why::WhyReport;
 pub use world::{Progress, Silent, Stopped, World};
 
@@ -147,7 +148,7 @@ impl Engine {
         });
         let ((index, stale), mut ledgers) = (loaded?, ledgers?);
         ledgers.values_mut().for_each(|ledger| ledger.keep(|id| index.exists(id)));
-        let guard = Arc::new(configure::build_guard(&config));
+        let guard = Arc::new(guards::build(&config, &guards::copies(&store)?));
         let engine = Engine {
             store,
             world,

@@ -37,6 +37,12 @@ impl Engine {
         }
     }
 
+    /// How many of these the guard stops or flags.
+    pub(crate) fn guarded_among(&self, written: &[Written<'_>]) -> u64 {
+        let guard = std::sync::Arc::clone(&self.known().guard);
+        written.iter().filter(|row| guard.look_up(row.key).is_some()).count() as u64
+    }
+
     /// Writes records with revisions in one transaction and then publishes them to the index, all at once. Whoever
     /// calls this is the one writer. Gives how many summaries changed. `counted` says how the run then stands, by that
     /// number.

@@ -66,6 +66,13 @@ pub struct PullReport {
     pub error: Option<String>,
     /// Indicators whose summary changed.
     pub touched: u64,
+    /// New and changed records of values that the guard stops or flags: kept and shown, and held back where it stops.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub guarded: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl PullReport {
@@ -86,6 +93,7 @@ impl PullReport {
             samples: Vec::new(),
             error: None,
             touched: 0,
+            guarded: 0,
         }
     }
 
@@ -608,6 +616,7 @@ impl Engine {
         drop(known);
         let written: Vec<Written<'_>> =
             written.into_iter().map(|(at, record)| Written { id: ids[at], key: &batch[at].row.key, record }).collect();
+        report.guarded += self.guarded_among(&written);
         report.touched += self.write_records(connection.id, run, started, &written, state, None)?;
         let known = self.known();
         if let Some(seen) = seen {

@@ -123,6 +123,27 @@ pub struct GuardAnswer {
     pub guarded: Option<String>,
     /// How it stands to that: `equal`, `contains` or `contained`.
     pub relation: Option<&'static str>,
+    /// What every list that knows it says, the strongest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<GuardFinding>,
+    /// The exception of the target that was asked about, also one that has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<String>,
+}
+
+/// What one guard list says of a value.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct GuardFinding {
+    /// The list.
+    pub list: String,
+    /// `lifeline`, `popular` or `warn`.
+    pub class: &'static str,
+    /// The guarded value it met.
+    pub guarded: String,
+    /// How it stands to that: `equal`, `contains` or `contained`.
+    pub relation: &'static str,
+    /// Stopped, or only flagged.
+    pub stop: bool,
 }
 
 fn text(time: Option<Timestamp>) -> Option<String> {
@@ -307,6 +328,8 @@ impl Engine {
             class: hit.as_ref().map(|hit| hit.class.as_str()),
             guarded: hit.as_ref().map(|hit| hit.value.to_string()),
             relation: hit.as_ref().map(|hit| hit.relation.as_str()),
+            findings: known.guard.look_up_all(&key).iter().map(finding).collect(),
+            exception: target.and_then(|target| exception_of(&config, &key, target, self.world.now())),
         })
     }
 
@@ -317,6 +340,26 @@ impl Engine {
             None => Err(EngineError::NotFound(format!("nobody has said anything about {}", key.value()))),
         }
     }
+}
+
+fn finding(hit: &intel::Hit) -> GuardFinding {
+    GuardFinding {
+        list: hit.list.to_string(),
+        class: hit.class.as_str(),
+        guarded: hit.value.to_string(),
+        relation: hit.relation.as_str(),
+        stop: hit.stop,
+    }
+}
+
+/// The exception of a value at a target, in words.
+fn exception_of(config: &Config, key: &IndicatorKey, target: TargetId, now: Timestamp) -> Option<String> {
+    let name = &config.targets.get(&target)?.doc.name;
+    let same = |value: &str| IndicatorKey::parse(None, value).is_ok_and(|other| other == *key);
+    let doc = config.file.guard_exception.iter().find(|doc| doc.target == *name && same(&doc.value))?;
+    let stands = Timestamp::parse(&doc.until).is_some_and(|until| now < until);
+    let word = if stands { "until" } else { "ended" };
+    Some(format!("{} ({word} {}, approved by {})", doc.reason, doc.until, doc.approver))
 }
 
 fn told(config: &Config, known: &Known, target: TargetId, line: &LineRow) -> Delivery {

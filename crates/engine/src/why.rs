@@ -291,10 +291,7 @@ impl Engine {
                 ..WhyActivity::default()
             },
             records: Vec::new(),
-            guard: known.guard.look_up(&key).map(|hit| {
-                let verb = if hit.stop { "stopped" } else { "flagged" };
-                format!("{verb} by the {} list \"{}\": {}", hit.class, hit.list, hit.value)
-            }),
+            guard: known.guard.look_up(&key).map(|hit| crate::guards::say(&hit)),
             notes: self.suspect_notes(&config, &key, id)?,
             targets: Vec::new(),
         };

@@ -30,7 +30,7 @@ pub mod time;
 pub use absence::{Believed, PullStatus, RunEnd, RunShape, RunVerdict, Suspicion, judge, pull_status};
 pub use delivery::{Counts, PlanStatus, PullCounts, RunKind, ShareStatus};
 pub use echo::{Maker, Planted, Reading, is_echo, passed_us};
-pub use guard::{Guard, GuardClass, GuardException, GuardList, Hit, Relation};
+pub use guard::{Guard, GuardClass, GuardException, GuardList, GuardPattern, Hit, Kinds, Relation};
 pub use ids::*;
 pub use indicator::{
     Analyst, DAY, Facts, Fold, FoldSettings, Folded, Indicator, Policies, Policy, Reconcile, Summary, Verdict,

@@ -53,6 +53,11 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     problems.extend(layout::connectors(&files, &paths));
     problems.extend(layout::testdata(root, &files, &paths)?);
 
+    problems.extend(crate::guard::drift(&files)?.into_iter().map(|list| {
+        let path = format!("crates/engine/guard/lists/{list}.txt");
+        Problem::new(&path, 0, "is not what its sources make: run `cargo xtask guard`")
+    }));
+
     problems.sort();
     problems.dedup();
     if problems.is_empty() {

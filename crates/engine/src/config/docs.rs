@@ -291,13 +291,39 @@ impl SharingDoc {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GuardDoc {
-    /// Unique name.
+    /// Unique name. With the name of a shipped list (`shipped:clouds`; `iocast guard list` names them) this says what
+    /// class that list has, or switches it off.
     pub name: String,
-    /// `lifeline` (default), `popular`, `warn`.
+    /// `lifeline` (default), `popular`, `warn` (default of a warning list). A shipped list has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
     /// Domains, addresses, networks, URLs, hashes, mailboxes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
+    /// `*.example.com`, other globs, or `/regular expressions/` over a whole canonical value or the host in it; at most
+    /// 1,000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patterns: Vec<String>,
+    /// A MISP warning list, or a directory of them, below a `--files` directory. It is read when this is applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warninglist: Option<String>,
+    /// Off: it neither stops nor flags.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub enabled: bool,
+}
+
+impl GuardDoc {
+    /// A list of values.
+    pub fn of(name: &str, class: Option<&str>, values: Vec<String>) -> GuardDoc {
+        GuardDoc {
+            name: name.to_owned(),
+            class: class.map(str::to_owned),
+            values,
+            patterns: Vec::new(),
+            warninglist: None,
+            enabled: true,
+        }
+    }
 }
 
 /// `[[guard_exception]]`: one value, one target, a reason, an end, an approver.

@@ -2,9 +2,10 @@
 
 use super::docs::*;
 use super::{Config, ConfigError, Connection, Sharing, Target, tenant};
+use crate::guards::{RESERVED_NAME, SHIPPED, SHIPPED_PREFIX};
 use crate::registry::Registry;
 use crate::seal;
-use intel::guard::GuardClass;
+use intel::guard::{GuardClass, GuardPattern, LIST_PATTERNS};
 use intel::rule::{Exception, Folder, Rule, ValueSet};
 use intel::schedule::parse_interval;
 use intel::sharing::RetractMode;
@@ -233,6 +234,15 @@ fn check_guards(documents: &Documents, targets: &BTreeMap<TargetId, Target>, err
         if let Some(class) = stored.doc.class.as_deref().filter(|c| GuardClass::parse(c).is_none()) {
             check.error("class", format!("\"{class}\" is none of lifeline, popular, warn"));
         }
+        check_shipped(&stored.doc, &mut check);
+        if stored.doc.patterns.len() > LIST_PATTERNS {
+            check.error("patterns", format!("are {}, at most {LIST_PATTERNS} are used", stored.doc.patterns.len()));
+        }
+        for pattern in stored.doc.patterns.iter().take(LIST_PATTERNS) {
+            if let Err(why) = GuardPattern::parse(pattern) {
+                check.error("patterns", format!("\"{pattern}\" {why}"));
+            }
+        }
         for value in &stored.doc.values {
             if let Err(rejection) = IndicatorKey::parse(None, value) {
                 check.error("values", format!("cannot be guarded: {rejection}"));
@@ -254,6 +264,23 @@ fn check_guards(documents: &Documents, targets: &BTreeMap<TargetId, Target>, err
         if !targets.values().any(|t| t.doc.name == doc.target) {
             check.known("target", "target", &doc.target, targets.values().map(|t| t.doc.name.as_str()));
         }
+    }
+}
+
+/// What is called as a shipped list must be one, and has its values already.
+fn check_shipped(doc: &GuardDoc, check: &mut Check<'_>) {
+    let holds = !doc.values.is_empty() || !doc.patterns.is_empty() || doc.warninglist.is_some();
+    if !doc.name.starts_with(SHIPPED_PREFIX) {
+        if !holds {
+            check.error("values", "or patterns or warninglist: one of them says what is guarded");
+        }
+        return;
+    }
+    let names: Vec<&str> = std::iter::once(RESERVED_NAME).chain(SHIPPED.iter().map(|list| list.name)).collect();
+    if !names.contains(&doc.name.as_str()) {
+        check.known("name", "shipped list", &doc.name, names.iter().copied());
+    } else if holds {
+        check.error("values", "belong into a list of your own: a shipped list takes class and enabled only");
     }
 }
 

@@ -185,6 +185,8 @@ impl Engine {
         let steps = &plan.restrained.now;
         self.drop_lines(&pass, steps)?;
         let effects: Vec<&Planned> = steps.iter().filter(|s| s.step.is_effect()).collect();
+        let (effects, n_stopped) = self.let_through(target, plan, effects);
+        counts.deferred += n_stopped;
         let connection = config.connections.get(&target.connection).filter(|c| c.doc.enabled && target.doc.enabled);
         let Some(connection) = connection else {
             counts.deferred += effects.len() as u64;

@@ -157,6 +157,12 @@ impl Entries {
         !self.groups.is_empty()
     }
 
+    /// Every key an entry stands for.
+    pub(crate) fn keys(&self, id: IndicatorId) -> impl Iterator<Item = IndicatorId> {
+        let members = self.groups.get(&id.0).map_or(&[][..], Vec::as_slice);
+        std::iter::once(id).chain(members.iter().map(|member| IndicatorId(*member)).filter(move |member| *member != id))
+    }
+
     /// The representatives of these indicators, each once.
     pub(crate) fn representatives(&self, ids: &Selection) -> impl Iterator<Item = IndicatorId> {
         let mut leads = Selection::default();

@@ -11,6 +11,7 @@ mod collect;
 mod cut;
 mod entries;
 mod held;
+mod last;
 mod look;
 mod replace;
 mod send;
@@ -176,6 +177,7 @@ impl Engine {
             counts.deferred = counts.planned();
             (counts, trouble)
         } else {
+            progress.phase("applying");
             self.apply_plan(&config, target, &plan, &mut state, run, now)?
         };
         if state.is_dropping {

@@ -100,7 +100,12 @@ impl Engine {
         counts: &mut Counts,
     ) -> Result<Option<ConnectorError>, EngineError> {
         let retracting = batch[0].step == Verb::Retract;
-        let mut batch = batch.to_vec();
+        // A pass may be long: what was let through at its beginning is asked about again.
+        let (mut batch, n_stopped) = self.let_through(pass.target, pass.plan, batch.to_vec());
+        counts.deferred += n_stopped;
+        if batch.is_empty() {
+            return Ok(None);
+        }
         let mut meant = self.meant(pass, &batch);
         if retracting && pass.target.action.can_look {
             match self.only_ours(pass, connection, destination, &mut batch, &mut meant, counts) {

@@ -5,19 +5,26 @@
 //! size of the lists: names are probed by suffix, networks are one binary search in a tree, and "contains" is one probe
 //! of an index of ancestors or one more binary search.
 
+mod index;
+mod networks;
+mod pattern;
+mod place;
 mod ranges;
 
+pub use pattern::{GuardPattern, LIST_PATTERNS, PATTERN_BYTES, PATTERN_MEMORY};
 pub use ranges::{RESERVED, Reserved};
 
 use crate::ids::TargetId;
-use crate::key::{IndicatorKey, IndicatorKind};
+use crate::key::{IndicatorKey, IndicatorKind, is_private_suffix, public_suffix};
 use crate::sharing::words;
 use crate::time::Timestamp;
+use index::{Guarded, Index, exact_hash, name_hash};
+use networks::Networks;
+use pattern::Form;
+use place::{Extent, Net, Place, with_ancestors};
+use regex::RegexSet;
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 words!(
     /// What a list's values mean, the weakest first.
@@ -54,6 +61,31 @@ words!(
     }
 );
 
+/// A set of kinds of indicators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kinds(u32);
+
+impl Kinds {
+    /// Every kind.
+    pub const ALL: Kinds = Kinds(u32::MAX);
+
+    /// These kinds.
+    pub fn of(kinds: &[IndicatorKind]) -> Kinds {
+        Kinds(kinds.iter().fold(0, |bits, kind| bits | 1 << *kind as u32))
+    }
+
+    /// Whether it holds this kind.
+    pub fn has(self, kind: IndicatorKind) -> bool {
+        self.0 & 1 << kind as u32 != 0
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub fn or(self, other: Kinds) -> Kinds {
+        Kinds(self.0 | other.0)
+    }
+}
+
 /// A list as it is loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardList {
@@ -63,6 +95,40 @@ pub struct GuardList {
     pub class: GuardClass,
     /// Domains, networks, addresses, URLs, hashes, e-mail addresses.
     pub keys: Vec<IndicatorKey>,
+    /// Names that stand for themselves and not for what lies below them; canonical, and also such as are no indicators
+    /// (`co.uk`).
+    pub exact: Vec<Box<str>>,
+    /// What is guarded by its form.
+    pub patterns: Vec<GuardPattern>,
+    /// Every suffix of the public suffix list's private section, such as `duckdns.org`, as a name.
+    pub private_suffixes: bool,
+    /// Which indicators it speaks of.
+    pub kinds: Kinds,
+}
+
+impl GuardList {
+    /// A list of values that speaks of every kind.
+    pub fn new(name: impl Into<Arc<str>>, class: GuardClass, keys: Vec<IndicatorKey>) -> GuardList {
+        GuardList {
+            name: name.into(),
+            class,
+            keys,
+            exact: Vec::new(),
+            patterns: Vec::new(),
+            private_suffixes: false,
+            kinds: Kinds::ALL,
+        }
+    }
+
+    /// How many values and patterns it has.
+    pub fn len(&self) -> usize {
+        self.keys.len() + self.exact.len() + self.patterns.len()
+    }
+
+    /// Whether it guards nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0 && !self.private_suffixes
+    }
 }
 
 /// What the guard found.
@@ -80,6 +146,13 @@ pub struct Hit {
     pub stop: bool,
     /// It would be stopped, but an exception stands for it at this target.
     pub excepted: bool,
+}
+
+impl Hit {
+    /// What stops, then class, then relation.
+    fn strength(&self) -> (bool, GuardClass, Relation) {
+        (self.stop, self.class, self.relation)
+    }
 }
 
 /// One value that may go to one target although it is guarded.
@@ -100,18 +173,36 @@ pub struct GuardException {
 /// All guard lists, and the exceptions from them.
 #[derive(Debug, Default)]
 pub struct Guard {
-    lists: Vec<(Arc<str>, GuardClass)>,
+    /// What is in force besides and changes rarely.
+    beneath: Option<Arc<Guard>>,
+    lists: Vec<Listed>,
     values: Vec<Value>,
     text: String,
     /// Whole names: a domain, or the host of a bare URL.
     names: Index,
+    /// Names that stand for themselves only.
+    exact_names: Index,
+    /// Names below which everything is guarded, but not they themselves.
+    below: Index,
     /// Every proper ancestor of a guarded name, and the host and its ancestors of what lies on a host.
     ancestors: Index,
     /// Everything else, and URLs and mailboxes themselves: by kind and value.
     exact: Index,
     v4: Networks,
     v6: Networks,
+    patterns: Vec<Patterns>,
+    /// The lists that name every private suffix.
+    suffixes: Vec<u16>,
     exceptions: HashMap<(TargetId, IndicatorKey), GuardException>,
+}
+
+/// A list once it is loaded.
+#[derive(Debug)]
+struct Listed {
+    name: Arc<str>,
+    class: GuardClass,
+    kinds: Kinds,
+    len: usize,
 }
 
 /// A guarded value: its text in the arena, and its list.
@@ -121,113 +212,37 @@ struct Value {
     len: u32,
     list: u16,
     kind: IndicatorKind,
+    /// It guards what lies below it, not itself.
+    below: bool,
 }
 
-/// What a key stands for when things are compared by what they cover.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent<'a> {
-    /// All of a place: a domain, an address, a network, the URL of a bare host.
-    Whole(Place<'a>),
-    /// Something at a place: a URL with a path, a mailbox.
-    Part(Place<'a>),
-    /// Nothing that covers or is covered: a hash, a mutex.
-    Alone,
+/// The patterns of one list that are no plain suffixes.
+#[derive(Debug)]
+struct Patterns {
+    list: u16,
+    set: RegexSet,
+    /// What each of them is shown as.
+    texts: Vec<Arc<str>>,
+    /// Texts to be found anywhere in a value; after those of `set` in `texts`.
+    held: Option<aho_corasick::AhoCorasick>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place<'a> {
-    Name(&'a str),
-    Net(Net),
+/// One finding, before it is told.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    list: u16,
+    what: What,
+    relation: Relation,
 }
 
-/// A network, IPv4 in the low 32 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Net {
-    v4: bool,
-    low: u128,
-    len: u8,
-}
-
-impl Net {
-    fn of(address: IpAddr, len: Option<u8>) -> Net {
-        match address {
-            IpAddr::V4(v4) => {
-                let len = len.unwrap_or(32).min(32);
-                Net { v4: true, low: u128::from(u32::from(v4)) & mask(32, len), len }
-            }
-            IpAddr::V6(v6) => {
-                let len = len.unwrap_or(128).min(128);
-                Net { v4: false, low: u128::from(v6) & mask(128, len), len }
-            }
-        }
-    }
-
-    fn bits(self) -> u8 {
-        if self.v4 { 32 } else { 128 }
-    }
-
-    fn high(self) -> u128 {
-        self.low | (mask(self.bits(), self.bits()) & !mask(self.bits(), self.len))
-    }
-}
-
-/// The `len` leading ones of `bits` bits.
-fn mask(bits: u8, len: u8) -> u128 {
-    let all = u128::MAX >> (128 - bits);
-    all & !(u128::MAX.checked_shr(u32::from(128 - bits + len)).unwrap_or(0))
-}
-
-fn parse_net(text: &str) -> Option<Net> {
-    match text.split_once('/') {
-        Some((address, len)) => Some(Net::of(address.parse().ok()?, Some(len.parse().ok()?))),
-        None => Some(Net::of(text.parse().ok()?, None)),
-    }
-}
-
-impl<'a> Extent<'a> {
-    fn of(key: &'a IndicatorKey) -> Extent<'a> {
-        use IndicatorKind as K;
-        let value = key.value();
-        match key.kind() {
-            K::Domain => Extent::Whole(Place::Name(value)),
-            K::Ipv4 => {
-                value.parse::<Ipv4Addr>().map_or(Extent::Alone, |a| Extent::Whole(Place::Net(Net::of(a.into(), None))))
-            }
-            K::Ipv6 => {
-                value.parse::<Ipv6Addr>().map_or(Extent::Alone, |a| Extent::Whole(Place::Net(Net::of(a.into(), None))))
-            }
-            K::Ipv4Net | K::Ipv6Net => parse_net(value).map_or(Extent::Alone, |net| Extent::Whole(Place::Net(net))),
-            K::Email => value.rsplit_once('@').map_or(Extent::Alone, |(_, host)| Extent::Part(Place::Name(host))),
-            K::Url => match url_parts(value) {
-                Some((place, true)) => Extent::Whole(place),
-                Some((place, false)) => Extent::Part(place),
-                None => Extent::Alone,
-            },
-            _ => Extent::Alone,
-        }
-    }
-}
-
-/// Where a canonical URL lies, and whether it is nothing but that host.
-fn url_parts(url: &str) -> Option<(Place<'_>, bool)> {
-    let rest = url.split_once("://")?.1;
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let place = if let Some(v6) = authority.strip_prefix('[') {
-        Place::Net(Net::of(IpAddr::V6(v6.split(']').next()?.parse().ok()?), None))
-    } else {
-        let host = authority.split(':').next().filter(|host| !host.is_empty())?;
-        match host.parse::<Ipv4Addr>() {
-            Ok(v4) => Place::Net(Net::of(v4.into(), None)),
-            Err(_) => Place::Name(host),
-        }
-    };
-    Some((place, matches!(path, "" | "/")))
-}
-
-/// A name and every name above it, the nearest first.
-fn with_ancestors(name: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(name), |name| name.split_once('.').map(|(_, parent)| parent))
+#[derive(Debug, Clone, Copy)]
+enum What {
+    /// A guarded value.
+    Value(u32),
+    /// A place in [`Guard::patterns`] and one of its texts.
+    Pattern(u32, u32),
+    /// The private suffix of its host.
+    Suffix,
 }
 
 impl Guard {
@@ -240,25 +255,91 @@ impl Guard {
     pub fn of(lists: impl IntoIterator<Item = GuardList>) -> Guard {
         let mut guard = Guard::default();
         for list in lists {
-            let number = guard.lists.len() as u16;
-            guard.lists.push((list.name, list.class));
-            for key in &list.keys {
-                guard.add(number, key);
-            }
+            guard.add_list(list);
         }
         guard.v4.sort(32);
         guard.v6.sort(128);
+        guard.values.shrink_to_fit();
+        guard.text.shrink_to_fit();
         guard
     }
 
-    /// How many values are guarded.
+    /// These lists and all of another guard, whose exceptions do not count. The other is shared, not copied.
+    pub fn over(beneath: Arc<Guard>, lists: impl IntoIterator<Item = GuardList>) -> Guard {
+        Guard { beneath: Some(beneath), ..Guard::of(lists) }
+    }
+
+    fn add_list(&mut self, list: GuardList) {
+        let number = self.lists.len() as u16;
+        let (class, kinds, len) = (list.class, list.kinds, list.len());
+        self.lists.push(Listed { name: list.name, class, kinds, len });
+        for key in &list.keys {
+            self.add(number, key);
+        }
+        for name in &list.exact {
+            let value = self.keep(number, IndicatorKind::Domain, name, false);
+            self.index(|guard| &mut guard.exact_names, name_hash(name), value, |of| of.text == &**name);
+            self.add_ancestors(name, value, true);
+        }
+        if list.private_suffixes {
+            self.suffixes.push(number);
+        }
+        self.add_patterns(number, &list.patterns);
+    }
+
+    fn add_patterns(&mut self, list: u16, patterns: &[GuardPattern]) {
+        let (mut regexes, mut texts) = (Vec::new(), Vec::new());
+        let (mut substrings, mut held_texts) = (Vec::new(), Vec::new());
+        for pattern in patterns {
+            match &pattern.form {
+                Form::Below(name) => {
+                    let value = self.keep(list, IndicatorKind::Domain, name, true);
+                    self.index(|guard| &mut guard.below, name_hash(name), value, |of| of.text == &**name);
+                    self.add_ancestors(name, value, false);
+                }
+                Form::Regex(regex, below) => {
+                    if let Some(name) = below {
+                        let value = self.keep(list, IndicatorKind::Domain, name, true);
+                        self.add_ancestors(name, value, false);
+                    }
+                    regexes.push(regex.as_str().to_owned());
+                    texts.push(Arc::clone(&pattern.text));
+                }
+                Form::Substring(text) => {
+                    substrings.push(text.clone());
+                    held_texts.push(Arc::clone(&pattern.text));
+                }
+            }
+        }
+        if regexes.is_empty() && substrings.is_empty() {
+            return;
+        }
+        // Each was compiled on its own; together they may take as much as they do apart.
+        let limit = PATTERN_MEMORY.saturating_mul(regexes.len().max(1));
+        let set = regex::RegexSetBuilder::new(regexes)
+            .case_insensitive(true)
+            .size_limit(limit)
+            .dfa_size_limit(limit.min(16 * PATTERN_MEMORY))
+            .build()
+            .unwrap_or_else(|_| RegexSet::empty());
+        let held = (!substrings.is_empty())
+            .then(|| {
+                let pieces = substrings.iter().map(|text| text.as_bytes());
+                aho_corasick::AhoCorasick::builder().ascii_case_insensitive(true).build(pieces).ok()
+            })
+            .flatten();
+        texts.append(&mut held_texts);
+        self.patterns.push(Patterns { list, set, texts, held });
+    }
+
+    /// How many values and patterns are guarded.
     pub fn len(&self) -> usize {
-        self.values.len()
+        self.lists.iter().map(|list| list.len).sum::<usize>() + self.beneath.as_ref().map_or(0, |guard| guard.len())
     }
 
     /// Whether nothing is guarded.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.len() == 0 && self.suffixes.is_empty() && self.beneath.as_ref().is_none_or(|guard| guard.is_empty())
     }
 
     /// Adds or replaces the exception of a value at a target.
@@ -287,55 +368,174 @@ impl Guard {
 
     /// The same without exceptions: it depends on key and lists only, so it may be remembered.
     pub fn look_up(&self, key: &IndicatorKey) -> Option<Hit> {
-        let (value, relation) = self.find(key)?;
-        let (list, class) = &self.lists[self.values[value as usize].list as usize];
-        Some(Hit {
-            list: Arc::clone(list),
-            class: *class,
-            value: self.text_of(value).text.into(),
-            relation,
-            stop: class.stops(relation),
-            excepted: false,
-        })
+        let own = self.strongest(key).map(|found| self.told(key, found));
+        let beneath = self.beneath.as_ref().and_then(|guard| guard.look_up(key));
+        match (own, beneath) {
+            (Some(own), Some(beneath)) if own.strength() < beneath.strength() => Some(beneath),
+            (own, beneath) => own.or(beneath),
+        }
     }
 
-    /// Whether a key is stopped, exceptions aside. Allocates nothing.
+    /// What every list says of a key, exceptions aside: of each list its strongest finding, the strongest list first.
+    pub fn look_up_all(&self, key: &IndicatorKey) -> Vec<Hit> {
+        let mut found: Vec<Found> = Vec::new();
+        self.each(key, &mut |new| match found.iter_mut().find(|old| old.list == new.list) {
+            Some(old) if self.strength(old) < self.strength(&new) => *old = new,
+            Some(_) => {}
+            None => found.push(new),
+        });
+        found.sort_by_key(|found| found.list);
+        let mut hits: Vec<Hit> = found.into_iter().map(|found| self.told(key, found)).collect();
+        hits.extend(self.beneath.iter().flat_map(|guard| guard.look_up_all(key)));
+        hits.sort_by_key(|hit| std::cmp::Reverse(hit.strength()));
+        hits
+    }
+
+    /// Whether a key is stopped, exceptions aside.
     pub fn stops(&self, key: &IndicatorKey) -> bool {
-        self.find(key).is_some_and(|(value, relation)| self.class_of(value).stops(relation))
+        self.strongest(key).is_some_and(|found| self.strength(&found).0)
+            || self.beneath.as_ref().is_some_and(|guard| guard.stops(key))
     }
 
-    fn find(&self, key: &IndicatorKey) -> Option<(u32, Relation)> {
-        let mut best = Best { guard: self, found: None };
+    fn told(&self, key: &IndicatorKey, found: Found) -> Hit {
+        let list = &self.lists[found.list as usize];
+        let value = match found.what {
+            What::Value(value) if self.values[value as usize].below => format!("*.{}", self.text_of(value).text).into(),
+            What::Value(value) => self.text_of(value).text.into(),
+            What::Pattern(at, text) => Arc::clone(&self.patterns[at as usize].texts[text as usize]),
+            What::Suffix => match Extent::of(key) {
+                Extent::Whole(Place::Name(host)) | Extent::Part(Place::Name(host)) => {
+                    public_suffix(host).unwrap_or(host).into()
+                }
+                _ => key.value().into(),
+            },
+        };
+        Hit {
+            list: Arc::clone(&list.name),
+            class: list.class,
+            value,
+            relation: found.relation,
+            stop: list.class.stops(found.relation),
+            excepted: false,
+        }
+    }
+
+    /// What stops, then class, then relation.
+    fn strength(&self, found: &Found) -> (bool, GuardClass, Relation) {
+        let class = self.lists[found.list as usize].class;
+        (class.stops(found.relation), class, found.relation)
+    }
+
+    fn strongest(&self, key: &IndicatorKey) -> Option<Found> {
+        let mut best: Option<Found> = None;
+        self.each(key, &mut |found| {
+            if best.is_none_or(|before| self.strength(&before) < self.strength(&found)) {
+                best = Some(found);
+            }
+        });
+        best
+    }
+
+    /// Every finding about a key; of some lists more than one.
+    fn each(&self, key: &IndicatorKey, tell: &mut impl FnMut(Found)) {
+        let kind = key.kind();
+        let mut offer = |value: u32, relation: Relation| {
+            let list = self.list_of(value);
+            if self.lists[list as usize].kinds.has(kind) {
+                tell(Found { list, what: What::Value(value), relation });
+            }
+        };
         let extent = Extent::of(key);
         if !matches!(extent, Extent::Whole(_)) {
-            best.offer(self.exact.get(self, exact_hash(key), |of| of.is(key)), Relation::Equal);
+            self.exact.for_each(self, exact_hash(key), |of| of.is(key), |value| offer(value, Relation::Equal));
         }
         match extent {
             Extent::Alone => {}
             Extent::Whole(Place::Name(name)) => {
-                best.offer(self.ancestors.get(self, name_hash(name), |of| of.lies_under(name)), Relation::Contains);
-                self.find_above(name, true, &mut best);
+                let hash = name_hash(name);
+                self.ancestors.for_each(self, hash, |of| of.lies_under(name), |v| offer(v, Relation::Contains));
+                self.exact_names.for_each(self, hash, |of| of.text == name, |v| offer(v, Relation::Equal));
+                self.each_above(name, true, &mut offer);
             }
-            Extent::Part(Place::Name(host)) => self.find_above(host, false, &mut best),
+            Extent::Part(Place::Name(host)) => self.each_above(host, false, &mut offer),
             Extent::Whole(Place::Net(net)) => {
                 let networks = self.networks(net);
-                networks.for_each_inside(net, |value| best.offer(Some(value), Relation::Contains));
+                networks.for_each_inside(net, kind, |value| offer(value, Relation::Contains));
                 networks.for_each_covering(net, |value, len| {
-                    let relation = if len == net.len { Relation::Equal } else { Relation::Contained };
-                    best.offer(Some(value), relation);
+                    offer(value, if len == net.len { Relation::Equal } else { Relation::Contained });
                 });
             }
             Extent::Part(Place::Net(net)) => {
-                self.networks(net).for_each_covering(net, |value, _| best.offer(Some(value), Relation::Contained));
+                self.networks(net).for_each_covering(net, |value, _| offer(value, Relation::Contained));
             }
         }
-        best.found.map(|(_, value, relation)| (value, relation))
+        // An IPv4 address mapped into IPv6 reaches what the address reaches.
+        if let Some(v4) = extent.mapped() {
+            self.v4.for_each_covering(v4, |value, len| {
+                let same = len == v4.len && matches!(extent, Extent::Whole(_));
+                offer(value, if same { Relation::Equal } else { Relation::Contained });
+            });
+        }
+        self.each_suffix(kind, extent, tell);
+        self.each_pattern(key, extent, tell);
     }
 
-    fn find_above(&self, name: &str, whole: bool, best: &mut Best<'_>) {
+    fn each_above(&self, name: &str, whole: bool, offer: &mut impl FnMut(u32, Relation)) {
         for (steps, above) in with_ancestors(name).enumerate() {
-            let found = self.names.get(self, name_hash(above), |of| of.host() == above);
-            best.offer(found, if whole && steps == 0 { Relation::Equal } else { Relation::Contained });
+            let hash = name_hash(above);
+            let relation = if whole && steps == 0 { Relation::Equal } else { Relation::Contained };
+            self.names.for_each(self, hash, |of| of.host() == above, |value| offer(value, relation));
+            if steps > 0 {
+                // What a pattern names is what it matches, not something inside it.
+                let relation = if whole { Relation::Equal } else { Relation::Contained };
+                self.below.for_each(self, hash, |of| of.text == above, |value| offer(value, relation));
+            }
+        }
+    }
+
+    fn each_suffix(&self, kind: IndicatorKind, extent: Extent<'_>, tell: &mut impl FnMut(Found)) {
+        let (host, whole) = match extent {
+            Extent::Whole(Place::Name(host)) => (host, true),
+            Extent::Part(Place::Name(host)) => (host, false),
+            _ => return,
+        };
+        if self.suffixes.is_empty() {
+            return;
+        }
+        let Some(suffix) = public_suffix(host).filter(|suffix| is_private_suffix(suffix)) else { return };
+        let relation = if whole && suffix.len() == host.len() { Relation::Equal } else { Relation::Contained };
+        for list in self.suffixes.iter().filter(|list| self.lists[**list as usize].kinds.has(kind)) {
+            tell(Found { list: *list, what: What::Suffix, relation });
+        }
+    }
+
+    fn each_pattern(&self, key: &IndicatorKey, extent: Extent<'_>, tell: &mut impl FnMut(Found)) {
+        let host = match extent {
+            Extent::Part(Place::Name(host)) => Some((host, Relation::Contained)),
+            Extent::Whole(Place::Name(host)) if host.len() != key.value().len() => Some((host, Relation::Equal)),
+            _ => None,
+        };
+        for (at, patterns) in self.patterns.iter().enumerate() {
+            let list = patterns.list;
+            if !self.lists[list as usize].kinds.has(key.kind()) {
+                continue;
+            }
+            let mut found = |text: usize, relation: Relation| {
+                tell(Found { list, what: What::Pattern(at as u32, text as u32), relation });
+            };
+            let texts = std::iter::once((key.value(), Relation::Equal)).chain(host);
+            for (text, relation) in texts {
+                if patterns.set.is_match(text)
+                    && let Some(first) = patterns.set.matches(text).iter().next()
+                {
+                    found(first, relation);
+                }
+            }
+            if let Some(held) = &patterns.held
+                && let Some(first) = held.find(key.value())
+            {
+                found(patterns.set.len() + first.pattern().as_usize(), Relation::Equal);
+            }
         }
     }
 
@@ -348,15 +548,20 @@ impl Guard {
         Guarded { kind, text: &self.text[start as usize..start as usize + len as usize] }
     }
 
-    fn class_of(&self, value: u32) -> GuardClass {
-        self.lists[self.values[value as usize].list as usize].1
+    fn list_of(&self, value: u32) -> u16 {
+        self.values[value as usize].list
+    }
+
+    /// Puts a value into the arena.
+    fn keep(&mut self, list: u16, kind: IndicatorKind, text: &str, below: bool) -> u32 {
+        let start = self.text.len() as u32;
+        self.text.push_str(text);
+        self.values.push(Value { start, len: text.len() as u32, list, kind, below });
+        (self.values.len() - 1) as u32
     }
 
     fn add(&mut self, list: u16, key: &IndicatorKey) {
-        let start = self.text.len() as u32;
-        self.text.push_str(key.value());
-        let value = self.values.len() as u32;
-        self.values.push(Value { start, len: key.value().len() as u32, list, kind: key.kind() });
+        let value = self.keep(list, key.kind(), key.value(), false);
         let extent = Extent::of(key);
         if !matches!(extent, Extent::Whole(_)) {
             self.index(|guard| &mut guard.exact, exact_hash(key), value, |of| of.is(key));
@@ -365,17 +570,18 @@ impl Guard {
             Extent::Alone => {}
             Extent::Whole(Place::Name(name)) => {
                 self.index(|guard| &mut guard.names, name_hash(name), value, |of| of.host() == name);
-                for above in with_ancestors(name).skip(1) {
-                    self.index(|guard| &mut guard.ancestors, name_hash(above), value, |of| of.lies_under(above));
-                }
+                self.add_ancestors(name, value, true);
             }
-            Extent::Part(Place::Name(host)) => {
-                for above in with_ancestors(host) {
-                    self.index(|guard| &mut guard.ancestors, name_hash(above), value, |of| of.lies_under(above));
-                }
-            }
+            Extent::Part(Place::Name(host)) => self.add_ancestors(host, value, false),
             Extent::Whole(Place::Net(net)) => self.add_net(net, value, true),
             Extent::Part(Place::Net(net)) => self.add_net(net, value, false),
+        }
+    }
+
+    /// The names that would take this value with them: those above `name`, and unless it is `proper` the name too.
+    fn add_ancestors(&mut self, name: &str, value: u32, proper: bool) {
+        for above in with_ancestors(name).skip(usize::from(proper)) {
+            self.index(|guard| &mut guard.ancestors, name_hash(above), value, |of| of.lies_under(above));
         }
     }
 
@@ -392,16 +598,10 @@ impl Guard {
     }
 
     fn add_net(&mut self, net: Net, value: u32, whole: bool) {
-        let class = self.class_of(value);
+        let list = self.list_of(value);
+        let Listed { class, kinds, .. } = self.lists[list as usize];
         let networks = if net.v4 { &mut self.v4 } else { &mut self.v6 };
-        if whole {
-            networks.tree.push(Node { low: net.low, len: net.len, class, value, parent: NONE });
-            networks.sorted[class as usize].push((net.low, net.len, value));
-        } else {
-            // What lies on an address is narrower than the address.
-            networks.sorted[class as usize].push((net.low, net.len + 1, value));
-            networks.parts = true;
-        }
+        networks.add(net, value, whole, (list, class, kinds));
     }
 }
 
@@ -417,186 +617,7 @@ impl GuardList {
             };
             IndicatorKey::from_stored(kind, range.network)
         };
-        GuardList { name: "reserved".into(), class: GuardClass::Lifeline, keys: RESERVED.iter().map(key).collect() }
-    }
-}
-
-/// The strongest finding so far.
-struct Best<'a> {
-    guard: &'a Guard,
-    found: Option<((bool, GuardClass, Relation), u32, Relation)>,
-}
-
-impl Best<'_> {
-    fn offer(&mut self, value: Option<u32>, relation: Relation) {
-        let Some(value) = value else { return };
-        let class = self.guard.class_of(value);
-        let strength = (class.stops(relation), class, relation);
-        if self.found.is_none_or(|(before, _, _)| before < strength) {
-            self.found = Some((strength, value, relation));
-        }
-    }
-}
-
-fn name_hash(name: &str) -> u64 {
-    xxh3_64_with_seed(name.as_bytes(), 0)
-}
-
-fn exact_hash(key: &IndicatorKey) -> u64 {
-    xxh3_64_with_seed(key.value().as_bytes(), 1 + key.kind() as u64)
-}
-
-/// A guarded value to compare with.
-#[derive(Clone, Copy)]
-struct Guarded<'a> {
-    kind: IndicatorKind,
-    text: &'a str,
-}
-
-impl<'a> Guarded<'a> {
-    fn is(self, key: &IndicatorKey) -> bool {
-        self.kind == key.kind() && self.text == key.value()
-    }
-
-    fn host(self) -> &'a str {
-        match self.kind {
-            IndicatorKind::Url => {
-                let rest = self.text.split_once("://").map_or(self.text, |(_, rest)| rest);
-                rest.split(['/', '?', ':']).next().unwrap_or(rest)
-            }
-            IndicatorKind::Email => self.text.rsplit_once('@').map_or(self.text, |(_, host)| host),
-            _ => self.text,
-        }
-    }
-
-    fn lies_under(self, above: &str) -> bool {
-        self.host().strip_suffix(above).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    }
-}
-
-/// From a 64-bit hash to the strongest guarded value of that name. The name itself is compared, so that two names of
-/// one hash are not confused; the second of them goes to a list that is in practice empty.
-#[derive(Debug, Default)]
-struct Index {
-    by_hash: HashMap<u64, u32, BuildHasherDefault<Hashed>>,
-    others: Vec<(u64, u32)>,
-}
-
-impl Index {
-    fn get(&self, guard: &Guard, hash: u64, same: impl Fn(Guarded<'_>) -> bool) -> Option<u32> {
-        let value = *self.by_hash.get(&hash)?;
-        if same(guard.text_of(value)) {
-            return Some(value);
-        }
-        self.others.iter().find(|(other, value)| *other == hash && same(guard.text_of(*value))).map(|(_, value)| *value)
-    }
-
-    fn insert(&mut self, guard: &Guard, hash: u64, value: u32, same: impl Fn(Guarded<'_>) -> bool) {
-        let slot = self.by_hash.entry(hash).or_insert(value);
-        let slot = if same(guard.text_of(*slot)) {
-            slot
-        } else {
-            let at = self.others.iter().position(|(other, v)| *other == hash && same(guard.text_of(*v)));
-            let at = at.unwrap_or_else(|| {
-                self.others.push((hash, value));
-                self.others.len() - 1
-            });
-            &mut self.others[at].1
-        };
-        if guard.class_of(*slot) < guard.class_of(value) {
-            *slot = value;
-        }
-    }
-}
-
-/// The keys are hashes already.
-#[derive(Debug, Default, Clone, Copy)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = xxh3_64_with_seed(bytes, self.0);
-    }
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
-/// The guarded networks of one address family. Networks nest or are apart, so sorting them by lowest address, wider
-/// first, makes them a tree.
-#[derive(Debug, Default)]
-struct Networks {
-    /// Each network once, with the strongest value of it.
-    tree: Vec<Node>,
-    /// Per class: lowest address, prefix length (one more than an address has for what lies on one), value.
-    sorted: [Vec<(u128, u8, u32)>; 3],
-    /// Something that lies on an address is guarded: even an address can contain it.
-    parts: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Node {
-    low: u128,
-    len: u8,
-    class: GuardClass,
-    value: u32,
-    /// The narrowest network around it.
-    parent: u32,
-}
-
-const NONE: u32 = u32::MAX;
-
-impl Networks {
-    fn sort(&mut self, bits: u8) {
-        self.sorted.iter_mut().for_each(|class| class.sort_unstable());
-        self.tree.sort_by_key(|node| (node.low, node.len, std::cmp::Reverse(node.class)));
-        self.tree.dedup_by_key(|node| (node.low, node.len));
-        for at in 1..self.tree.len() {
-            let node = self.tree[at];
-            let mut around = at as u32 - 1;
-            while around != NONE && !self.tree[around as usize].covers(node.low, node.len, bits) {
-                around = self.tree[around as usize].parent;
-            }
-            self.tree[at].parent = around;
-        }
-    }
-
-    /// Every guarded network that is or covers this one. The last that is sorted before it either covers it or lies
-    /// beside it in all that do.
-    fn for_each_covering(&self, net: Net, mut offer: impl FnMut(u32, u8)) {
-        let before = self.tree.partition_point(|node| (node.low, node.len) <= (net.low, net.len));
-        let mut at = (before as u32).wrapping_sub(1);
-        while let Some(node) = self.tree.get(at as usize) {
-            if node.covers(net.low, net.len, net.bits()) {
-                offer(node.value, node.len);
-            }
-            at = node.parent;
-        }
-    }
-
-    /// One guarded value of each class that lies strictly inside this network: the first that starts in it and is
-    /// narrower.
-    fn for_each_inside(&self, net: Net, mut offer: impl FnMut(u32)) {
-        if net.len == net.bits() && !self.parts {
-            return;
-        }
-        for class in &self.sorted {
-            let from = class.partition_point(|(low, len, _)| (*low, *len) <= (net.low, net.len));
-            if let Some((low, _, value)) = class.get(from)
-                && *low <= net.high()
-            {
-                offer(*value);
-            }
-        }
-    }
-}
-
-impl Node {
-    fn covers(&self, low: u128, len: u8, bits: u8) -> bool {
-        self.len <= len && low & mask(bits, self.len) == self.low
+        GuardList::new("reserved", GuardClass::Lifeline, RESERVED.iter().map(key).collect())
     }
 }
 

@@ -1,6 +1,8 @@
+use super::place::parse_net;
 use super::*;
 use proptest::prelude::*;
 use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 fn key(kind: IndicatorKind, value: &str) -> IndicatorKey {
     IndicatorKey::from_stored(kind, value)
@@ -28,7 +30,7 @@ fn plain(value: &str) -> IndicatorKey {
 }
 
 fn list(name: &str, class: GuardClass, values: &[&str]) -> GuardList {
-    GuardList { name: name.into(), class, keys: values.iter().copied().map(plain).collect() }
+    GuardList::new(name, class, values.iter().copied().map(plain).collect())
 }
 
 const MD5: &str = "0123456789abcdef0123456789abcdef";
@@ -256,7 +258,7 @@ proptest! {
         queries in prop::collection::vec(a_key(), 1..20),
     ) {
         let lists: Vec<GuardList> =
-            lists.into_iter().map(|(class, keys)| GuardList { name: class.as_str().into(), class, keys }).collect();
+            lists.into_iter().map(|(class, keys)| GuardList::new(class.as_str(), class, keys)).collect();
         let guard = Guard::of(lists.clone());
         for query in &queries {
             let hit = guard.look_up(query);

@@ -253,6 +253,11 @@ fn auto(text: &str) -> Result<Parsed, Reason> {
     })
 }
 
+/// A name in canonical form, whatever it is: also a suffix, which is no indicator.
+pub(crate) fn canonical_name(text: &str) -> Result<std::borrow::Cow<'_, str>, Reason> {
+    host::name(text)
+}
+
 /// A refanged name.
 fn domain(text: &str, icann: bool) -> Result<Parsed, Reason> {
     if net::dotted(text).is_some() {

@@ -12,6 +12,7 @@ use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use engine::guards::{ListInForce, ListShown};
 use engine::{Delivery, DeliveryCursor, GuardAnswer, Hit, Record};
 use index::{PageCursor, Sort, SortField};
 use intel::{IndicatorId, IndicatorKind, TargetId};
@@ -297,6 +298,17 @@ pub(super) struct CheckQuery {
     kind: Option<String>,
     /// With the exceptions of this target.
     target: Option<String>,
+}
+
+pub(super) async fn guard_lists(State(app): State<Arc<App>>) -> Result<Json<Vec<ListInForce>>, Problem> {
+    app.hop(move |app| Ok(app.engine()?.guard_lists()?)).await.map(Json)
+}
+
+pub(super) async fn guard_list(
+    State(app): State<Arc<App>>,
+    Part(name): Part<String>,
+) -> Result<Json<ListShown>, Problem> {
+    app.hop(move |app| Ok(app.engine()?.guard_list(&name)?)).await.map(Json)
 }
 
 pub(super) async fn guard_check(

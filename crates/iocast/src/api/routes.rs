@@ -14,6 +14,7 @@ use crate::app::rules::{RuleReport, RuleTest};
 use crate::app::status::Status;
 use axum::routing;
 use engine::config::PolicyDoc;
+use engine::guards::{ListInForce, ListShown};
 use engine::notice::NoticeShown;
 use engine::{
     Applied, ConfigFile, Delivery, GuardAnswer, HeldPlan, Hit, PullReport, Record, Retracted, ShareReport, WhyReport,
@@ -262,6 +263,15 @@ pub static TABLE: &[Route] = &[
     })
     .query::<notices::NoticeQuery>()
     .answers::<Vec<NoticeShown>>(),
+    get("/api/v1/guard/in-force", Read, "Every guard list: built in, shipped, own hosts, configured.", || {
+        routing::get(knowledge::guard_lists)
+    })
+    .answers::<Vec<ListInForce>>(),
+    get("/api/v1/guard/in-force/{name}", Read, "One of these lists, with what is on it.", || {
+        routing::get(knowledge::guard_list)
+    })
+    .answers::<ListShown>()
+    .fails(&[404]),
     get("/api/v1/guard/check", Read, "Whether a value would be stopped.", || routing::get(knowledge::guard_check))
         .query::<knowledge::CheckQuery>()
         .answers::<GuardAnswer>()

@@ -12,6 +12,7 @@ mod config;
 mod connector;
 mod export;
 mod expressions;
+mod guard;
 mod indicator;
 mod list;
 mod notify;
@@ -198,6 +199,7 @@ enum Command {
     Rule(rule::RuleArgs),
     #[command(visible_alias = "ioc")]
     Indicator(indicator::IndicatorArgs),
+    Guard(guard::GuardArgs),
     Target(target::TargetArgs),
     List(list::ListArgs),
     Run(run::RunArgs),
@@ -392,6 +394,7 @@ fn dispatch(command: Command, ctx: &Ctx) -> Outcome {
         Command::Share(args) => share::share(&args, ctx),
         Command::Rule(args) => rule::rule(&args, ctx),
         Command::Indicator(args) => indicator::indicator(&args, ctx),
+        Command::Guard(args) => guard::guard(&args, ctx),
         Command::Target(args) => target::target(&args, ctx),
         Command::List(args) => list::list(&args, ctx),
         Command::Run(args) => run::run(&args, ctx),

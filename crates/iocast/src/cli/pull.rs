@@ -38,6 +38,7 @@ const COLUMNS: &[Column] = &[
     number("rejected", "rejected"),
     number("filtered", "filtered"),
     number("withdrawn", "gone"),
+    hidden("guarded"),
     column("run", "run", How::Number),
     hidden("error"),
 ];

@@ -147,7 +147,7 @@ impl Stage {
         let mut values = feeds::names_of(feeds::POPULAR)?;
         // Some are no names of hosts.
         values.retain(|name| IndicatorKey::parse(None, name).is_ok());
-        file.guard.push(GuardDoc { name: "moz-top500".to_owned(), class: Some("popular".to_owned()), values });
+        file.guard.push(GuardDoc::of("moz-top500", Some("popular"), values));
         self.engine.apply(&file, "demo", false)?;
         Ok(())
     }

@@ -225,7 +225,7 @@ fn what_is_written_reads_back_as_the_same() {
                 max_tlp: dice.maybe(Dice::text),
                 paused: dice.roll(2) == 0,
             });
-            file.guard.push(GuardDoc { name: name.clone(), class: dice.maybe(Dice::text), values: dice.texts() });
+            file.guard.push(GuardDoc::of(&name, dice.maybe(Dice::text).as_deref(), dice.texts()));
             file.guard_exception.push(GuardExceptionDoc {
                 value: name,
                 target: dice.text(),
