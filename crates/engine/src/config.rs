@@ -160,6 +160,8 @@ pub struct Config {
     pub fold: FoldSettings,
     /// How long an inactive indicator is kept.
     pub prune_after: Duration,
+    /// How long what sources said before is kept.
+    pub history: Duration,
     /// What the resolver noticed that is no error.
     pub warnings: Vec<String>,
 }

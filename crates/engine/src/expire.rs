@@ -105,6 +105,7 @@ impl Engine {
         }
         self.store.prune_removals(now.before(REMOVALS_TOLD_DAYS * intel::DAY))?;
         self.store.prune_answers(now.before(crate::ingest::ANSWERS_KEPT))?;
+        self.store.prune_history(now.before(config.history))?;
         self.store.prune_runs(now.before(RUNS_KEPT_DAYS * intel::DAY))?;
         self.store.prune_tombstones(now.before(TOMBSTONES_KEPT_DAYS * intel::DAY))?;
         self.store.tidy()?;

@@ -11,6 +11,7 @@ mod desk;
 mod echo;
 pub mod error;
 mod expire;
+mod history;
 pub mod ingest;
 pub mod ledger;
 pub mod lists;
@@ -82,6 +83,8 @@ pub struct Engine {
     notices: Mutex<Vec<String>>,
     /// The run that pushes to a bucket are counted on.
     buckets: Mutex<BTreeMap<ConnectionId, ingest::Bucket>>,
+    /// The moment of the past that was asked for last.
+    moment: Mutex<Option<Arc<store::Moment>>>,
     /// Told of the last revision that can be read.
     on_change: OnceLock<Box<dyn Fn(u64) + Send + Sync>>,
 }
@@ -147,6 +150,7 @@ impl Engine {
             exchange,
             notices: Mutex::new(sealed.into_iter().collect()),
             buckets: Mutex::new(BTreeMap::new()),
+            moment: Mutex::new(None),
             on_change: OnceLock::new(),
         };
         // What was removed last may have a greater revision than all that is there.

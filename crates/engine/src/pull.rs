@@ -625,7 +625,7 @@ impl Engine {
             };
             marks.map(mark).unzip()
         };
-        let append = Append { connection, run, changes: &[], listed: &listed, state: state.as_deref() };
+        let append = Append { connection, run, at: now, changes: &[], listed: &listed, state: state.as_deref() };
         let appended = self.store.append(&append)?;
         self.world.step("pull.listed")?;
         let mut known = self.known_mut();

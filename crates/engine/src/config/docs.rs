@@ -59,6 +59,9 @@ pub struct PolicyDoc {
     /// How long an inactive indicator without a live delivery is kept; default 365.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prune_days: Option<u32>,
+    /// How long what sources said before is kept, so that a source can be rolled back; default 30.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history_days: Option<u32>,
 }
 
 /// `[[tenant]]`: an account at a product that several connections share. What a connection says itself comes first.

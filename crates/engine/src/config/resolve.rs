@@ -206,8 +206,19 @@ pub fn resolve(
     check_guards(documents, &targets, &mut errors);
     if errors.is_empty() {
         let prune_after = documents.policy.prune_days.unwrap_or(365) * DAY;
+        let history = documents.policy.history_days.unwrap_or(30) * DAY;
         let former = documents.former.iter().map(|former| former.doc.clone()).collect();
-        Ok(Config { connections, targets, rules, former, file: documents.to_file(), fold, prune_after, warnings })
+        Ok(Config {
+            connections,
+            targets,
+            rules,
+            former,
+            file: documents.to_file(),
+            fold,
+            prune_after,
+            history,
+            warnings,
+        })
     } else {
         Err(errors)
     }

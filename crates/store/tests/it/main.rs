@@ -2,6 +2,7 @@
 
 mod crash;
 mod files;
+mod history;
 mod knowledge;
 mod ledger;
 mod rest;
@@ -68,5 +69,12 @@ pub(crate) fn add(store: &Store, keys: &[IndicatorKey], record: &SourceRecord) -
 }
 
 pub(crate) fn append<'a>(changes: &'a [Change<'a>]) -> Append<'a> {
-    Append { connection: intel::ConnectionId(2), run: intel::RunId(1), changes, listed: &[], state: None }
+    Append {
+        connection: intel::ConnectionId(2),
+        run: intel::RunId(1),
+        at: intel::Timestamp::EPOCH,
+        changes,
+        listed: &[],
+        state: None,
+    }
 }
