@@ -44,6 +44,8 @@ pub struct RunShape {
     pub complete: bool,
     /// An operator said that this source is empty at times.
     pub may_be_empty: bool,
+    /// The source was rolled back, and this run is not what it said then.
+    pub strays: bool,
 }
 
 impl RunShape {
@@ -88,6 +90,8 @@ pub enum Suspicion {
         /// The share rejected in the last believed run, in hundredths of a percent; None: there was none.
         before: Option<u64>,
     },
+    /// The source was rolled back, and the run is not what it said then.
+    RolledBack,
 }
 
 impl Suspicion {
@@ -98,6 +102,7 @@ impl Suspicion {
             Suspicion::Shrunk { .. } => "shrunk",
             Suspicion::Grown { .. } => "grown",
             Suspicion::Rejected { .. } => "rejected",
+            Suspicion::RolledBack => "rolled_back",
         }
     }
 }
@@ -112,6 +117,7 @@ impl fmt::Display for Suspicion {
             Suspicion::Grown { before, rows } => {
                 write!(f, "the run lists {rows}, at least ten times the last believed one ({before})")
             }
+            Suspicion::RolledBack => write!(f, "the source was rolled back, and the run is not what it said then"),
             Suspicion::Rejected { rejected, read, before: None } => {
                 write!(f, "{rejected} of {read} rows were rejected, over half of a first run")
             }
@@ -146,6 +152,9 @@ pub fn judge(last_believed: Option<&Believed>, run: &RunShape) -> RunVerdict {
         RunEnd::NotModified => return RunVerdict::Believed,
         RunEnd::Whole if !run.complete => return RunVerdict::Believed,
         RunEnd::Whole => {}
+    }
+    if run.strays {
+        return RunVerdict::Suspect(Suspicion::RolledBack);
     }
     let too_many_rejected = match last_believed {
         None => u128::from(run.rejected) * 100 > u128::from(run.read) * u128::from(limits::FIRST_RUN_REJECTED_PERCENT),
@@ -212,11 +221,19 @@ mod tests {
     #[test]
     fn the_judgement() {
         use RunEnd::*;
-        let run =
-            |end, rows, read, rejected| RunShape { end, rows, read, rejected, complete: true, may_be_empty: false };
+        let run = |end, rows, read, rejected| RunShape {
+            end,
+            rows,
+            read,
+            rejected,
+            complete: true,
+            may_be_empty: false,
+            strays: false,
+        };
         let last = |rows, read, rejected| Some(Believed { rows, read, rejected });
         let whole = |rows| run(Whole, rows, rows, 0);
         let empty_allowed = |shape: RunShape| RunShape { may_be_empty: true, ..shape };
+        let strays = |shape: RunShape| RunShape { strays: true, ..shape };
         let incremental = |shape: RunShape| RunShape { complete: false, ..shape };
         #[rustfmt::skip]
         let table: &[(&str, Option<Believed>, RunShape, &str, &str)] = &[
@@ -247,6 +264,8 @@ mod tests {
             ("30 % after 30 %",                last(700, 1_000, 300), run(Whole, 700, 1_000, 300), "believed", "partial"),
             ("31.1 % after 30 %",              last(700, 1_000, 300), run(Whole, 689, 1_000, 311), "rejected", "suspect"),
             ("0 % after 30 %",                 last(700, 1_000, 300), whole(1_000),                "believed", "success"),
+            ("other than rolled back to",      last(100, 100, 0),     strays(whole(100)),          "rolled_back", "suspect"),
+            ("first run after a rollback to nothing", None,           strays(whole(3)),            "rolled_back", "suspect"),
             ("a page, empty",                  last(100, 100, 0),     incremental(whole(0)),       "believed", "success"),
             ("a page, half rejected",          last(100, 100, 0),     incremental(run(Whole, 1, 2, 1)), "believed", "partial"),
             ("a page, broken",                 None,                  incremental(run(Broken, 9, 9, 0)), "failed", "failed"),
@@ -282,6 +301,7 @@ mod tests {
             rejected: u64::MAX,
             complete: true,
             may_be_empty: false,
+            strays: false,
         };
         assert_eq!(judge(Some(&huge), &run), RunVerdict::Believed, "no number overflows");
         assert_eq!(run.believed(), huge);
