@@ -3,7 +3,7 @@
 //! A complete source is staged: nothing of a run is folded, and nothing it no longer lists is taken back, before the
 //! run is believed. Pages of an incremental source are folded as they come, each with its cursor in one transaction.
 
-use crate::config::{Config, Connection};
+use crate::config::Connection;
 use crate::error::EngineError;
 use crate::publish::Written;
 use crate::state::{BelievedState, ConnectionState, SuspectState};
@@ -384,10 +384,13 @@ impl Engine {
                 if next.is_some() {
                     state.cursor = next;
                 }
-                if let Some(believed) = &mut state.believed {
-                    believed.at = started.micros();
+                // What was rolled back is not what the source says, and nothing is believed of it by its silence.
+                if state.rolled_back.is_none() {
+                    if let Some(believed) = &mut state.believed {
+                        believed.at = started.micros();
+                    }
+                    self.known_mut().index.believed(connection.id, started);
                 }
-                self.known_mut().index.believed(connection.id, started);
                 collector.report.status = PullStatus::NotModified.as_str().to_owned();
                 Ok(())
             }
@@ -428,16 +431,19 @@ impl Engine {
         state: &mut ConnectionState,
         report: &mut PullReport,
     ) -> Result<(), EngineError> {
-        let shape = shape_of(report, (seen.count() + staged.len()) as u64, connection);
+        let strays = state.rolled_back.is_some()
+            && (!staged.is_empty() || !relisted.is_empty() || !absent(&self.known(), connection.id, &seen).is_empty());
+        let rows = (seen.count() + staged.len()) as u64;
+        let shape = RunShape { strays, ..shape_of(report, rows, connection) };
         let believed = state.believed.as_ref().map(|b| Believed { rows: b.rows, read: b.read, rejected: b.rejected });
-        // A run that is not believed any more replaces the one that waited.
+        // A newer run replaces the one that waited, whatever comes of it.
         if let Some(old) = state.suspect.take() {
-            self.store.drop_staged(RunId(old.run))?;
+            self.drop_suspect(&old, "replaced", run)?;
         }
         let verdict = absence::judge(believed.as_ref(), &shape);
         if let RunVerdict::Suspect(why) = verdict {
             let why = why.to_string();
-            let missing = {
+            let (missing, relisted) = {
                 let known = self.known();
                 let mut seen = seen;
                 for staged in staged {
@@ -447,7 +453,8 @@ impl Engine {
                         seen.insert(IndicatorId(slot.0));
                     }
                 }
-                absent(&known, connection.id, &seen).into_iter().map(|(_, id)| id.0).collect()
+                let missing = absent(&known, connection.id, &seen).into_iter().map(|(_, id)| id.0).collect();
+                (missing, relisted.iter().map(|slot| known.index.slot_owner(*slot).0.0).collect())
             };
             // Held rows change nothing yet: they count as unchanged, and the run says that it waits.
             report.unchanged = report.read - report.rejected;
@@ -464,6 +471,7 @@ impl Engine {
                 rejected: report.rejected,
                 cursor,
                 missing,
+                relisted,
             });
             report.status = PullStatus::Suspect.as_str().to_owned();
             report.error = Some(why);
@@ -477,6 +485,7 @@ impl Engine {
         self.world.step("pull.absence")?;
         let missing = absent(&self.known(), connection.id, &seen);
         state.cursor = cursor;
+        state.rolled_back = None;
         state.believed = Some(BelievedState {
             run: run.0,
             at: started.micros(),
@@ -493,7 +502,7 @@ impl Engine {
 
     /// Before rows of a whole run are folded in: if the process stops between them and what is no longer listed, the
     /// source is read again, even if by then it says again what it said before, and would be "not modified".
-    fn forget_cursor(&self, connection: &Connection, state: &ConnectionState) -> Result<(), EngineError> {
+    pub(crate) fn forget_cursor(&self, connection: &Connection, state: &ConnectionState) -> Result<(), EngineError> {
         let state = ConnectionState { cursor: None, ..state.clone() };
         Ok(self.store.set_connection_state(connection.id, &state.to_text())?)
     }
@@ -598,7 +607,7 @@ impl Engine {
     }
 
     /// Marks records as listed again, or as no longer listed, with the connection's state in the same transaction.
-    fn set_listed(
+    pub(crate) fn set_listed(
         &self,
         connection: ConnectionId,
         run: RunId,
@@ -640,102 +649,6 @@ impl Engine {
         self.published();
         Ok(())
     }
-
-    /// Folds the rows of a suspect run that a person believes, and takes back what it no longer listed.
-    ///
-    /// # Errors
-    /// [`EngineError::NotFound`] where no such run waits.
-    pub fn approve_run(&self, run: RunId, who: &str) -> Result<PullReport, EngineError> {
-        let config = self.config();
-        let (connection, _, _) = self.suspect(&config, run)?;
-        let one_pull = self.pull_lock(connection.id);
-        let _one_pull = crate::unpoison(one_pull.lock());
-        // The connection may have been deleted meanwhile.
-        let config = self.config();
-        let (connection, mut state, suspect) = self.suspect(&config, run)?;
-        let now = self.world.now();
-        let started = Timestamp::from_micros(suspect.at);
-        let mut report = PullReport::new(&connection.doc.name, run);
-        let mut by_key: BTreeMap<IndicatorKey, Staged> = BTreeMap::new();
-        for (row, fingerprint) in self.store.staged(run)? {
-            match by_key.get_mut(&row.key) {
-                Some(first) => first.more.push((row, fingerprint)),
-                None => {
-                    by_key.insert(row.key.clone(), Staged { row, fingerprint, more: Vec::new() });
-                }
-            }
-        }
-        let staged: Vec<Staged> = by_key.into_values().collect();
-        report.read = staged.len() as u64;
-        self.forget_cursor(connection, &state)?;
-        self.fold_in(connection, run, started, &staged, None, None, &mut report)?;
-        let missing: Vec<(Slot, IndicatorId)> = {
-            let known = self.known();
-            suspect
-                .missing
-                .iter()
-                .filter_map(|id| known.index.slot(IndicatorId(*id), connection.id).map(|slot| (slot, IndicatorId(*id))))
-                .filter(|(slot, _)| connection.complete && known.index.is_listed(*slot))
-                .collect()
-        };
-        report.withdrawn = missing.len() as u64;
-        state.suspect = None;
-        state.cursor = suspect.cursor;
-        state.believed = Some(BelievedState {
-            run: run.0,
-            at: suspect.at,
-            rows: suspect.rows,
-            read: suspect.read,
-            rejected: suspect.rejected,
-        });
-        state.last_status = Some(PullStatus::Success.as_str().to_owned());
-        self.set_listed(connection.id, run, &[], &missing, Some(&state), &mut report)?;
-        self.store.drop_staged(run)?;
-        self.known_mut().index.believed(connection.id, started);
-        report.status = PullStatus::Success.as_str().to_owned();
-        let detail = serde_json::json!({ "run": run.0 }).to_string();
-        self.store.audit(who, "run.approve", &connection.doc.name, &detail, now)?;
-        self.finish_run(run, "approved", &report)?;
-        Ok(report)
-    }
-
-    /// Drops the rows of a suspect run that a person does not believe. Nothing changes.
-    ///
-    /// # Errors
-    /// [`EngineError::NotFound`] where no such run waits.
-    pub fn discard_run(&self, run: RunId, who: &str) -> Result<(), EngineError> {
-        let config = self.config();
-        let (connection, _, _) = self.suspect(&config, run)?;
-        let one_pull = self.pull_lock(connection.id);
-        let _one_pull = crate::unpoison(one_pull.lock());
-        // The connection may have been deleted meanwhile.
-        let config = self.config();
-        let (connection, mut state, _) = self.suspect(&config, run)?;
-        state.suspect = None;
-        self.store.set_connection_state(connection.id, &state.to_text())?;
-        self.store.drop_staged(run)?;
-        let now = self.world.now();
-        let detail = serde_json::json!({ "run": run.0 }).to_string();
-        self.store.audit(who, "run.discard", &connection.doc.name, &detail, now)?;
-        self.store.run_end(run, "discarded", "{}", now)?;
-        Ok(())
-    }
-
-    fn suspect<'c>(
-        &self,
-        config: &'c Config,
-        run: RunId,
-    ) -> Result<(&'c Connection, ConnectionState, SuspectState), EngineError> {
-        for connection in config.connections.values() {
-            let state = ConnectionState::parse(self.store.connection_state(connection.id)?.as_deref());
-            if let Some(suspect) = state.suspect.clone().filter(|s| s.run == run.0) {
-                return Ok((connection, state, suspect));
-            }
-        }
-        Err(EngineError::NotFound(format!(
-            "run {run} is no suspect run that waits; `iocast run list` shows those that do"
-        )))
-    }
 }
 
 /// Listed records of a connection that a run did not have.
@@ -773,5 +686,6 @@ fn shape_of(report: &PullReport, rows: u64, connection: &Connection) -> RunShape
         rejected: report.rejected,
         complete: connection.complete,
         may_be_empty: connection.doc.may_be_empty,
+        strays: false,
     }
 }
