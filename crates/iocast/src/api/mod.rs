@@ -23,6 +23,7 @@ pub mod observations;
 mod rules;
 mod runs;
 mod shapes;
+mod sources;
 mod strict;
 mod system;
 
