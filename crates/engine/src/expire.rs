@@ -67,6 +67,9 @@ impl Engine {
     /// A failing store.
     pub fn advance(&self) -> Result<usize, EngineError> {
         let _one_writer = self.ingest_lock();
+        if !self.is_clock_believed() {
+            return Ok(0);
+        }
         let now = self.world.now();
         let changed = self.known_mut().index.advance(now);
         self.bump(&changed)?;
@@ -80,6 +83,10 @@ impl Engine {
     /// A failing store.
     pub fn prune(&self) -> Result<u64, EngineError> {
         self.advance()?;
+        // Nothing is forgotten by a clock that is not believed.
+        if !self.is_clock_believed() {
+            return Ok(0);
+        }
         let _one_writer = self.ingest_lock();
         let config = self.config();
         let now = self.world.now();

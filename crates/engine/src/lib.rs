@@ -4,6 +4,7 @@
 //! but as part of a plan that passed `restrain`. It does not know which connectors exist, nor what time it is.
 
 pub mod changes;
+mod clock;
 pub mod config;
 mod configure;
 mod delete;
@@ -88,6 +89,8 @@ pub struct Engine {
     notices: Mutex<Vec<String>>,
     /// The run that pushes to a bucket are counted on.
     buckets: Mutex<BTreeMap<ConnectionId, ingest::Bucket>>,
+    /// Whether the wall clock is believed.
+    clock: Mutex<clock::Clock>,
     /// The moment of the past that was asked for last.
     moment: Mutex<Option<Arc<store::Moment>>>,
     /// Told of the last revision that can be read.
@@ -155,6 +158,7 @@ impl Engine {
             exchange,
             notices: Mutex::new(sealed.into_iter().collect()),
             buckets: Mutex::new(BTreeMap::new()),
+            clock: Mutex::default(),
             moment: Mutex::new(None),
             on_change: OnceLock::new(),
         };

@@ -13,7 +13,9 @@ use hashbrown::HashTable;
 use index::{Selection, Slot};
 use intel::absence::{self, Believed, PullStatus, RunEnd, RunShape, RunVerdict};
 use intel::schedule::{backoff, jitter_of};
-use intel::{Absorbed, ConnectionId, IndicatorId, IndicatorKey, Observation, Row, RunId, SourceRecord, Timestamp};
+use intel::{
+    Absorbed, ConnectionId, IndicatorId, IndicatorKey, IndicatorKind, Observation, Row, RunId, SourceRecord, Timestamp,
+};
 use kit::{ConnectorError, Cursor, Cx, Pulled, Rows};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -37,6 +39,9 @@ pub struct PullReport {
     pub connection: String,
     /// Which run.
     pub run: u64,
+    /// The version of the configuration it used from beginning to end; empty where that does not matter.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub config: String,
     /// `success`, `not_modified`, `partial`, `suspect` or `failed`.
     pub status: String,
     /// Candidate rows of a supported kind.
@@ -71,6 +76,7 @@ impl PullReport {
         PullReport {
             connection: connection.to_owned(),
             run: run.0,
+            config: String::new(),
             status: PullStatus::Failed.as_str().to_owned(),
             read: 0,
             new: 0,
@@ -116,6 +122,8 @@ struct Collector<'a> {
     seen: Selection,
     /// Slots read again that were not listed.
     relisted: Vec<Slot>,
+    /// IPv4 addresses covered by networks that were read.
+    addresses: u64,
     report: &'a mut PullReport,
     progress: &'a dyn Progress,
 }
@@ -140,6 +148,7 @@ impl<'a> Collector<'a> {
             by_key: HashTable::new(),
             seen: Selection::default(),
             relisted: Vec::new(),
+            addresses: 0,
             report,
             progress,
         }
@@ -195,6 +204,9 @@ impl Rows for Collector<'_> {
         self.report.read += 1;
         match row.normalise(self.now) {
             Ok(row) => {
+                if row.key.kind() == IndicatorKind::Ipv4Net {
+                    self.addresses = self.addresses.saturating_add(addresses_of(row.key.value()));
+                }
                 let fingerprint = row.fingerprint(self.connection, &mut self.scratch);
                 self.pending.push((row, fingerprint));
                 if self.pending.len() == LOOKUP_ROWS {
@@ -281,7 +293,7 @@ impl Engine {
         let started = self.world.now();
         let mut state = ConnectionState::parse(self.store.connection_state(connection.id)?.as_deref());
         let run = self.store.run_start("pull", name, started)?;
-        let mut report = PullReport::new(name, run);
+        let mut report = PullReport { config: config.version.clone(), ..PullReport::new(name, run) };
         let outcome = self.pull_pages(connection, source, started, run, &mut state, &mut report, progress);
         state.last_run = Some(started.micros());
         match outcome {
@@ -387,9 +399,9 @@ impl Engine {
                 // What was rolled back is not what the source says, and nothing is believed of it by its silence.
                 if state.rolled_back.is_none() {
                     if let Some(believed) = &mut state.believed {
-                        believed.at = started.micros();
+                        believed.at = self.sober(started).micros();
                     }
-                    self.known_mut().index.believed(connection.id, started);
+                    self.believed(connection.id, started);
                 }
                 collector.report.status = PullStatus::NotModified.as_str().to_owned();
                 Ok(())
@@ -412,7 +424,8 @@ impl Engine {
             Ended::Whole(next) => {
                 let staged = collector.take();
                 let seen = std::mem::take(&mut collector.seen);
-                self.end_complete(connection, run, started, &staged, seen, &relisted, next, state, report)
+                let read = (seen, collector.addresses);
+                self.end_complete(connection, run, started, &staged, read, &relisted, next, state, report)
             }
         }
     }
@@ -425,7 +438,7 @@ impl Engine {
         run: RunId,
         started: Timestamp,
         staged: &[Staged],
-        seen: Selection,
+        (seen, addresses): (Selection, u64),
         relisted: &[Slot],
         cursor: Option<Cursor>,
         state: &mut ConnectionState,
@@ -434,7 +447,7 @@ impl Engine {
         let strays = state.rolled_back.is_some()
             && (!staged.is_empty() || !relisted.is_empty() || !absent(&self.known(), connection.id, &seen).is_empty());
         let rows = (seen.count() + staged.len()) as u64;
-        let shape = RunShape { strays, ..shape_of(report, rows, connection) };
+        let shape = RunShape { strays, addresses, ..shape_of(report, rows, connection) };
         let believed = state.believed.as_ref().map(|b| Believed { rows: b.rows, read: b.read, rejected: b.rejected });
         // A newer run replaces the one that waited, whatever comes of it.
         if let Some(old) = state.suspect.take() {
@@ -488,14 +501,14 @@ impl Engine {
         state.rolled_back = None;
         state.believed = Some(BelievedState {
             run: run.0,
-            at: started.micros(),
+            at: self.sober(started).micros(),
             rows: shape.rows,
             read: report.read,
             rejected: report.rejected,
         });
         report.withdrawn = missing.len() as u64;
         self.set_listed(connection.id, run, relisted, &missing, Some(state), report)?;
-        self.known_mut().index.believed(connection.id, started);
+        self.believed(connection.id, started);
         report.status = absence::pull_status(&shape, &verdict).as_str().to_owned();
         Ok(())
     }
@@ -677,6 +690,12 @@ fn drop_page(collector: &mut Collector<'_>) {
     report.read -= dropped.len() as u64;
 }
 
+/// How many addresses a network has.
+fn addresses_of(network: &str) -> u64 {
+    let prefix = network.rsplit_once('/').and_then(|(_, prefix)| prefix.parse::<u32>().ok());
+    prefix.filter(|prefix| *prefix <= 32).map_or(0, |prefix| 1 << (32 - prefix))
+}
+
 /// The shape of a run that was read to its end.
 fn shape_of(report: &PullReport, rows: u64, connection: &Connection) -> RunShape {
     RunShape {
@@ -687,5 +706,6 @@ fn shape_of(report: &PullReport, rows: u64, connection: &Connection) -> RunShape
         complete: connection.complete,
         may_be_empty: connection.doc.may_be_empty,
         strays: false,
+        addresses: 0,
     }
 }

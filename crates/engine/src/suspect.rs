@@ -220,7 +220,7 @@ impl Engine {
         state.last_status = Some(PullStatus::Success.as_str().to_owned());
         self.set_listed(connection.id, run, &relisted, &missing, Some(&state), &mut report)?;
         self.store.drop_staged(run)?;
-        self.known_mut().index.believed(connection.id, started);
+        self.believed(connection.id, started);
         report.status = PullStatus::Success.as_str().to_owned();
         let detail = serde_json::json!({ "run": run.0 }).to_string();
         self.store.audit(who, "run.approve", &connection.doc.name, &detail, now)?;

@@ -38,6 +38,7 @@ pub struct RealWorld {
     /// None: secrets are kept as they are, because nothing outlives the process.
     keys: Option<Arc<Keys>>,
     paces: Arc<Paces>,
+    started: std::time::Instant,
 }
 
 impl RealWorld {
@@ -45,7 +46,14 @@ impl RealWorld {
     pub fn new(outside: Outside) -> RealWorld {
         let wait: Arc<dyn Wait> = Arc::new(SystemWait::default());
         let paces = Paces::new(Arc::clone(&wait), getrandom::u64().unwrap_or_default());
-        RealWorld { files: Files::below(outside.files), allow_http: outside.allow_http, wait, keys: None, paces }
+        RealWorld {
+            files: Files::below(outside.files),
+            allow_http: outside.allow_http,
+            wait,
+            keys: None,
+            paces,
+            started: std::time::Instant::now(),
+        }
     }
 
     /// The same, sealing secrets with these keys.
@@ -106,6 +114,10 @@ impl SecretResolver for RealWorld {
 impl World for RealWorld {
     fn now(&self) -> Timestamp {
         now()
+    }
+
+    fn monotonic(&self) -> Option<std::time::Duration> {
+        Some(self.started.elapsed())
     }
 
     fn random(&self) -> u64 {

@@ -208,17 +208,9 @@ pub fn resolve(
         let prune_after = documents.policy.prune_days.unwrap_or(365) * DAY;
         let history = documents.policy.history_days.unwrap_or(30) * DAY;
         let former = documents.former.iter().map(|former| former.doc.clone()).collect();
-        Ok(Config {
-            connections,
-            targets,
-            rules,
-            former,
-            file: documents.to_file(),
-            fold,
-            prune_after,
-            history,
-            warnings,
-        })
+        let file = documents.to_file();
+        let version = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&serde_json::to_vec(&file).unwrap_or_default()));
+        Ok(Config { connections, targets, rules, former, file, version, fold, prune_after, history, warnings })
     } else {
         Err(errors)
     }

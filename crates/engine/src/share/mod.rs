@@ -65,6 +65,8 @@ pub struct ShareReport {
     pub target: String,
     /// Which run; 0 for a dry run.
     pub run: u64,
+    /// The version of the configuration it used from beginning to end.
+    pub config: String,
     /// `success`, `partial`, `held`, `dry_run`, `frozen` or `failed`.
     pub status: String,
     /// Entries to add.
@@ -148,7 +150,7 @@ impl Engine {
         let mut state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
         if mode.dry_run {
             let plan = self.plan(&config, target, &state, Mode::default(), now)?;
-            return Ok(self.dry_report(target, &plan));
+            return Ok(ShareReport { config: config.version.clone(), ..self.dry_report(target, &plan) });
         }
         let run = self.store.run_start("share", name, now)?;
         let mut trouble = None;
@@ -205,6 +207,7 @@ impl Engine {
         }
         self.store.set_target_state(target.id, &state.to_text())?;
         let mut report = self.report(target, &plan, counts, status, run);
+        report.config.clone_from(&config.version);
         report.plan = plan_id;
         report.error = error.map(|e| e.to_string());
         debug_assert!(counts.balances(), "{report:?}");
@@ -217,6 +220,7 @@ impl Engine {
         ShareReport {
             target: target.doc.name.clone(),
             run: run.0,
+            config: String::new(),
             status: status.as_str().to_owned(),
             push: counts.push,
             update: counts.update,

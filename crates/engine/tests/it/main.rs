@@ -1,6 +1,7 @@
 //! The engine against a simulated world: no network, no sleep, every choice from a seed.
 
 mod basics;
+mod faults;
 mod past;
 mod sim;
 mod worlds;

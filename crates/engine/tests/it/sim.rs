@@ -4,7 +4,7 @@ use engine::config::{Connection, ConnectionDoc, TargetDoc};
 use engine::{Engine, EngineError, Registry, Silent, Stopped, World};
 use intel::{Observation, Timestamp};
 use kit::files::Files;
-use kit::http::{Exchanges, Http};
+use kit::http::{Answer, Http, HttpConfig, NoWait};
 use kit::manifest::Manifest;
 use kit::{
     Connector, ConnectorError, Cursor, Cx, Destination, ItemOutcome, Outgoing, Presence, Pulled, Rows, Source,
@@ -102,6 +102,10 @@ pub(crate) struct State {
     /// The process stops at the so-many-th step from now.
     pub(crate) stop_in: Option<u64>,
     pub(crate) steps: u64,
+    /// What a clock that nobody sets has counted.
+    pub(crate) counted: Option<std::time::Duration>,
+    /// What the web answers: content type and body.
+    pub(crate) page: (&'static str, Vec<u8>),
 }
 
 /// The world, shared between engine, connectors and test.
@@ -119,6 +123,8 @@ impl Sim {
             products: BTreeMap::new(),
             stop_in: None,
             steps: 0,
+            counted: None,
+            page: ("text/plain", Vec::new()),
         };
         Sim { state: Arc::new(Mutex::new(state)), files: Arc::new(Files::below(Vec::new())) }
     }
@@ -146,6 +152,10 @@ impl Sim {
             kind(BLIND_TOOL, true),
             kind(MANUAL, true),
             kind(LIST, true),
+            Arc::new(
+                kit::feed::FeedConnector::from_toml(include_str!("../../../connectors/src/feed/manifest.toml"))
+                    .unwrap(),
+            ),
         ])
     }
 }
@@ -155,12 +165,20 @@ impl World for Sim {
         self.lock().now
     }
 
+    fn monotonic(&self) -> Option<std::time::Duration> {
+        self.lock().counted
+    }
+
     fn random(&self) -> u64 {
         self.lock().dice.roll()
     }
 
     fn http(&self, _: &Connection) -> Result<Http, ConnectorError> {
-        Ok(Http::replaying(Exchanges::default(), Vec::new()))
+        let sim = self.clone();
+        Ok(Http::answering(HttpConfig::default(), Arc::new(NoWait), move |_| {
+            let (content_type, body) = sim.lock().page.clone();
+            Answer::new(200, body).header_pair("Content-Type", content_type)
+        }))
     }
 
     fn files(&self) -> &Files {
