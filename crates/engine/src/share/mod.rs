@@ -146,7 +146,9 @@ impl Engine {
         let config = self.config();
         let target = config.target(name).ok_or_else(|| self.no_target(name))?;
         self.advance()?;
-        let now = self.world.now();
+        // Waiting is counted by the clock there is; what is wanted is decided by one that can be believed.
+        let wall = self.world.now();
+        let now = self.sober(wall);
         let mut state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
         if mode.dry_run {
             let plan = self.plan(&config, target, &state, Mode::default(), now)?;
@@ -181,7 +183,7 @@ impl Engine {
         let held_steps = plan.restrained.held.iter().filter(|step| step.step.is_effect()).count() as u64;
         let whole = error.is_none() && counts.unknown == 0 && counts.deferred == held_steps;
         let plan_id = self.keep_held(target, &plan, run, now, whole)?;
-        state.last_run = Some(now.micros());
+        state.last_run = Some(wall.micros());
         state.last_status = Some(status.as_str().to_owned());
         match &error {
             None => {
@@ -201,7 +203,7 @@ impl Engine {
                     _ => None,
                 };
                 state.not_before = Some(
-                    now.after(backoff(state.failures, wait, intel::schedule::jitter_of(self.world.random()))).micros(),
+                    wall.after(backoff(state.failures, wait, intel::schedule::jitter_of(self.world.random()))).micros(),
                 );
             }
         }
