@@ -167,6 +167,10 @@ pub struct Config {
     pub fold: FoldSettings,
     /// How long an inactive indicator is kept.
     pub prune_after: Duration,
+    /// How long what sources said before is kept.
+    pub history: Duration,
+    /// A hash of all documents: which configuration a run used.
+    pub version: String,
     /// What the resolver noticed that is no error.
     pub warnings: Vec<String>,
 }

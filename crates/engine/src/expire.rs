@@ -67,6 +67,9 @@ impl Engine {
     /// A failing store.
     pub fn advance(&self) -> Result<usize, EngineError> {
         let _one_writer = self.ingest_lock();
+        if !self.is_clock_believed() {
+            return Ok(0);
+        }
         let now = self.world.now();
         let changed = self.known_mut().index.advance(now);
         self.bump(&changed)?;
@@ -80,6 +83,10 @@ impl Engine {
     /// A failing store.
     pub fn prune(&self) -> Result<u64, EngineError> {
         self.advance()?;
+        // Nothing is forgotten by a clock that is not believed.
+        if !self.is_clock_believed() {
+            return Ok(0);
+        }
         let _one_writer = self.ingest_lock();
         let config = self.config();
         let now = self.world.now();
@@ -106,6 +113,7 @@ impl Engine {
         self.store.prune_removals(now.before(REMOVALS_TOLD_DAYS * intel::DAY))?;
         self.store.prune_answers(now.before(crate::ingest::ANSWERS_KEPT))?;
         self.store.prune_notices(now.before(RUNS_KEPT_DAYS * intel::DAY))?;
+        self.store.prune_history(now.before(config.history))?;
         self.store.prune_runs(now.before(RUNS_KEPT_DAYS * intel::DAY))?;
         self.store.prune_tombstones(now.before(TOMBSTONES_KEPT_DAYS * intel::DAY))?;
         self.store.tidy()?;

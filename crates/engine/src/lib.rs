@@ -4,6 +4,7 @@
 //! but as part of a plan that passed `restrain`. It does not know which connectors exist, nor what time it is.
 
 pub mod changes;
+mod clock;
 pub mod config;
 mod configure;
 mod delete;
@@ -12,6 +13,7 @@ mod echo;
 pub mod error;
 mod expire;
 pub mod guards;
+mod history;
 pub mod ingest;
 pub mod lanes;
 pub mod ledger;
@@ -22,11 +24,13 @@ mod publish;
 pub mod pull;
 pub mod registry;
 mod retract;
+mod rollback;
 mod room;
 pub mod runner;
 pub mod seal;
 pub mod share;
 pub mod state;
+mod suspect;
 mod told;
 pub mod why;
 pub mod world;
@@ -37,11 +41,14 @@ pub use configure::{Applied, ApplyOptions, Change};
 pub use delete::Prune;
 pub use desk::{Hit, NewIndicator};
 pub use error::EngineError;
+pub use history::{PastWord, SourceShown};
 pub use ingest::{Ingested, Op, Outcome, Push, Standing};
 pub use pull::PullReport;
 pub use registry::Registry;
 pub use retract::{RETRACT_MOST, Retracted};
+pub use rollback::{Rollback, RollbackTarget};
 pub use share::{Adopt, AdoptReport, Cut, HeldPlan, Mode, PlannedStep, ShareReport, Verify, VerifyReport};
+pub use suspect::SuspectPreview;
 pub use told::{Delivery, DeliveryCursor, GuardAnswer, GuardFinding, Record};
 pub use why::WhyReport;
 pub use world::{Progress, Silent, Stopped, World};
@@ -99,6 +106,10 @@ pub struct Engine {
     telling: Mutex<()>,
     /// Verdicts of this process that take something back, and when they were given: how long that takes is told.
     verdicts: Mutex<BTreeMap<IndicatorId, Timestamp>>,
+    /// Whether the wall clock is believed.
+    clock: Mutex<clock::Clock>,
+    /// The moment of the past that was asked for last.
+    moment: Mutex<Option<Arc<store::Moment>>>,
     /// Told of the last revision that can be read.
     on_change: OnceLock<Box<dyn Fn(u64) + Send + Sync>>,
 }
@@ -169,6 +180,8 @@ impl Engine {
             noticing: Mutex::new(()),
             telling: Mutex::new(()),
             verdicts: Mutex::default(),
+            clock: Mutex::default(),
+            moment: Mutex::new(None),
             on_change: OnceLock::new(),
         };
         // What was removed last may have a greater revision than all that is there.

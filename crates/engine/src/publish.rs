@@ -71,7 +71,7 @@ impl Engine {
         // A new indicator always has a revision.
         let touched = changes.iter().filter(|change| change.revise).count() as u64;
         self.world.step("pull.append")?;
-        let append = Append { connection, run, changes: &changes, listed: &[], state };
+        let append = Append { connection, run, at: self.world.now(), changes: &changes, listed: &[], state };
         let appended = match counted {
             None => self.store.append(&append)?,
             Some(counted) => {

@@ -3,7 +3,7 @@
 //! A complete source is staged: nothing of a run is folded, and nothing it no longer lists is taken back, before the
 //! run is believed. Pages of an incremental source are folded as they come, each with its cursor in one transaction.
 
-use crate::config::{Config, Connection};
+use crate::config::Connection;
 use crate::error::EngineError;
 use crate::pages::{Pages, Turn};
 use crate::publish::Written;
@@ -15,7 +15,9 @@ use hashbrown::HashTable;
 use index::{Selection, Slot};
 use intel::absence::{self, Believed, PullStatus, RunEnd, RunShape, RunVerdict};
 use intel::schedule::{backoff, jitter_of};
-use intel::{Absorbed, ConnectionId, IndicatorId, IndicatorKey, Observation, Row, RunId, SourceRecord, Timestamp};
+use intel::{
+    Absorbed, ConnectionId, IndicatorId, IndicatorKey, IndicatorKind, Observation, Row, RunId, SourceRecord, Timestamp,
+};
 use kit::{ConnectorError, Cursor, Cx, Pulled, Rows};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -39,6 +41,9 @@ pub struct PullReport {
     pub connection: String,
     /// Which run.
     pub run: u64,
+    /// The version of the configuration it used from beginning to end; empty where that does not matter.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub config: String,
     /// `success`, `not_modified`, `partial`, `suspect` or `failed`.
     pub status: String,
     /// Candidate rows of a supported kind.
@@ -80,6 +85,7 @@ impl PullReport {
         PullReport {
             connection: connection.to_owned(),
             run: run.0,
+            config: String::new(),
             status: PullStatus::Failed.as_str().to_owned(),
             read: 0,
             new: 0,
@@ -129,6 +135,8 @@ struct Collector<'a> {
     seen: Selection,
     /// Slots read again that were not listed.
     relisted: Vec<Slot>,
+    /// IPv4 addresses covered by networks that were read.
+    addresses: u64,
     report: &'a mut PullReport,
     progress: &'a dyn Progress,
 }
@@ -155,6 +163,7 @@ impl<'a> Collector<'a> {
             room: Room::new(engine.world.staged_bytes(connection.complete)),
             seen: Selection::default(),
             relisted: Vec::new(),
+            addresses: 0,
             report,
             progress,
         }
@@ -221,6 +230,9 @@ impl Rows for Collector<'_> {
         self.report.read += 1;
         match row.normalise(self.now) {
             Ok(row) => {
+                if row.key.kind() == IndicatorKind::Ipv4Net {
+                    self.addresses = self.addresses.saturating_add(addresses_of(row.key.value()));
+                }
                 let fingerprint = row.fingerprint(self.connection, &mut self.scratch);
                 self.pending.push((row, fingerprint));
                 if self.pending.len() == LOOKUP_ROWS {
@@ -307,7 +319,7 @@ impl Engine {
         let started = self.world.now();
         let mut state = ConnectionState::parse(self.store.connection_state(connection.id)?.as_deref());
         let run = self.store.run_start("pull", name, started)?;
-        let mut report = PullReport::new(name, run);
+        let mut report = PullReport { config: config.version.clone(), ..PullReport::new(name, run) };
         let outcome = self.pull_pages(connection, source, started, run, &mut state, &mut report, progress);
         state.last_run = Some(started.micros());
         match outcome {
@@ -416,10 +428,13 @@ impl Engine {
                 if next.is_some() {
                     state.cursor = next;
                 }
-                if let Some(believed) = &mut state.believed {
-                    believed.at = started.micros();
+                // What was rolled back is not what the source says, and nothing is believed of it by its silence.
+                if state.rolled_back.is_none() {
+                    if let Some(believed) = &mut state.believed {
+                        believed.at = self.sober(started).micros();
+                    }
+                    self.believed(connection.id, started);
                 }
-                self.known_mut().index.believed(connection.id, started);
                 collector.report.status = PullStatus::NotModified.as_str().to_owned();
                 Ok(())
             }
@@ -441,7 +456,8 @@ impl Engine {
             Ended::Whole(next) => {
                 let staged = collector.take();
                 let seen = std::mem::take(&mut collector.seen);
-                self.end_complete(connection, run, started, &staged, seen, &relisted, next, state, report)
+                let read = (seen, collector.addresses);
+                self.end_complete(connection, run, started, &staged, read, &relisted, next, state, report)
             }
         }
     }
@@ -454,22 +470,25 @@ impl Engine {
         run: RunId,
         started: Timestamp,
         staged: &[Staged],
-        seen: Selection,
+        (seen, addresses): (Selection, u64),
         relisted: &[Slot],
         cursor: Option<Cursor>,
         state: &mut ConnectionState,
         report: &mut PullReport,
     ) -> Result<(), EngineError> {
-        let shape = shape_of(report, (seen.count() + staged.len()) as u64, connection);
+        let strays = state.rolled_back.is_some()
+            && (!staged.is_empty() || !relisted.is_empty() || !absent(&self.known(), connection.id, &seen).is_empty());
+        let rows = (seen.count() + staged.len()) as u64;
+        let shape = RunShape { strays, addresses, ..shape_of(report, rows, connection) };
         let believed = state.believed.as_ref().map(|b| Believed { rows: b.rows, read: b.read, rejected: b.rejected });
-        // A run that is not believed any more replaces the one that waited.
+        // A newer run replaces the one that waited, whatever comes of it.
         if let Some(old) = state.suspect.take() {
-            self.store.drop_staged(RunId(old.run))?;
+            self.drop_suspect(&old, "replaced", run)?;
         }
         let verdict = absence::judge(believed.as_ref(), &shape);
         if let RunVerdict::Suspect(why) = verdict {
             let why = why.to_string();
-            let missing = {
+            let (missing, relisted) = {
                 let known = self.known();
                 let mut seen = seen;
                 for staged in staged {
@@ -479,7 +498,8 @@ impl Engine {
                         seen.insert(IndicatorId(slot.0));
                     }
                 }
-                absent(&known, connection.id, &seen).into_iter().map(|(_, id)| id.0).collect()
+                let missing = absent(&known, connection.id, &seen).into_iter().map(|(_, id)| id.0).collect();
+                (missing, relisted.iter().map(|slot| known.index.slot_owner(*slot).0.0).collect())
             };
             // Held rows change nothing yet: they count as unchanged, and the run says that it waits.
             report.unchanged = report.read - report.rejected;
@@ -496,6 +516,7 @@ impl Engine {
                 rejected: report.rejected,
                 cursor,
                 missing,
+                relisted,
             });
             report.status = PullStatus::Suspect.as_str().to_owned();
             report.error = Some(why);
@@ -509,23 +530,24 @@ impl Engine {
         self.world.step("pull.absence")?;
         let missing = absent(&self.known(), connection.id, &seen);
         state.cursor = cursor;
+        state.rolled_back = None;
         state.believed = Some(BelievedState {
             run: run.0,
-            at: started.micros(),
+            at: self.sober(started).micros(),
             rows: shape.rows,
             read: report.read,
             rejected: report.rejected,
         });
         report.withdrawn = missing.len() as u64;
         self.set_listed(connection.id, run, relisted, &missing, Some(state), report)?;
-        self.known_mut().index.believed(connection.id, started);
+        self.believed(connection.id, started);
         report.status = absence::pull_status(&shape, &verdict).as_str().to_owned();
         Ok(())
     }
 
     /// Before rows of a whole run are folded in: if the process stops between them and what is no longer listed, the
     /// source is read again, even if by then it says again what it said before, and would be "not modified".
-    fn forget_cursor(&self, connection: &Connection, state: &ConnectionState) -> Result<(), EngineError> {
+    pub(crate) fn forget_cursor(&self, connection: &Connection, state: &ConnectionState) -> Result<(), EngineError> {
         let state = ConnectionState { cursor: None, ..state.clone() };
         Ok(self.store.set_connection_state(connection.id, &state.to_text())?)
     }
@@ -631,7 +653,7 @@ impl Engine {
     }
 
     /// Marks records as listed again, or as no longer listed, with the connection's state in the same transaction.
-    fn set_listed(
+    pub(crate) fn set_listed(
         &self,
         connection: ConnectionId,
         run: RunId,
@@ -658,7 +680,7 @@ impl Engine {
             };
             marks.map(mark).unzip()
         };
-        let append = Append { connection, run, changes: &[], listed: &listed, state: state.as_deref() };
+        let append = Append { connection, run, at: now, changes: &[], listed: &listed, state: state.as_deref() };
         let appended = self.store.append(&append)?;
         self.world.step("pull.listed")?;
         let mut known = self.known_mut();
@@ -672,103 +694,6 @@ impl Engine {
         drop(known);
         self.published();
         Ok(())
-    }
-
-    /// Folds the rows of a suspect run that a person believes, and takes back what it no longer listed.
-    ///
-    /// # Errors
-    /// [`EngineError::NotFound`] where no such run waits.
-    pub fn approve_run(&self, run: RunId, who: &str) -> Result<PullReport, EngineError> {
-        let config = self.config();
-        let (connection, _, _) = self.suspect(&config, run)?;
-        let one_pull = self.pull_lock(connection.id);
-        let _one_pull = crate::unpoison(one_pull.lock());
-        // The connection may have been deleted meanwhile.
-        let config = self.config();
-        let (connection, mut state, suspect) = self.suspect(&config, run)?;
-        let now = self.world.now();
-        let started = Timestamp::from_micros(suspect.at);
-        let mut report = PullReport::new(&connection.doc.name, run);
-        let mut by_key: BTreeMap<IndicatorKey, Staged> = BTreeMap::new();
-        for (row, fingerprint) in self.store.staged(run)? {
-            match by_key.get_mut(&row.key) {
-                Some(first) => first.more.push((row, fingerprint)),
-                None => {
-                    by_key.insert(row.key.clone(), Staged { row, fingerprint, more: Vec::new() });
-                }
-            }
-        }
-        let staged: Vec<Staged> = by_key.into_values().collect();
-        report.read = staged.len() as u64;
-        self.forget_cursor(connection, &state)?;
-        self.fold_in(connection, run, started, &staged, None, None, &mut report)?;
-        self.world.step("pull.approved")?;
-        let missing: Vec<(Slot, IndicatorId)> = {
-            let known = self.known();
-            suspect
-                .missing
-                .iter()
-                .filter_map(|id| known.index.slot(IndicatorId(*id), connection.id).map(|slot| (slot, IndicatorId(*id))))
-                .filter(|(slot, _)| connection.complete && known.index.is_listed(*slot))
-                .collect()
-        };
-        report.withdrawn = missing.len() as u64;
-        state.suspect = None;
-        state.cursor = suspect.cursor;
-        state.believed = Some(BelievedState {
-            run: run.0,
-            at: suspect.at,
-            rows: suspect.rows,
-            read: suspect.read,
-            rejected: suspect.rejected,
-        });
-        state.last_status = Some(PullStatus::Success.as_str().to_owned());
-        self.set_listed(connection.id, run, &[], &missing, Some(&state), &mut report)?;
-        self.store.drop_staged(run)?;
-        self.known_mut().index.believed(connection.id, started);
-        report.status = PullStatus::Success.as_str().to_owned();
-        let detail = serde_json::json!({ "run": run.0 }).to_string();
-        self.store.audit(who, "run.approve", &connection.doc.name, &detail, now)?;
-        self.finish_run(run, "approved", &report)?;
-        Ok(report)
-    }
-
-    /// Drops the rows of a suspect run that a person does not believe. Nothing changes.
-    ///
-    /// # Errors
-    /// [`EngineError::NotFound`] where no such run waits.
-    pub fn discard_run(&self, run: RunId, who: &str) -> Result<(), EngineError> {
-        let config = self.config();
-        let (connection, _, _) = self.suspect(&config, run)?;
-        let one_pull = self.pull_lock(connection.id);
-        let _one_pull = crate::unpoison(one_pull.lock());
-        // The connection may have been deleted meanwhile.
-        let config = self.config();
-        let (connection, mut state, _) = self.suspect(&config, run)?;
-        state.suspect = None;
-        self.store.set_connection_state(connection.id, &state.to_text())?;
-        self.store.drop_staged(run)?;
-        let now = self.world.now();
-        let detail = serde_json::json!({ "run": run.0 }).to_string();
-        self.store.audit(who, "run.discard", &connection.doc.name, &detail, now)?;
-        self.store.run_end(run, "discarded", "{}", now)?;
-        Ok(())
-    }
-
-    fn suspect<'c>(
-        &self,
-        config: &'c Config,
-        run: RunId,
-    ) -> Result<(&'c Connection, ConnectionState, SuspectState), EngineError> {
-        for connection in config.connections.values() {
-            let state = ConnectionState::parse(self.store.connection_state(connection.id)?.as_deref());
-            if let Some(suspect) = state.suspect.clone().filter(|s| s.run == run.0) {
-                return Ok((connection, state, suspect));
-            }
-        }
-        Err(EngineError::NotFound(format!(
-            "run {run} is no suspect run that waits; `iocast run list` shows those that do"
-        )))
     }
 }
 
@@ -798,6 +723,12 @@ fn drop_page(collector: &mut Collector<'_>) {
     report.read -= dropped.len() as u64;
 }
 
+/// How many addresses a network has.
+fn addresses_of(network: &str) -> u64 {
+    let prefix = network.rsplit_once('/').and_then(|(_, prefix)| prefix.parse::<u32>().ok());
+    prefix.filter(|prefix| *prefix <= 32).map_or(0, |prefix| 1 << (32 - prefix))
+}
+
 /// The shape of a run that was read to its end.
 fn shape_of(report: &PullReport, rows: u64, connection: &Connection) -> RunShape {
     RunShape {
@@ -807,5 +738,7 @@ fn shape_of(report: &PullReport, rows: u64, connection: &Connection) -> RunShape
         rejected: report.rejected,
         complete: connection.complete,
         may_be_empty: connection.doc.may_be_empty,
+        strays: false,
+        addresses: 0,
     }
 }

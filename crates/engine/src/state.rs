@@ -27,6 +27,19 @@ pub struct ConnectionState {
     pub denied: bool,
     /// The suspect run that waits for a person.
     pub suspect: Option<SuspectState>,
+    /// It was rolled back: the next whole run is believed only if it is what the source said then, or by a person.
+    pub rolled_back: Option<RolledBackState>,
+}
+
+/// A rollback that no believed run has followed yet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RolledBackState {
+    /// The run that did it.
+    pub run: u64,
+    /// When, in microseconds.
+    pub at: i64,
+    /// To which time, in microseconds.
+    pub to: i64,
 }
 
 /// The shape of a believed run.
@@ -63,6 +76,9 @@ pub struct SuspectState {
     pub cursor: Option<Value>,
     /// Indicators that are listed and were not in it.
     pub missing: Vec<u32>,
+    /// Indicators that are not listed and were in it, saying what is known.
+    #[serde(default)]
+    pub relisted: Vec<u32>,
 }
 
 impl ConnectionState {

@@ -7,11 +7,17 @@ use kit::ConnectorError;
 use kit::files::Files;
 use kit::http::{Http, Paces};
 use kit::secret::{NoSecrets, SecretResolver};
+use std::time::Duration;
 
 /// The outside as the engine sees it.
 pub trait World: Send + Sync {
     /// What time it is.
     fn now(&self) -> Timestamp;
+    /// How long this process has run, by a clock that nobody sets; None where there is none. Against it a wall clock that
+    /// jumps ahead is noticed.
+    fn monotonic(&self) -> Option<Duration> {
+        None
+    }
     /// A random number, for jitter.
     fn random(&self) -> u64;
     /// The HTTP client of a connection: its proxy, authorities and allowed networks applied.

@@ -44,6 +44,10 @@ pub struct RunShape {
     pub complete: bool,
     /// An operator said that this source is empty at times.
     pub may_be_empty: bool,
+    /// The source was rolled back, and this run is not what it said then.
+    pub strays: bool,
+    /// IPv4 addresses that its networks cover, counted for each network.
+    pub addresses: u64,
 }
 
 impl RunShape {
@@ -88,6 +92,10 @@ pub enum Suspicion {
         /// The share rejected in the last believed run, in hundredths of a percent; None: there was none.
         before: Option<u64>,
     },
+    /// The source was rolled back, and the run is not what it said then.
+    RolledBack,
+    /// Its networks cover more than half of all addresses.
+    Everything,
 }
 
 impl Suspicion {
@@ -98,6 +106,8 @@ impl Suspicion {
             Suspicion::Shrunk { .. } => "shrunk",
             Suspicion::Grown { .. } => "grown",
             Suspicion::Rejected { .. } => "rejected",
+            Suspicion::RolledBack => "rolled_back",
+            Suspicion::Everything => "everything",
         }
     }
 }
@@ -112,6 +122,8 @@ impl fmt::Display for Suspicion {
             Suspicion::Grown { before, rows } => {
                 write!(f, "the run lists {rows}, at least ten times the last believed one ({before})")
             }
+            Suspicion::RolledBack => write!(f, "the source was rolled back, and the run is not what it said then"),
+            Suspicion::Everything => write!(f, "the run lists networks of more than half of all addresses"),
             Suspicion::Rejected { rejected, read, before: None } => {
                 write!(f, "{rejected} of {read} rows were rejected, over half of a first run")
             }
@@ -146,6 +158,12 @@ pub fn judge(last_believed: Option<&Believed>, run: &RunShape) -> RunVerdict {
         RunEnd::NotModified => return RunVerdict::Believed,
         RunEnd::Whole if !run.complete => return RunVerdict::Believed,
         RunEnd::Whole => {}
+    }
+    if run.strays {
+        return RunVerdict::Suspect(Suspicion::RolledBack);
+    }
+    if run.addresses > limits::EVERYTHING_ADDRESSES {
+        return RunVerdict::Suspect(Suspicion::Everything);
     }
     let too_many_rejected = match last_believed {
         None => u128::from(run.rejected) * 100 > u128::from(run.read) * u128::from(limits::FIRST_RUN_REJECTED_PERCENT),
@@ -212,11 +230,21 @@ mod tests {
     #[test]
     fn the_judgement() {
         use RunEnd::*;
-        let run =
-            |end, rows, read, rejected| RunShape { end, rows, read, rejected, complete: true, may_be_empty: false };
+        let run = |end, rows, read, rejected| RunShape {
+            end,
+            rows,
+            read,
+            rejected,
+            complete: true,
+            may_be_empty: false,
+            strays: false,
+            addresses: 0,
+        };
         let last = |rows, read, rejected| Some(Believed { rows, read, rejected });
         let whole = |rows| run(Whole, rows, rows, 0);
         let empty_allowed = |shape: RunShape| RunShape { may_be_empty: true, ..shape };
+        let covers = |shape: RunShape, addresses| RunShape { addresses, ..shape };
+        let strays = |shape: RunShape| RunShape { strays: true, ..shape };
         let incremental = |shape: RunShape| RunShape { complete: false, ..shape };
         #[rustfmt::skip]
         let table: &[(&str, Option<Believed>, RunShape, &str, &str)] = &[
@@ -247,6 +275,11 @@ mod tests {
             ("30 % after 30 %",                last(700, 1_000, 300), run(Whole, 700, 1_000, 300), "believed", "partial"),
             ("31.1 % after 30 %",              last(700, 1_000, 300), run(Whole, 689, 1_000, 311), "rejected", "suspect"),
             ("0 % after 30 %",                 last(700, 1_000, 300), whole(1_000),                "believed", "success"),
+            ("other than rolled back to",      last(100, 100, 0),     strays(whole(100)),          "rolled_back", "suspect"),
+            ("first run after a rollback to nothing", None,           strays(whole(3)),            "rolled_back", "suspect"),
+            ("half of all addresses",          last(100, 100, 0),     covers(whole(128), 1 << 31),  "believed", "success"),
+            ("and more",                       last(100, 100, 0),     covers(whole(129), (1 << 31) + 1), "everything", "suspect"),
+            ("and more, first run",            None,                  covers(whole(200), u64::MAX), "everything", "suspect"),
             ("a page, empty",                  last(100, 100, 0),     incremental(whole(0)),       "believed", "success"),
             ("a page, half rejected",          last(100, 100, 0),     incremental(run(Whole, 1, 2, 1)), "believed", "partial"),
             ("a page, broken",                 None,                  incremental(run(Broken, 9, 9, 0)), "failed", "failed"),
@@ -282,6 +315,8 @@ mod tests {
             rejected: u64::MAX,
             complete: true,
             may_be_empty: false,
+            strays: false,
+            addresses: 0,
         };
         assert_eq!(judge(Some(&huge), &run), RunVerdict::Believed, "no number overflows");
         assert_eq!(run.believed(), huge);

@@ -22,6 +22,7 @@ pub mod level;
 pub mod limits;
 pub mod plan;
 pub mod record;
+pub mod rollback;
 pub mod rule;
 pub mod schedule;
 pub mod sharing;

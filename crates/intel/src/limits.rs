@@ -31,6 +31,11 @@ pub const PARTIAL_PERCENT: u64 = 1;
 pub const FIRST_RUN_REJECTED_PERCENT: u64 = 50;
 /// A believed run smaller than this says too little for the next one to be called too small or too large.
 pub const SUSPECT_MIN_ROWS: u64 = 50;
+/// Networks of one run that cover more IPv4 addresses than this, which is half of all, list everything: a parked domain
+/// or a broken source, not a feed.
+pub const EVERYTHING_ADDRESSES: u64 = 1 << 31;
+/// A wall clock this far ahead of where the process has counted it to be is not believed.
+pub const CLOCK_JUMP: Duration = Duration::from_secs(24 * 3600);
 /// Wait after the first failure of a job; doubled by each further one.
 pub const BACKOFF_FIRST: Duration = Duration::from_secs(30);
 /// Longest wait our own back-off asks for.

@@ -460,6 +460,15 @@ impl SourceRecord {
         self.mark_ended();
     }
 
+    /// Takes back that it was ended.
+    pub fn lift(&mut self) {
+        if let Some(ended) = self.ended.take()
+            && let Ok(at) = self.contents.binary_search(&ended.content)
+        {
+            self.contents.remove(at);
+        }
+    }
+
     /// Notes among the contents whether the claim says what was ended, so that readers need not work it out.
     fn mark_ended(&mut self) {
         let Some(ended) = self.ended else { return };

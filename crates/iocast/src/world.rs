@@ -41,6 +41,7 @@ pub struct RealWorld {
     keys: Option<Arc<Keys>>,
     paces: Arc<Paces>,
     tokens: Arc<Tokens>,
+    started: std::time::Instant,
 }
 
 impl RealWorld {
@@ -48,8 +49,15 @@ impl RealWorld {
     pub fn new(outside: Outside) -> RealWorld {
         let wait: Arc<dyn Wait> = Arc::new(SystemWait::default());
         let paces = Paces::new(Arc::clone(&wait), getrandom::u64().unwrap_or_default());
-        let files = Files::below(outside.files);
-        RealWorld { files, allow_http: outside.allow_http, wait, keys: None, paces, tokens: Tokens::new() }
+        RealWorld {
+            files: Files::below(outside.files),
+            allow_http: outside.allow_http,
+            wait,
+            keys: None,
+            paces,
+            tokens: Tokens::new(),
+            started: std::time::Instant::now(),
+        }
     }
 
     /// The same, sealing secrets with these keys.
@@ -110,6 +118,10 @@ impl SecretResolver for RealWorld {
 impl World for RealWorld {
     fn now(&self) -> Timestamp {
         now()
+    }
+
+    fn monotonic(&self) -> Option<std::time::Duration> {
+        Some(self.started.elapsed())
     }
 
     fn random(&self) -> u64 {

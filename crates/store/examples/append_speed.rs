@@ -73,6 +73,7 @@ fn with_store(dir: &Path, rows: &[(IndicatorKey, SourceRecord)]) -> Duration {
         let append = Append {
             connection: ConnectionId(2),
             run: RunId(1),
+            at: Timestamp::EPOCH,
             changes: &changes,
             listed: &[],
             state: Some("{\"cursor\":1}"),
@@ -197,7 +198,14 @@ fn main() {
                 Change { id, key, record, summary_hash: 1, revise: true }
             })
             .collect();
-        let append = Append { connection: ConnectionId(3), run: RunId(2), changes: &changes, listed: &[], state: None };
+        let append = Append {
+            connection: ConnectionId(3),
+            run: RunId(2),
+            at: Timestamp::EPOCH,
+            changes: &changes,
+            listed: &[],
+            state: None,
+        };
         store.append(&append).unwrap();
     }
     println!("{} second records: append {:.2?}", more.len(), started.elapsed());

@@ -1,6 +1,7 @@
 //! Indicators, the records of each connection, what analysts said, and the revisions that tell readers what changed.
 
 use crate::error::{Result, StoreError};
+use crate::history::{self, Keeper};
 use crate::runs::{self, RunReport};
 use crate::tagset::{self, TagSets};
 use crate::{Store, accounts, config, row};
@@ -46,6 +47,8 @@ pub struct Append<'a> {
     pub connection: ConnectionId,
     /// The run that read them.
     pub run: RunId,
+    /// When: what is overwritten is kept as it was until then.
+    pub at: Timestamp,
     /// Records to write. A new key may stand here once.
     pub changes: &'a [Change<'a>],
     /// Records that are listed again, or no longer.
@@ -95,7 +98,7 @@ impl Store {
             let mut counters = Counters::read(tx)?;
             let mut out = Appended { first_revision: counters.revision + 1, ..Appended::default() };
             write_changes(tx, tagsets, &mut counters, append, &mut out)?;
-            out.listed_revisions = write_listed(tx, &mut counters, append.connection, append.listed)?;
+            out.listed_revisions = write_listed(tx, &mut counters, append)?;
             if let Some(state) = append.state {
                 config::write_state(tx, append.connection, state)?;
             }
@@ -270,6 +273,7 @@ impl Store {
                 }
                 records.execute([row::record_id(*id, ConnectionId(0)), row::record_id(*id, ConnectionId(u16::MAX))])?;
                 analysts.execute([id.0])?;
+                history::forget(tx, *id)?;
             }
             counters.save(tx)?;
             Ok(n_pruned)
@@ -286,6 +290,9 @@ impl Store {
             let mut counters = Counters::read(tx)?;
             let first_revision = counters.revision + 1;
             let n_records = tx.execute("DELETE FROM record WHERE connection = ?1", [connection.0])? as u64;
+            for table in ["history", "rolled_back"] {
+                tx.execute(&format!("DELETE FROM {table} WHERE record & 65535 = ?1"), [connection.0])?;
+            }
             revise_all(tx, &mut counters, changed)?;
             counters.save(tx)?;
             Ok(Deleted { n_records, first_revision })
@@ -295,7 +302,11 @@ impl Store {
     /// Drops sets of tags that no record has any more and gives the log's space back. For quiet hours.
     pub fn tidy(&self) -> Result<(), StoreError> {
         self.write(|tx, tagsets| {
-            tx.execute("DELETE FROM tagset WHERE id <> 0 AND id NOT IN (SELECT tagset FROM record)", [])?;
+            tx.execute(
+                "DELETE FROM tagset WHERE id <> 0 AND id NOT IN (SELECT tagset FROM record) \
+                 AND id NOT IN (SELECT tagset FROM history WHERE tagset IS NOT NULL)",
+                [],
+            )?;
             tagsets.clear();
             Ok(())
         })?;
@@ -315,6 +326,7 @@ fn write_changes(
     let mut insert = tx.prepare_cached(INSERT_INDICATOR)?;
     let mut update = tx.prepare_cached(REVISE)?;
     let mut put = tx.prepare_cached(row::PUT_RECORD)?;
+    let mut keeper = Keeper::new(tx, append.run, append.at)?;
     let mut scratch = Vec::new();
     out.ids.reserve(append.changes.len());
     out.revisions.reserve(append.changes.len());
@@ -336,26 +348,30 @@ fn write_changes(
             }
         };
         let tagset = tagsets.id(tx, &change.record.claim.tags)?;
-        row::put_record(&mut put, row::record_id(id, append.connection), change.record, tagset, &mut scratch)?;
+        let record = row::record_id(id, append.connection);
+        if change.id.is_some() && keeper.keep(record, counters.history + 1)? {
+            counters.history += 1;
+        }
+        row::put_record(&mut put, record, change.record, tagset, &mut scratch)?;
         out.ids.push(id);
         out.revisions.push(revision);
     }
     Ok(())
 }
 
-fn write_listed(
-    tx: &Connection,
-    counters: &mut Counters,
-    connection: ConnectionId,
-    rows: &[Listed],
-) -> Result<Vec<Option<u64>>> {
+fn write_listed(tx: &Connection, counters: &mut Counters, append: &Append<'_>) -> Result<Vec<Option<u64>>> {
+    let Append { connection, listed: rows, .. } = *append;
     let mut list = tx.prepare_cached("UPDATE record SET listed = ?2 WHERE id = ?1")?;
     let mut update = tx.prepare_cached(REVISE)?;
+    let mut keeper = Keeper::new(tx, append.run, append.at)?;
     let mut out = Vec::with_capacity(rows.len());
     for Listed { id, listed, summary_hash, revise: is_revised } in rows {
-        if list.execute(params![row::record_id(*id, connection), listed])? == 0 {
+        let record = row::record_id(*id, connection);
+        if list.execute(params![record, listed])? == 0 {
             return Err(StoreError::Conflict(format!("connection {connection} has no record of indicator {id}")));
         }
+        counters.history += 1;
+        keeper.keep_listed(record, counters.history, !listed)?;
         let revision = is_revised.then(|| counters.next_revision());
         if let Some(revision) = revision {
             revise(&mut update, *id, revision, *summary_hash)?;
@@ -444,7 +460,9 @@ struct Counters {
     revision: u64,
     /// The next to give.
     indicator: u64,
-    saved: (u64, u64),
+    /// Changes of records kept so far.
+    history: u64,
+    saved: (u64, u64, u64),
 }
 
 impl Counters {
@@ -452,14 +470,17 @@ impl Counters {
         let mut statement = conn.prepare_cached("SELECT value FROM counter WHERE name = ?1")?;
         let mut counter = |name| statement.query_row([name], |row| row.get(0)).map(i64::cast_unsigned);
         let (revision, indicator) = (counter("revision")?, counter("indicator")?);
-        Ok(Counters { revision, indicator, saved: (revision, indicator) })
+        let history = counter("history")?;
+        Ok(Counters { revision, indicator, history, saved: (revision, indicator, history) })
     }
 
     fn save(&self, conn: &Connection) -> Result<()> {
         let mut statement = conn.prepare_cached("UPDATE counter SET value = ?2 WHERE name = ?1")?;
-        for (name, now, before) in
-            [("revision", self.revision, self.saved.0), ("indicator", self.indicator, self.saved.1)]
-        {
+        for (name, now, before) in [
+            ("revision", self.revision, self.saved.0),
+            ("indicator", self.indicator, self.saved.1),
+            ("history", self.history, self.saved.2),
+        ] {
             if now != before {
                 statement.execute(params![name, signed(now)])?;
             }

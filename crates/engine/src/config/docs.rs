@@ -65,6 +65,9 @@ pub struct PolicyDoc {
     /// Where people reach this exchange, e.g. `https://iocast.example`: what links in notices begin with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<String>,
+    /// How long what sources said before is kept, so that a source can be rolled back; default 30.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history_days: Option<u32>,
 }
 
 /// `[[tenant]]`: an account at a product that several connections share. What a connection says itself comes first.

@@ -208,8 +208,11 @@ pub fn resolve(
     let channels = crate::notice::resolve_channels(&documents.notifies, secrets, strict, &mut errors);
     if errors.is_empty() {
         let prune_after = documents.policy.prune_days.unwrap_or(365) * DAY;
+        let history = documents.policy.history_days.unwrap_or(30) * DAY;
         let former = documents.former.iter().map(|former| former.doc.clone()).collect();
         let public_url = documents.policy.public_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
+        let file = documents.to_file();
+        let version = format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&serde_json::to_vec(&file).unwrap_or_default()));
         Ok(Config {
             connections,
             targets,
@@ -217,9 +220,11 @@ pub fn resolve(
             channels,
             public_url,
             former,
-            file: documents.to_file(),
+            file,
+            version,
             fold,
             prune_after,
+            history,
             warnings,
         })
     } else {

@@ -76,6 +76,8 @@ pub struct ShareReport {
     pub target: String,
     /// Which run; 0 for a dry run.
     pub run: u64,
+    /// The version of the configuration it used from beginning to end.
+    pub config: String,
     /// `success`, `partial`, `held`, `dry_run`, `frozen` or `failed`.
     pub status: String,
     /// Entries to add.
@@ -155,11 +157,13 @@ impl Engine {
         let config = self.config();
         let target = config.target(name).ok_or_else(|| self.no_target(name))?;
         self.advance()?;
-        let now = self.world.now();
+        // Waiting is counted by the clock there is; what is wanted is decided by one that can be believed.
+        let wall = self.world.now();
+        let now = self.sober(wall);
         let mut state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
         if mode.dry_run {
             let plan = self.plan(&config, target, &state, Mode::default(), now)?;
-            return Ok(self.dry_report(target, &plan));
+            return Ok(ShareReport { config: config.version.clone(), ..self.dry_report(target, &plan) });
         }
         let run = self.store.run_start("share", name, now)?;
         let mut trouble = None;
@@ -201,7 +205,7 @@ impl Engine {
         let held_steps = plan.restrained.held.iter().filter(|step| step.step.is_effect()).count() as u64;
         let whole = error.is_none() && counts.unknown == 0 && counts.deferred == held_steps;
         let plan_id = self.keep_held(target, &plan, run, now, whole)?;
-        state.last_run = Some(now.micros());
+        state.last_run = Some(wall.micros());
         state.last_status = Some(status.as_str().to_owned());
         match &error {
             None => {
@@ -221,12 +225,13 @@ impl Engine {
                     _ => None,
                 };
                 state.not_before = Some(
-                    now.after(backoff(state.failures, wait, intel::schedule::jitter_of(self.world.random()))).micros(),
+                    wall.after(backoff(state.failures, wait, intel::schedule::jitter_of(self.world.random()))).micros(),
                 );
             }
         }
         self.store.set_target_state(target.id, &state.to_text())?;
         let mut report = self.report(target, &plan, counts, status, run);
+        report.config.clone_from(&config.version);
         if self.must_reconcile(target.id)? {
             report.holds.push(format!(
                 "this exchange was restored from a backup: `iocast target adopt {name} --preview` shows what is there"
@@ -253,6 +258,7 @@ impl Engine {
         ShareReport {
             target: target.doc.name.clone(),
             run: run.0,
+            config: String::new(),
             status: status.as_str().to_owned(),
             push: counts.push,
             update: counts.update,

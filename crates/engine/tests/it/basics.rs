@@ -7,18 +7,18 @@ use serde_json::json;
 use store::Store;
 use tempfile::TempDir;
 
-struct Bench {
-    sim: Sim,
-    engine: Engine,
-    dir: TempDir,
+pub(crate) struct Bench {
+    pub(crate) sim: Sim,
+    pub(crate) engine: Engine,
+    pub(crate) dir: TempDir,
 }
 
-fn item(reputation: i64) -> Item {
+pub(crate) fn item(reputation: i64) -> Item {
     Item { reputation, tag: None, seq: 0, retracted: false }
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub(crate) fn new() -> Bench {
         let sim = Sim::new(1);
         let dir = TempDir::new().unwrap();
         let engine = sim.open(Store::in_memory().unwrap(), dir.path()).unwrap();
@@ -47,30 +47,30 @@ impl Bench {
         bench
     }
 
-    fn feed(&self, values: &[(&str, i64)]) {
+    pub(crate) fn feed(&self, values: &[(&str, i64)]) {
         self.sim.product("feed", |p| {
             p.items = values.iter().map(|(v, r)| ((*v).to_owned(), item(*r))).collect();
         });
     }
 
-    fn pull(&self) -> engine::PullReport {
+    pub(crate) fn pull(&self) -> engine::PullReport {
         self.sim.lock().now = self.sim.lock_now_plus(60);
         let report = self.engine.pull("feed", &Silent).unwrap();
         assert!(report.balances(), "{report:?}");
         report
     }
 
-    fn share(&self, name: &str) -> engine::ShareReport {
+    pub(crate) fn share(&self, name: &str) -> engine::ShareReport {
         self.engine.share(name, Mode::default(), &Silent).unwrap()
     }
 
-    fn body(&self) -> String {
+    pub(crate) fn body(&self) -> String {
         String::from_utf8(self.engine.list("block").map(|l| l.body.read().unwrap()).unwrap_or_default()).unwrap()
     }
 }
 
 impl Sim {
-    fn lock_now_plus(&self, secs: u64) -> intel::Timestamp {
+    pub(crate) fn lock_now_plus(&self, secs: u64) -> intel::Timestamp {
         self.state.lock().unwrap().now.after(std::time::Duration::from_secs(secs))
     }
 }

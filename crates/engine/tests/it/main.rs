@@ -3,8 +3,10 @@
 mod basics;
 #[cfg(unix)]
 mod disk;
+mod faults;
 mod guarding;
 mod notices;
+mod past;
 mod sim;
 mod staging;
 mod traps;

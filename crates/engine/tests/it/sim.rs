@@ -5,7 +5,7 @@ use engine::notice::{Channel, Letter};
 use engine::{Engine, EngineError, Registry, Silent, Stopped, World};
 use intel::{Observation, Timestamp};
 use kit::files::Files;
-use kit::http::{Exchanges, Http};
+use kit::http::{Answer, Http, HttpConfig, NoWait};
 use kit::manifest::Manifest;
 use kit::{
     Connector, ConnectorError, Cursor, Cx, Destination, ItemOutcome, Outgoing, Presence, Pulled, Rows, Source,
@@ -107,6 +107,10 @@ pub(crate) struct State {
     pub(crate) letters: Vec<(String, Letter)>,
     /// Channels that take nothing.
     pub(crate) deaf: BTreeSet<String>,
+    /// What a clock that nobody sets has counted.
+    pub(crate) counted: Option<std::time::Duration>,
+    /// What the web answers: content type and body.
+    pub(crate) page: (&'static str, Vec<u8>),
 }
 
 /// The world, shared between engine, connectors and test.
@@ -126,6 +130,8 @@ impl Sim {
             steps: 0,
             letters: Vec::new(),
             deaf: BTreeSet::new(),
+            counted: None,
+            page: ("text/plain", Vec::new()),
         };
         Sim { state: Arc::new(Mutex::new(state)), files: Arc::new(Files::below(Vec::new())) }
     }
@@ -153,6 +159,10 @@ impl Sim {
             kind(BLIND_TOOL, true),
             kind(MANUAL, true),
             kind(LIST, true),
+            Arc::new(
+                kit::feed::FeedConnector::from_toml(include_str!("../../../connectors/src/feed/manifest.toml"))
+                    .unwrap(),
+            ),
         ])
     }
 }
@@ -162,12 +172,20 @@ impl World for Sim {
         self.lock().now
     }
 
+    fn monotonic(&self) -> Option<std::time::Duration> {
+        self.lock().counted
+    }
+
     fn random(&self) -> u64 {
         self.lock().dice.roll()
     }
 
     fn http(&self, _: &Connection) -> Result<Http, ConnectorError> {
-        Ok(Http::replaying(Exchanges::default(), Vec::new()))
+        let sim = self.clone();
+        Ok(Http::answering(HttpConfig::default(), Arc::new(NoWait), move |_| {
+            let (content_type, body) = sim.lock().page.clone();
+            Answer::new(200, body).header_pair("Content-Type", content_type)
+        }))
     }
 
     fn files(&self) -> &Files {

@@ -59,7 +59,7 @@ impl Sighting {
 }
 
 /// A path's kind and value. What cannot be an indicator is not there.
-fn key_of((kind, value): (String, String)) -> Result<(Option<IndicatorKind>, String), Problem> {
+pub(super) fn key_of((kind, value): (String, String)) -> Result<(Option<IndicatorKind>, String), Problem> {
     if kind == "auto" {
         return Ok((None, value));
     }
@@ -70,7 +70,7 @@ fn key_of((kind, value): (String, String)) -> Result<(Option<IndicatorKind>, Str
 }
 
 /// What stands at no address is not there, whatever is wrong with it.
-fn not_there(problem: Problem) -> Problem {
+pub(super) fn not_there(problem: Problem) -> Problem {
     if problem.status() == StatusCode::BAD_REQUEST { problem.with_status(StatusCode::NOT_FOUND) } else { problem }
 }
 

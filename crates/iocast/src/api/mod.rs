@@ -24,6 +24,7 @@ pub mod observations;
 mod rules;
 mod runs;
 mod shapes;
+mod sources;
 mod strict;
 mod system;
 

@@ -8,7 +8,7 @@ use super::route::{delete, follow, get, job, post, put};
 use super::shapes::{Page, PageQuery};
 use super::{
     changes, config, connectors, import, indicators, jobs, knowledge, lists, notices, observations, openapi, rules,
-    runs, system,
+    runs, sources, system,
 };
 use crate::app::rules::{RuleReport, RuleTest};
 use crate::app::status::Status;
@@ -17,7 +17,8 @@ use engine::config::PolicyDoc;
 use engine::guards::{ListInForce, ListShown};
 use engine::notice::NoticeShown;
 use engine::{
-    Applied, ConfigFile, Delivery, GuardAnswer, HeldPlan, Hit, PullReport, Record, Retracted, ShareReport, WhyReport,
+    Applied, ConfigFile, Delivery, GuardAnswer, HeldPlan, Hit, PastWord, PullReport, Record, Retracted, Rollback,
+    ShareReport, SourceShown, SuspectPreview, WhyReport,
 };
 
 pub use super::route::{Answer, Docs, Needs, Patience, Route, Verb};
@@ -126,6 +127,20 @@ pub static TABLE: &[Route] = &[
     .answers::<observations::PushAnswer<'static>>()
     .or_takes_lines()
     .fails(&[404, 409, 422, 429]),
+    get("/api/v1/sources", Read, "How each source is.", || routing::get(sources::list)).answers::<Vec<SourceShown>>(),
+    get("/api/v1/sources/{name}", Read, "How one source is.", || routing::get(sources::show)).answers::<SourceShown>(),
+    get("/api/v1/sources/{name}/history", Read, "How the runs of a source went, the latest first.", || {
+        routing::get(sources::history)
+    })
+    .query::<sources::HistoryQuery>()
+    .answers::<Vec<runs::RunShown>>(),
+    job("/api/v1/sources/{name}/rollback", Admin, "Rolls a source back to a time, or says what that would do.", || {
+        routing::post(sources::rollback)
+    })
+    .body::<sources::RollbackBody>()
+    .example(r#"{"to": "2026-11-24T14:00:00Z", "dry_run": true}"#)
+    .answers::<Rollback>()
+    .fails(&[404, 409]),
     get("/api/v1/targets", Read, "Targets.", || routing::get(nouns::list::<Targets>))
         .query::<PageQuery>()
         .answers::<Page<Doc<Targets>>>(),
@@ -323,6 +338,10 @@ pub static TABLE: &[Route] = &[
         routing::get(knowledge::records_of)
     })
     .answers::<Vec<Record>>(),
+    get("/api/v1/indicators/{kind}/{value}/history", Read, "What each source said of an indicator over time.", || {
+        routing::get(sources::past_words)
+    })
+    .answers::<Vec<PastWord>>(),
     get("/api/v1/indicators/{kind}/{value}/sightings", Read, "What each source has seen of an indicator.", || {
         routing::get(knowledge::sightings_of)
     })
@@ -355,6 +374,8 @@ pub static TABLE: &[Route] = &[
         .query::<runs::RunQuery>()
         .answers::<Vec<runs::RunShown>>(),
     get("/api/v1/runs/{id}", Read, "One run.", || routing::get(runs::show)).answers::<runs::RunShown>(),
+    get("/api/v1/runs/{id}/suspect", Read, "What believing a suspect run would do.", || routing::get(sources::suspect))
+        .answers::<SuspectPreview>(),
     job("/api/v1/runs/{id}/approve", Admin, "Believes a suspect run.", || routing::post(runs::approve))
         .answers::<PullReport>()
         .fails(IN_USE),

@@ -51,7 +51,7 @@ pub(super) struct RunShown {
     report: Value,
 }
 
-fn shown(run: &RunRow) -> RunShown {
+pub(super) fn shown(run: &RunRow) -> RunShown {
     RunShown {
         id: run.id.0,
         kind: run.kind.clone(),

@@ -216,7 +216,7 @@ impl App {
             buckets,
             targets,
             calls: engine.world().paces().map(Paces::rows).unwrap_or_default().into_iter().map(Into::into).collect(),
-            warnings: config.warnings.clone(),
+            warnings: engine.clock_warning().into_iter().chain(config.warnings.iter().cloned()).collect(),
         })
     }
 }

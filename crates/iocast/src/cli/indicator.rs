@@ -1,6 +1,6 @@
 //! `indicator`: search, count, explain, add, import, take back and judge.
 
-mod import;
+pub(crate) mod import;
 mod retract;
 mod why;
 
@@ -31,6 +31,7 @@ enum IndicatorCommand {
     Count(CountArgs),
     Why(WhyArgs),
     Records(RecordsArgs),
+    History(HistoryArgs),
     Add(AddArgs),
     Import(import::ImportArgs),
     Retract(retract::RetractArgs),
@@ -115,6 +116,23 @@ Examples:
 
 `iocast indicator why VALUE` says what follows from it. The other formats have every field.")]
 struct RecordsArgs {
+    /// The value, however it is spelled
+    #[arg(value_name = "VALUE")]
+    value: String,
+    /// What it is, where the value alone does not say
+    #[arg(long)]
+    kind: Option<String>,
+}
+
+/// Show what each source said of a value over time, the latest first
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  iocast indicator history 'hxxp://evil[.]example/a'
+  iocast indicator history 192.0.2.1 --format json
+
+It reaches back `history_days` of [policy], 30 days. `iocast source history NAME` shows the runs that changed it.")]
+struct HistoryArgs {
     /// The value, however it is spelled
     #[arg(value_name = "VALUE")]
     value: String,
@@ -306,6 +324,7 @@ pub(crate) fn indicator(args: &IndicatorArgs, ctx: &Ctx) -> Outcome {
         IndicatorCommand::Count(args) => count(args, ctx),
         IndicatorCommand::Why(args) => why(args, ctx),
         IndicatorCommand::Records(args) => records(args, ctx),
+        IndicatorCommand::History(args) => history(args, ctx),
         IndicatorCommand::Add(args) => add(args, ctx),
         IndicatorCommand::Import(args) => import::import(args, ctx),
         IndicatorCommand::Retract(args) => retract::retract(args, ctx),
@@ -401,6 +420,27 @@ fn records(args: &RecordsArgs, ctx: &Ctx) -> Outcome {
     let path = format!("/api/v1/indicators/{}/{}/records", part(kind), part(&args.value));
     if ctx.out.rows(&ctx.client()?.get(&path, &[])?, RECORDS)? == 0 {
         ctx.out.note(&format!("nobody has said anything about {}", args.value));
+    }
+    Ok(Exit::Done)
+}
+
+const HISTORY: &[Column] = &[
+    text("source", "source"),
+    column("from", "from", How::Time),
+    column("until", "until", How::Time),
+    text("standing", "standing"),
+    column("reputation", "rep", How::Number),
+    text("severity", "severity"),
+    text("comment", "comment"),
+    column("changed_by", "changed by run", How::Number),
+    hidden("tags"),
+];
+
+fn history(args: &HistoryArgs, ctx: &Ctx) -> Outcome {
+    let kind = args.kind.as_deref().unwrap_or("auto");
+    let path = format!("/api/v1/indicators/{}/{}/history", part(kind), part(&args.value));
+    if ctx.out.rows(&ctx.client()?.get(&path, &[])?, HISTORY)? == 0 {
+        ctx.out.note(&format!("no source has said anything about {}", args.value));
     }
     Ok(Exit::Done)
 }

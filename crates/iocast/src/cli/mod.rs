@@ -26,6 +26,7 @@ mod run;
 mod secret;
 mod serve;
 mod share;
+mod source;
 mod status;
 mod target;
 mod token;
@@ -202,6 +203,7 @@ enum Command {
     Guard(guard::GuardArgs),
     Target(target::TargetArgs),
     List(list::ListArgs),
+    Source(source::SourceArgs),
     Run(run::RunArgs),
     Plan(plan::PlanArgs),
     Connector(connector::ConnectorArgs),
@@ -398,6 +400,7 @@ fn dispatch(command: Command, ctx: &Ctx) -> Outcome {
         Command::Target(args) => target::target(&args, ctx),
         Command::List(args) => list::list(&args, ctx),
         Command::Run(args) => run::run(&args, ctx),
+        Command::Source(args) => source::source(&args, ctx),
         Command::Plan(args) => plan::plan(&args, ctx),
         Command::Connector(args) => connector::connector(&args, ctx),
         Command::Notify(args) => notify::notify(&args, ctx),

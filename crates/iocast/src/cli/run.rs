@@ -1,6 +1,6 @@
 //! `run`: what ran, and what waits because it was not believed.
 
-use super::output::{Column, How, column, hidden, parse, text};
+use super::output::{Column, How, column, hidden, parse, text, thousands};
 use super::pull::by_reason;
 use super::{CliError, Ctx, Exit, Outcome};
 use clap::{Args, Subcommand};
@@ -19,7 +19,7 @@ enum RunCommand {
     /// Runs, the latest first
     #[command(after_help = "Examples:\n  iocast run list\n  iocast run list --kind pull --limit 5 --format ndjson")]
     List {
-        /// Only these: pull, share, expire, prune, add, ingest
+        /// Only these: pull, share, expire, prune, add, ingest, rollback
         #[arg(long)]
         kind: Option<String>,
         /// How many
@@ -66,21 +66,16 @@ pub(crate) fn run(args: &RunArgs, ctx: &Ctx) -> Outcome {
             if let Some(kind) = kind {
                 query.push(("kind", kind));
             }
-            let answer = client.get("/api/v1/runs", &query)?;
-            if !ctx.out.is_table() {
-                ctx.out.rows(&answer, COLUMNS)?;
-            } else {
-                let mut runs: Vec<Value> = parse(&answer)?;
-                for run in &mut runs {
-                    let summary = summary(&run["report"]);
-                    run["summary"] = json!(summary);
-                }
-                if ctx.out.rows(&json!(runs).to_string(), COLUMNS)? == 0 {
-                    ctx.out.note("nothing has run yet");
-                }
+            print(&client.get("/api/v1/runs", &query)?, ctx)?;
+        }
+        RunCommand::Show { id } => {
+            let answer = client.get(&format!("/api/v1/runs/{id}"), &[])?;
+            let run: Value = parse(&answer)?;
+            show(&answer, ctx)?;
+            if run["status"] == "suspect" && ctx.out.is_table() {
+                suspect(&client.get(&format!("/api/v1/runs/{id}/suspect"), &[])?, ctx)?;
             }
         }
-        RunCommand::Show { id } => show(&client.get(&format!("/api/v1/runs/{id}"), &[])?, ctx)?,
         RunCommand::Approve { id } => {
             let answer = client.post(&format!("/api/v1/runs/{id}/approve"), &[], &json!({}))?;
             done(&answer, &format!("run {id} is believed"), ctx)?;
@@ -93,6 +88,44 @@ pub(crate) fn run(args: &RunArgs, ctx: &Ctx) -> Outcome {
     Ok(Exit::Done)
 }
 
+/// Runs as a table, or as they are.
+pub(crate) fn print(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
+    if !ctx.out.is_table() {
+        ctx.out.rows(answer, COLUMNS)?;
+        return Ok(());
+    }
+    let mut runs: Vec<Value> = parse(answer)?;
+    for run in &mut runs {
+        let summary = summary(&run["report"]);
+        run["summary"] = json!(summary);
+    }
+    if ctx.out.rows(&json!(runs).to_string(), COLUMNS)? == 0 {
+        ctx.out.note("nothing has run yet");
+    }
+    Ok(())
+}
+
+/// What approving a suspect run would do.
+fn suspect(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
+    let told: Value = parse(answer)?;
+    let count = |key: &str| thousands(told[key].as_u64().unwrap_or(0));
+    let before = match told["believed_rows"].as_u64() {
+        Some(rows) => format!("the last believed run listed {}", thousands(rows)),
+        None => "no run has been believed yet".to_owned(),
+    };
+    ctx.out.line(&format!("  it waits: it lists {}, {before}", count("rows")))?;
+    ctx.out.line("  approving it would")?;
+    for (key, words) in [("adds", "add"), ("changes", "change"), ("relists", "list again"), ("withdraws", "take back")]
+    {
+        let some = told[format!("{key}_some")].as_array().cloned().unwrap_or_default();
+        let some: Vec<&str> = some.iter().filter_map(Value::as_str).take(5).collect();
+        let such_as = if some.is_empty() { String::new() } else { format!(": {}", some.join(", ")) };
+        ctx.out.line(&format!("    {words} {}{such_as}", count(key)))?;
+    }
+    let id = &told["run"];
+    ctx.out.line(&format!("  `iocast run approve {id}` believes it, `iocast run discard {id}` drops it"))
+}
+
 /// Says in words for people, as JSON for programs, what became of it.
 pub(crate) fn done(answer: &str, words: &str, ctx: &Ctx) -> Result<(), CliError> {
     match ctx.out.is_table() || answer.trim().is_empty() {
@@ -103,12 +136,15 @@ pub(crate) fn done(answer: &str, words: &str, ctx: &Ctx) -> Result<(), CliError>
 
 /// The counts of a report that are not zero, the first of them.
 fn summary(report: &Value) -> String {
-    const SAID: [&str; 11] = [
+    const SAID: [&str; 14] = [
         "read",
         "new",
         "changed",
         "rejected",
         "withdrawn",
+        "ended",
+        "revived",
+        "restored",
         "push",
         "update",
         "retract",

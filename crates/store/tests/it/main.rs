@@ -6,6 +6,7 @@ mod damage;
 #[cfg(unix)]
 mod disk;
 mod files;
+mod history;
 mod knowledge;
 mod ledger;
 #[cfg(unix)]
@@ -76,5 +77,12 @@ pub(crate) fn add(store: &Store, keys: &[IndicatorKey], record: &SourceRecord) -
 }
 
 pub(crate) fn append<'a>(changes: &'a [Change<'a>]) -> Append<'a> {
-    Append { connection: intel::ConnectionId(2), run: intel::RunId(1), changes, listed: &[], state: None }
+    Append {
+        connection: intel::ConnectionId(2),
+        run: intel::RunId(1),
+        at: intel::Timestamp::EPOCH,
+        changes,
+        listed: &[],
+        state: None,
+    }
 }

@@ -311,7 +311,7 @@ pub(super) fn bucket(client: &Client, name: &str) -> Result<bool, CliError> {
 }
 
 /// Asks the person at the terminal. False where there is none.
-pub(super) fn confirmed(question: &str) -> Result<bool, CliError> {
+pub(crate) fn confirmed(question: &str) -> Result<bool, CliError> {
     if !io::stdin().is_terminal() {
         return Ok(false);
     }
