@@ -27,6 +27,7 @@ mod row;
 mod runs;
 mod stage;
 mod tagset;
+mod undo;
 
 pub use accounts::{AuditRow, Token};
 pub use answers::Answer;
@@ -37,8 +38,9 @@ pub use error::StoreError;
 pub use knowledge::{Append, Appended, Change, Deleted, Listed};
 pub use ledger::{Effects, LINE_GONE, Line, LineRow, Published, Settle};
 pub use load::{IndicatorRow, LoadSink, RecordRow};
-pub use plans::{Decision, PlanFilter, PlanId, PlanRow, PlanStatus};
+pub use plans::{Approval, Asked, Decision, PlanFilter, PlanId, PlanRow, PlanStatus, Rest};
 pub use runs::{RunFilter, RunReport, RunRow};
+pub use undo::{Effect, Hold, Inverse, PinChange, PinRow};
 
 use error::Result;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
