@@ -12,6 +12,7 @@ pub use docs::*;
 pub use resolve::{Strict, nearest, resolve};
 pub(crate) use tenant::{addresses, merge};
 
+use intel::plan::Budget;
 use intel::rule::Rule;
 use intel::sharing::RetractMode;
 use intel::{ConnectionId, DAY, FoldSettings, Policies, Policy, Reputation, SharingId, TargetId, Timestamp, Tlp};
@@ -108,6 +109,8 @@ pub struct Target {
     pub retract: RetractMode,
     /// How often a pass looks at everything.
     pub interval: Duration,
+    /// How much may change without a person; nothing of it is spent here.
+    pub budget: Budget,
     /// The sharings that feed it.
     pub sharings: Vec<Sharing>,
 }
@@ -127,6 +130,28 @@ impl Target {
     pub fn text_param(&self, key: &str) -> Option<&str> {
         self.params.get(key).and_then(Value::as_str)
     }
+}
+
+/// How plans wait, who may approve them and how long a run can be undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanPolicy {
+    /// How long it is kept what a run did.
+    pub undo_kept: Duration,
+    /// How long a plan waits.
+    pub held: Duration,
+    /// Whether an author's own approval counts.
+    pub four_eyes: FourEyes,
+}
+
+/// When a plan needs somebody else's approval than its author's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FourEyes {
+    /// Once two people hold admin tokens.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// A sharing ready to be evaluated.
@@ -160,6 +185,8 @@ pub struct Config {
     pub fold: FoldSettings,
     /// How long an inactive indicator is kept.
     pub prune_after: Duration,
+    /// How plans wait and are approved and undone.
+    pub plans: PlanPolicy,
     /// What the resolver noticed that is no error.
     pub warnings: Vec<String>,
 }

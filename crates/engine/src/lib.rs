@@ -11,6 +11,7 @@ mod desk;
 mod echo;
 pub mod error;
 mod expire;
+mod freeze;
 pub mod ingest;
 pub mod ledger;
 pub mod lists;
@@ -31,10 +32,11 @@ pub use configure::{Applied, ApplyOptions, Change};
 pub use delete::Prune;
 pub use desk::{Hit, NewIndicator};
 pub use error::EngineError;
+pub use freeze::{FREEZE_FILE, FreezeShown};
 pub use ingest::{Ingested, Op, Outcome, Push, Standing};
 pub use pull::PullReport;
 pub use registry::Registry;
-pub use share::{HeldPlan, Mode, PlannedStep, ShareReport};
+pub use share::{BudgetUse, HeldPlan, Mode, Part, PinShown, Pins, PlannedStep, ShareReport, UseShown};
 pub use told::{Delivery, DeliveryCursor, GuardAnswer, Record};
 pub use why::WhyReport;
 pub use world::{Progress, Silent, Stopped, World};
@@ -45,7 +47,7 @@ use intel::{ConnectionId, IndicatorId, TargetId};
 use ledger::Ledger;
 use lists::Bodies;
 use state::ConnectionState;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use store::Store;
@@ -58,6 +60,8 @@ pub struct Known {
     pub ledgers: BTreeMap<TargetId, Ledger>,
     /// What is never sent.
     pub guard: Arc<Guard>,
+    /// What people have undone.
+    pub pins: BTreeMap<TargetId, Arc<Pins>>,
 }
 
 /// The engine. One per process and store; every method may be called from any thread.
@@ -75,6 +79,8 @@ pub struct Engine {
     configuring: Mutex<()>,
     /// One pass of a target at a time; passes of one pool never overlap.
     passes: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
+    /// Targets whose pass is to end before its next call, because somebody undoes a run of them.
+    halted: Mutex<BTreeSet<TargetId>>,
     bodies: Bodies,
     key_cache: share::KeyCache,
     exchange: Arc<str>,
@@ -132,11 +138,13 @@ impl Engine {
         let ((index, stale), mut ledgers) = (loaded?, ledgers?);
         ledgers.values_mut().for_each(|ledger| ledger.keep(|id| index.exists(id)));
         let guard = Arc::new(configure::build_guard(&config));
+        let pins = share::load_pins(&store)?;
         let engine = Engine {
             store,
             world,
             registry,
-            known: RwLock::new(Known { index, ledgers, guard }),
+            halted: Mutex::new(BTreeSet::new()),
+            known: RwLock::new(Known { index, ledgers, guard, pins }),
             config: RwLock::new(config),
             ingest: Mutex::new(()),
             pulls: Mutex::new(BTreeMap::new()),

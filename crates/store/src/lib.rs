@@ -72,6 +72,11 @@ struct Writer {
 }
 
 impl Store {
+    /// The directory it lives in; None in memory.
+    pub fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
     /// Opens the store of a data directory, creating both where there are none. Runs that were going when the last
     /// process ended are marked interrupted.
     ///

@@ -16,6 +16,8 @@ pub struct Inverse {
     pub state: Option<u8>,
     /// What it carried before.
     pub fingerprint: u64,
+    /// When its line was last written before, to the second; None: there was no line.
+    pub since: Option<Timestamp>,
     /// A pin asked for it: it carries out an undo.
     pub by_pin: bool,
 }
@@ -33,7 +35,7 @@ pub enum Effect {
     Nothing,
 }
 
-const ROW: usize = 14;
+const ROW: usize = 18;
 const BY_PIN: u8 = 0x80;
 const NO_LINE: u8 = 0xff;
 
@@ -49,12 +51,16 @@ impl Inverse {
         out.push(effect | if self.by_pin { BY_PIN } else { 0 });
         out.push(self.state.unwrap_or(NO_LINE));
         out.extend_from_slice(&self.fingerprint.to_le_bytes());
+        let since = self.since.and_then(|since| u32::try_from(since.secs()).ok()).unwrap_or(0);
+        out.extend_from_slice(&since.to_le_bytes());
     }
 
     fn read(row: &[u8]) -> Option<Inverse> {
         let (id, rest) = row.split_first_chunk::<4>()?;
         let ([effect, state], rest) = rest.split_first_chunk::<2>()?;
-        let (fingerprint, _) = rest.split_first_chunk::<8>()?;
+        let (fingerprint, rest) = rest.split_first_chunk::<8>()?;
+        let (since, _) = rest.split_first_chunk::<4>()?;
+        let since = Some(u32::from_le_bytes(*since)).filter(|since| *since > 0);
         let done = match effect & !BY_PIN {
             0 => Effect::Added,
             1 => Effect::Changed,
@@ -67,6 +73,7 @@ impl Inverse {
             effect: done,
             state: Some(*state).filter(|state| *state != NO_LINE),
             fingerprint: u64::from_le_bytes(*fingerprint),
+            since: since.map(|since| Timestamp::from_secs(since.into())),
             by_pin: effect & BY_PIN != 0,
         })
     }

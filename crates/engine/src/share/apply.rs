@@ -111,7 +111,7 @@ fn changed(steps: &[&Planned]) -> Selection {
 
 impl Plan {
     /// A step as shown to a person.
-    pub(crate) fn show(&self, known: &Known, step: &Planned) -> PlannedStep {
+    pub(crate) fn show(&self, known: &Known, step: &Planned, now: Timestamp) -> PlannedStep {
         let id = IndicatorId(step.entry);
         PlannedStep {
             verb: step.step.as_str(),
@@ -119,6 +119,10 @@ impl Plan {
             entry: self.entries.text(known, id).to_owned(),
             reason: step.reason.as_ref().map(ToString::to_string),
             waits: step.why_held.as_ref().map(ToString::to_string),
+            sources: match step.step {
+                Verb::Push | Verb::Update => known.index.summary(id, now).sources.into_iter().collect(),
+                _ => Vec::new(),
+            },
         }
     }
 }
@@ -146,6 +150,9 @@ impl Engine {
             ledger.unsettled().filter_map(|id| ledger.get(id)).filter(|e| open.contains(&e.line.state)).collect()
         };
         for batch in asked.chunks(target.action.batch) {
+            if !self.may_call(target.id)? {
+                break;
+            }
             let questions: Vec<Outgoing> = {
                 let known = self.known();
                 batch.iter().map(|entry| question(&known, entry)).collect()
@@ -188,7 +195,7 @@ impl Engine {
         f: impl FnOnce(&Cx<'_>) -> Result<T, ConnectorError>,
     ) -> Result<T, EngineError> {
         let failed = |error| EngineError::Connector { connection: connection.doc.name.clone(), error };
-        let http = self.http_of(connection).map_err(failed)?;
+        let http = self.http_of(connection).map_err(failed)?.stopped_by(self.stop_switch());
         let cx = Cx { http: &http, files: self.world.files(), now, initial_from: now };
         f(&cx).map_err(failed)
     }
@@ -196,7 +203,8 @@ impl Engine {
     /// Writes lines that say what is meant, before anything is sent.
     fn intend(&self, target: TargetId, run: RunId, entries: &[Entry]) -> Result<(), EngineError> {
         let rows: Vec<LineRow> = entries.iter().map(|e| row_of(e, run)).collect();
-        self.store.intend(target, run, &rows)?;
+        let inverses = super::undo::intended(&self.known(), target, entries);
+        self.store.intend_undoable(target, run, &rows, &inverses, self.world.now())?;
         let mut known = self.known_mut();
         let ledger = known.ledgers.entry(target).or_default();
         for entry in entries {
@@ -214,14 +222,9 @@ impl Engine {
         published: Option<&store::Published>,
     ) -> Result<(), EngineError> {
         let rows: Vec<LineRow> = entries.iter().map(|e| row_of(e, run)).collect();
-        self.store.settle(&Settle {
-            target: target.id,
-            run,
-            lines: &rows,
-            dropped: &[],
-            published,
-            target_state: None,
-        })?;
+        let inverses = super::undo::settled(&self.known(), target.id, &entries);
+        let settle = Settle { target: target.id, run, lines: &rows, dropped: &[], published, target_state: None };
+        self.store.settle_undoable(&settle, &inverses, self.world.now())?;
         let mut known = self.known_mut();
         let ledger = known.ledgers.entry(target.id).or_default();
         for entry in entries {
@@ -254,6 +257,12 @@ impl Engine {
             && self.bodies.get(&target.doc.name).is_none()
             && self.known().ledgers.get(&target.id).is_some_and(|ledger| !ledger.present().is_empty());
         let error = if effects.is_empty() && !lost_body {
+            None
+        } else if !self.may_call(target.id)? {
+            if self.is_halted(target.id) {
+                self.note_not_done(target.id, run, &effects)?;
+            }
+            counts.deferred += effects.len() as u64;
             None
         } else {
             match target.action.delivery {
@@ -424,10 +433,14 @@ impl Engine {
             let retracting = effects[start].step == Verb::Retract;
             let same = effects[start..].iter().take_while(|s| (s.step == Verb::Retract) == retracting);
             let batch = &effects[start..start + same.take(pass.target.action.batch).count()];
-            start += batch.len();
-            if self.is_frozen()? {
+            if !self.may_call(pass.target.id)? {
+                // Who undoes this run undoes what it would have done as well: else the next pass did that.
+                if self.is_halted(pass.target.id) {
+                    self.note_not_done(pass.target.id, pass.run, &effects[start..])?;
+                }
                 break;
             }
+            start += batch.len();
             match self.send_batch(pass, connection, destination, batch, retracting, counts)? {
                 None => done += batch.len(),
                 Some(error) => {
@@ -545,14 +558,16 @@ impl Engine {
             .collect();
         let old: Vec<Entry> = before.iter().flatten().cloned().collect();
         let rows: Vec<LineRow> = old.iter().map(|e| row_of(e, pass.run)).collect();
-        self.store.settle(&Settle {
+        let settle = Settle {
             target: pass.target.id,
             run: pass.run,
             lines: &rows,
             dropped: &none,
             published: None,
             target_state: None,
-        })?;
+        };
+        let void = super::undo::void(batch.iter().map(|step| IndicatorId(step.entry)));
+        self.store.settle_undoable(&settle, &void, self.world.now())?;
         let mut known = self.known_mut();
         let ledger = known.ledgers.entry(pass.target.id).or_default();
         for id in none {

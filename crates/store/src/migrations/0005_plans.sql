@@ -1,7 +1,8 @@
 -- Undo: what every share run changed, with what stood there before; plans a person asked for; and the pins that hold
 -- what they undid.
 
--- One row a batch: an entry each in 14 bytes (indicator, verb and flags, state before, fingerprint before), little-endian.
+-- One row a batch: an entry each in 18 bytes (indicator, verb and flags, state, fingerprint and
+-- time of its line before), little-endian.
 -- Packed, because it is written with every effect and read only when somebody undoes a run.
 CREATE TABLE undo (
   id     INTEGER PRIMARY KEY,
