@@ -259,9 +259,6 @@ impl Engine {
         let error = if effects.is_empty() && !lost_body {
             None
         } else if !self.may_call(target.id)? {
-            if self.is_halted(target.id) {
-                self.note_not_done(target.id, run, &effects)?;
-            }
             counts.deferred += effects.len() as u64;
             None
         } else {
@@ -434,10 +431,6 @@ impl Engine {
             let same = effects[start..].iter().take_while(|s| (s.step == Verb::Retract) == retracting);
             let batch = &effects[start..start + same.take(pass.target.action.batch).count()];
             if !self.may_call(pass.target.id)? {
-                // Who undoes this run undoes what it would have done as well: else the next pass did that.
-                if self.is_halted(pass.target.id) {
-                    self.note_not_done(pass.target.id, pass.run, &effects[start..])?;
-                }
                 break;
             }
             start += batch.len();

@@ -243,6 +243,11 @@ impl Engine {
         } else {
             self.apply_plan(&config, target, &plan, &mut state, run, now)?
         };
+        if self.is_halted(target.id) {
+            // Who undoes this run undoes what it would have done as well: else the next pass did that.
+            let effects: Vec<&Planned> = plan.restrained.now.iter().filter(|step| step.step.is_effect()).collect();
+            self.note_not_done(target.id, run, &effects)?;
+        }
         let held = !plan.restrained.held.is_empty();
         let frozen = plan.restrained.holds.iter().any(|h| h.as_str() == "frozen");
         let status = match &error {
