@@ -13,6 +13,7 @@ pub use resolve::{Strict, nearest, resolve};
 pub(crate) use tenant::{addresses, merge};
 
 use crate::notice::Channel;
+use intel::plan::Budget;
 use intel::rule::Rule;
 use intel::sharing::RetractMode;
 use intel::{ConnectionId, DAY, FoldSettings, Policies, Policy, Reputation, SharingId, TargetId, Timestamp, Tlp};
@@ -111,6 +112,8 @@ pub struct Target {
     pub interval: Duration,
     /// How often what is there is read back; None: never, or it cannot be asked.
     pub verify: Option<Duration>,
+    /// How much may change without a person; nothing of it is spent here.
+    pub budget: Budget,
     /// The sharings that feed it.
     pub sharings: Vec<Sharing>,
 }
@@ -130,6 +133,28 @@ impl Target {
     pub fn text_param(&self, key: &str) -> Option<&str> {
         self.params.get(key).and_then(Value::as_str)
     }
+}
+
+/// How plans wait, who may approve them and how long a run can be undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanPolicy {
+    /// How long it is kept what a run did.
+    pub undo_kept: Duration,
+    /// How long a plan waits.
+    pub held: Duration,
+    /// Whether an author's own approval counts.
+    pub four_eyes: FourEyes,
+}
+
+/// When a plan needs somebody else's approval than its author's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FourEyes {
+    /// Once two people hold admin tokens.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// A sharing ready to be evaluated.
@@ -171,6 +196,8 @@ pub struct Config {
     pub history: Duration,
     /// A hash of all documents: which configuration a run used.
     pub version: String,
+    /// How plans wait and are approved and undone.
+    pub plans: PlanPolicy,
     /// What the resolver noticed that is no error.
     pub warnings: Vec<String>,
 }

@@ -114,6 +114,8 @@ impl Engine {
         self.store.prune_answers(now.before(crate::ingest::ANSWERS_KEPT))?;
         self.store.prune_notices(now.before(RUNS_KEPT_DAYS * intel::DAY))?;
         self.store.prune_history(now.before(config.history))?;
+        self.expire_held()?;
+        self.store.prune_inverses(now.before(config.plans.undo_kept))?;
         self.store.prune_runs(now.before(RUNS_KEPT_DAYS * intel::DAY))?;
         self.store.prune_tombstones(now.before(TOMBSTONES_KEPT_DAYS * intel::DAY))?;
         self.store.tidy()?;
@@ -122,5 +124,6 @@ impl Engine {
 }
 
 fn has_line(known: &Known, id: IndicatorId) -> bool {
-    known.ledgers.values().any(|ledger| ledger.live().contains(id))
+    // What a person pinned in is to stay, and may wait for room.
+    known.ledgers.values().any(|ledger| ledger.live().contains(id)) || known.pins.values().any(|pins| pins.has(id))
 }

@@ -12,6 +12,7 @@ mod desk;
 mod echo;
 pub mod error;
 mod expire;
+mod freeze;
 pub mod guards;
 mod history;
 pub mod ingest;
@@ -41,13 +42,17 @@ pub use configure::{Applied, ApplyOptions, Change};
 pub use delete::Prune;
 pub use desk::{Hit, NewIndicator};
 pub use error::EngineError;
+pub use freeze::{FREEZE_FILE, FreezeShown};
 pub use history::{PastWord, SourceShown};
 pub use ingest::{Ingested, Op, Outcome, Push, Standing};
 pub use pull::PullReport;
 pub use registry::Registry;
 pub use retract::{RETRACT_MOST, Retracted};
 pub use rollback::{Rollback, RollbackTarget};
-pub use share::{Adopt, AdoptReport, Cut, HeldPlan, Mode, PlannedStep, ShareReport, Verify, VerifyReport};
+pub use share::{
+    Adopt, AdoptReport, BudgetUse, Cut, HeldPlan, Mode, Part, PinShown, Pins, PlannedStep, ShareReport, UseShown,
+    Verify, VerifyReport,
+};
 pub use suspect::SuspectPreview;
 pub use told::{Delivery, DeliveryCursor, GuardAnswer, GuardFinding, Record};
 pub use why::WhyReport;
@@ -59,7 +64,7 @@ use intel::{ConnectionId, IndicatorId, TargetId, Timestamp};
 use ledger::Ledger;
 use lists::Bodies;
 use state::ConnectionState;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use store::Store;
@@ -72,6 +77,8 @@ pub struct Known {
     pub ledgers: BTreeMap<TargetId, Ledger>,
     /// What is never sent.
     pub guard: Arc<Guard>,
+    /// What people have undone.
+    pub pins: BTreeMap<TargetId, Arc<Pins>>,
 }
 
 /// The engine. One per process and store; every method may be called from any thread.
@@ -91,6 +98,8 @@ pub struct Engine {
     passes: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
     /// Destinations that fail are spared.
     breakers: Mutex<BTreeMap<ConnectionId, intel::schedule::Breaker>>,
+    /// Targets whose pass is to end before its next call, because somebody undoes a run of them.
+    halted: Mutex<BTreeSet<TargetId>>,
     bodies: Bodies,
     key_cache: share::KeyCache,
     exchange: Arc<str>,
@@ -160,11 +169,13 @@ impl Engine {
         let ((index, stale), mut ledgers) = (loaded?, ledgers?);
         ledgers.values_mut().for_each(|ledger| ledger.keep(|id| index.exists(id)));
         let guard = Arc::new(guards::build(&config, &guards::copies(&store)?));
+        let pins = share::load_pins(&store)?;
         let engine = Engine {
             store,
             world,
             registry,
-            known: RwLock::new(Known { index, ledgers, guard }),
+            halted: Mutex::new(BTreeSet::new()),
+            known: RwLock::new(Known { index, ledgers, guard, pins }),
             config: RwLock::new(config),
             ingest: Mutex::new(()),
             pulls: Mutex::new(BTreeMap::new()),

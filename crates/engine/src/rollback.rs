@@ -306,7 +306,7 @@ impl Tally {
     fn new(engine: &Engine, config: &Config, n_changed: usize) -> Tally {
         let known = engine.known();
         let index = Index::new(known.index.policies().clone(), config.fold);
-        let after = Known { index, ledgers: BTreeMap::new(), guard: known.guard.clone() };
+        let after = Known { index, ledgers: BTreeMap::new(), guard: known.guard.clone(), pins: BTreeMap::new() };
         let every = n_changed.div_ceil(LOOKED_AT).max(1);
         Tally { after, looked_at: Selection::default(), n_changed: 0, every, n_seen: 0 }
     }

@@ -65,7 +65,7 @@ impl Engine {
             Err(EngineError::NotFound(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let staged = self.staged(run)?;
+        let staged = self.staged_rows(run)?;
         let known = self.known();
         let mut preview = SuspectPreview {
             run: run.0,
@@ -114,7 +114,7 @@ impl Engine {
     }
 
     /// Rows that wait, by key.
-    fn staged(&self, run: RunId) -> Result<Vec<Staged>, EngineError> {
+    fn staged_rows(&self, run: RunId) -> Result<Vec<Staged>, EngineError> {
         let mut by_key: BTreeMap<IndicatorKey, Staged> = BTreeMap::new();
         for (row, fingerprint) in self.store.staged(run)? {
             match by_key.get_mut(&row.key) {
@@ -181,7 +181,7 @@ impl Engine {
         let now = self.world.now();
         let started = Timestamp::from_micros(suspect.at);
         let mut report = PullReport::new(&connection.doc.name, run);
-        let staged = self.staged(run)?;
+        let staged = self.staged_rows(run)?;
         report.read = staged.len() as u64;
         self.forget_cursor(connection, &state)?;
         self.fold_in(connection, run, started, &staged, None, None, &mut report)?;

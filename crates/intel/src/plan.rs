@@ -49,13 +49,9 @@ impl Allowance {
         share.max(self.at_least).min(self.at_most)
     }
 
-    /// Per rolling 24 hours: three passes' worth.
-    pub fn per_day(&self, present: usize) -> usize {
-        self.per_pass(present).saturating_mul(3)
-    }
-
-    fn is_exceeded(&self, n: usize, used_24h: usize, present: usize) -> bool {
-        n > 0 && (n > self.per_pass(present) || n.saturating_add(used_24h) > self.per_day(present))
+    /// Per rolling 24 hours: so many passes' worth.
+    pub fn per_day(&self, present: usize, passes: u32) -> usize {
+        self.per_pass(present).saturating_mul(passes.max(1) as usize)
     }
 }
 
@@ -66,6 +62,8 @@ pub struct Budget {
     pub adds: Allowance,
     /// For retractions, displacement included.
     pub removals: Allowance,
+    /// How many passes' worth may go in 24 hours, at least 1; default 3.
+    pub passes_per_day: u32,
     /// Ordinary adds whose intent was written in the last 24 hours: each entry once, first fill and approved ones not.
     pub used_adds_24h: usize,
     /// The same for removals; those by a verdict or the guard do not count.
@@ -77,8 +75,51 @@ impl Default for Budget {
         Budget {
             adds: Allowance { percent: 20, at_least: 5_000, at_most: 50_000 },
             removals: Allowance { percent: 10, at_least: 20, at_most: 5_000 },
+            passes_per_day: 3,
             used_adds_24h: 0,
             used_removals_24h: 0,
+        }
+    }
+}
+
+/// How much of one class of change may go, and how much of that is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Use {
+    /// Allowed in one pass.
+    pub per_pass: usize,
+    /// Allowed in 24 hours.
+    pub per_day: usize,
+    /// Done in the last 24 hours.
+    pub used_24h: usize,
+}
+
+impl Use {
+    /// How many may go in a pass now.
+    pub fn left(&self) -> usize {
+        self.per_pass.min(self.per_day.saturating_sub(self.used_24h))
+    }
+
+    fn is_exceeded_by(&self, n: usize) -> bool {
+        n > 0 && n > self.left()
+    }
+}
+
+impl Budget {
+    /// The use of the adds, of a target where so many are present.
+    pub fn adds_use(&self, present: usize) -> Use {
+        self.use_of(self.adds, self.used_adds_24h, present)
+    }
+
+    /// The use of the removals, of a target where so many are present.
+    pub fn removals_use(&self, present: usize) -> Use {
+        self.use_of(self.removals, self.used_removals_24h, present)
+    }
+
+    fn use_of(&self, allowance: Allowance, used_24h: usize, present: usize) -> Use {
+        Use {
+            per_pass: allowance.per_pass(present),
+            per_day: allowance.per_day(present, self.passes_per_day),
+            used_24h,
         }
     }
 }
@@ -177,6 +218,8 @@ pub struct Planned {
     pub reason: Option<Why>,
     /// Why the step waits, where it does.
     pub why_held: Option<Why>,
+    /// Where it stands among its like, the most urgent first: a push by rank, a removal by how it came about.
+    pub order: (u64, u64, u64),
 }
 
 /// What holds steps of a plan. Its text is a sentence.
@@ -263,7 +306,8 @@ impl fmt::Display for Hold {
 /// What may happen now, what waits, and what is not done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Restrained {
-    /// To be done now, in this order: Settle, Drop, Retract (what a verdict or the guard demands first), Update, Push.
+    /// To be done now, in this order: Settle, Drop, Retract (what a verdict or the guard demands first), Update, Push;
+    /// among these the most urgent first.
     pub now: Vec<Planned>,
     /// Waits for a person, or for the end of a freeze.
     pub held: Vec<Planned>,
@@ -491,10 +535,11 @@ impl Sorted {
             Step::Settle => Verb::Settle,
             Step::Drop => Verb::Drop,
         };
-        let reason = match wanted {
-            Wanted::Yes(_) => None,
-            Wanted::No(why) | Wanted::Held(why) => Some(why),
+        let (reason, rank) = match wanted {
+            Wanted::Yes(rank) => (None, Some(rank.order(true))),
+            Wanted::No(why) | Wanted::Held(why) => (Some(why), None),
         };
+        let safety = verb == Verb::Retract && reason.as_ref().is_some_and(Why::is_safety);
         let planned = Planned {
             entry,
             step: verb,
@@ -502,12 +547,18 @@ impl Sorted {
                 (Verb::Push | Verb::Update, _) | (_, None) => fingerprint,
                 (_, Some(line)) => line.fingerprint,
             },
-            safety: verb == Verb::Retract && reason.as_ref().is_some_and(Why::is_safety),
+            safety,
             repeat: matches!(
                 (verb, state),
                 (Verb::Push, Some(LineState::Pending | LineState::Unknown))
                     | (Verb::Retract, Some(LineState::Retracting))
             ),
+            // A verdict first, then the guard, then whatever else is taken back.
+            order: rank.unwrap_or_else(|| match &reason {
+                Some(Why::Verdict(_)) => (0, 0, u64::from(entry)),
+                Some(_) if safety => (1, 0, u64::from(entry)),
+                _ => (2, 0, u64::from(entry)),
+            }),
             reason,
             why_held: None,
         };
@@ -528,7 +579,8 @@ impl Sorted {
             !step.safety && !step.repeat && !brakes.approved.as_ref().is_some_and(|approved| approved.allows(step, now))
         };
         let count = |steps: &[Planned]| steps.iter().filter(|step| ordinary(step)).count();
-        let (present, budget) = (brakes.present, &brakes.budget);
+        let present = brakes.present;
+        let (adds_use, removals_use) = (brakes.budget.adds_use(present), brakes.budget.removals_use(present));
         if brakes.frozen {
             let any = !(self.settles.is_empty()
                 && self.retracts.is_empty()
@@ -551,33 +603,28 @@ impl Sorted {
             if brakes.replace_style {
                 adds += count(&self.updates);
             }
-            budget.adds.is_exceeded(adds, budget.used_adds_24h, present).then(|| Hold::AddsOverBudget {
-                adds,
-                per_pass: budget.adds.per_pass(present),
-                used_24h: budget.used_adds_24h,
-                per_day: budget.adds.per_day(present),
-            })
+            let Use { per_pass, per_day, used_24h } = adds_use;
+            adds_use.is_exceeded_by(adds).then_some(Hold::AddsOverBudget { adds, per_pass, used_24h, per_day })
         };
         let hold_updates = hold_adds.filter(|hold| brakes.replace_style && !matches!(hold, Hold::FirstFill { .. }));
 
         let removals = count(&self.retracts);
         let pushes_now = if hold_adds.is_some() { self.pushes.len() - count(&self.pushes) } else { self.pushes.len() };
         let would_empty = present > 0 && self.leaving >= present && pushes_now == 0;
-        let hold_removals = if budget.removals.is_exceeded(removals, budget.used_removals_24h, present) {
-            Some(Hold::RemovalsOverBudget {
-                removals,
-                per_pass: budget.removals.per_pass(present),
-                used_24h: budget.used_removals_24h,
-                per_day: budget.removals.per_day(present),
-            })
+        let hold_removals = if removals_use.is_exceeded_by(removals) {
+            let Use { per_pass, per_day, used_24h } = removals_use;
+            Some(Hold::RemovalsOverBudget { removals, per_pass, used_24h, per_day })
         } else {
             (removals > 0 && would_empty && !brakes.allow_empty).then_some(Hold::WouldEmpty { removals })
         };
 
+        // A destination that was away for hours is given what matters most first; and what must not be there leaves before
+        // anything else: a call that fails later on, or a freeze, cannot keep it.
+        for steps in [&mut self.retracts, &mut self.updates, &mut self.pushes] {
+            steps.sort_unstable_by_key(|step| step.order);
+        }
         self.out.now.append(&mut self.settles);
         self.out.now.append(&mut self.drops);
-        // What must not be there leaves first: a call that fails later on, or a freeze, cannot keep it.
-        self.retracts.sort_by_key(|step| !step.safety);
         release(&mut self.out, &mut self.retracts, hold_removals, ordinary);
         release(&mut self.out, &mut self.updates, hold_updates, ordinary);
         release(&mut self.out, &mut self.pushes, hold_adds, ordinary);

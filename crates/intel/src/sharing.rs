@@ -203,6 +203,8 @@ impl TargetView {
     pub fn may_retract(&self, why: &Why) -> bool {
         self.can_retract
             && (why.is_safety()
+                // The mode says what iocast gives back by itself; this a person asked for, entry by entry.
+                || matches!(why, Why::Undone(_))
                 || match self.retract {
                     RetractMode::Always => true,
                     RetractMode::ExpiredAndRetracted => *why == Why::Inactive,
@@ -287,6 +289,8 @@ pub enum Why {
     NotSelected,
     /// An exception: which one, as `rule "a", exception "b"`.
     Excepted(Arc<str>),
+    /// A person undid what put it there, and nobody has lifted that since: who and when, as a sentence.
+    Undone(Arc<str>),
     /// An analyst says it is not bad.
     Verdict(VerdictKind),
     /// Muted: the rule or the indicator, as `rule "a"`.
@@ -339,6 +343,7 @@ impl Why {
             Why::Inactive => "inactive",
             Why::NotSelected => "not_selected",
             Why::Excepted(_) => "excepted",
+            Why::Undone(_) => "undone",
             Why::Verdict(_) => "verdict",
             Why::Muted(_) => "muted",
             Why::Guarded(_) => "guarded",
@@ -364,7 +369,7 @@ impl Why {
 
     /// Whether one key with this reason keeps out the whole entry, whatever other keys want it.
     pub fn is_veto(&self) -> bool {
-        self.is_safety() || matches!(self, Why::Excepted(_))
+        self.is_safety() || matches!(self, Why::Excepted(_) | Why::Undone(_))
     }
 
     /// Whether this reason is told rather than the other, where one entry has both. Never both ways round, and only for
@@ -396,9 +401,10 @@ impl Why {
             Why::Verdict(_) => 0,
             Why::Guarded(_) => 1,
             Why::Excepted(_) => 2,
-            Why::Inactive => 5,
-            Why::NotSelected => 4,
-            _ => 3,
+            Why::Undone(_) => 3,
+            Why::Inactive => 6,
+            Why::NotSelected => 5,
+            _ => 4,
         }
     }
 }
@@ -410,6 +416,7 @@ impl fmt::Display for Why {
             Why::Inactive => f.write_str("not active: every record has expired or was retracted"),
             Why::NotSelected => f.write_str("no rule of a sharing of this target selects it"),
             Why::Excepted(by) => write!(f, "excepted by {by}"),
+            Why::Undone(by) => write!(f, "undone: {by}; it stays out until the pin is lifted"),
             Why::Verdict(kind) => write!(f, "an analyst's verdict: {}", kind.as_str()),
             Why::Muted(what) => write!(f, "{what} is muted: nothing new is shared, nothing is taken back"),
             Why::Guarded(hit) => {

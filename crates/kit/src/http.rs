@@ -123,6 +123,8 @@ pub struct Http {
     calls: AtomicU64,
     pace: Option<Pace>,
     tokens: Arc<Tokens>,
+    /// Whether no new exchange may begin.
+    stop: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
 }
 
 /// One attempt at one exchange.
@@ -202,7 +204,14 @@ impl Http {
             calls: AtomicU64::new(0),
             pace: config.pace,
             tokens: config.tokens.unwrap_or_default(),
+            stop: None,
         }
+    }
+
+    /// The same, asking before every exchange, repeats included, whether it may still begin: `stop` says that it may not.
+    #[must_use]
+    pub fn stopped_by(self, stop: Arc<dyn Fn() -> bool + Send + Sync>) -> Http {
+        Http { stop: Some(stop), ..self }
     }
 
     /// A GET request. `url` may hold `{{name}}` where [`Request::fill`] puts a secret.
@@ -274,6 +283,11 @@ impl Http {
                     why: sent.about(&not_now.why),
                 })?,
             };
+            // After every wait, for a turn or between two tries: a freeze may have come meanwhile.
+            if self.stop.as_ref().is_some_and(|stop| stop()) {
+                let why = sent.about("the exchange was frozen before this call began");
+                return Err(ConnectorError::Later { wait: None, why });
+            }
             self.calls.fetch_add(1, Ordering::Relaxed);
             let called = self.transport.call(&sent);
             if let (Some(pace), Ok(answer)) = (&self.pace, &called) {

@@ -2,6 +2,7 @@
 
 use crate::Store;
 use crate::error::{Result, StoreError};
+use crate::undo::{Inverse, write_inverses};
 use intel::{IndicatorId, RunId, TargetId, Timestamp};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -252,9 +253,30 @@ impl Store {
         self.write(|tx, _| write_lines(tx, target, run, lines))
     }
 
+    /// As [`Store::intend`], with how to undo it.
+    pub fn intend_undoable(
+        &self,
+        target: TargetId,
+        run: RunId,
+        lines: &[LineRow],
+        inverses: &[Inverse],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(|tx, _| {
+            write_inverses(tx, target, run, inverses, now)?;
+            write_lines(tx, target, run, lines)
+        })
+    }
+
     /// Says what was done.
     pub fn settle(&self, settle: &Settle<'_>) -> Result<(), StoreError> {
+        self.settle_undoable(settle, &[], Timestamp::from_micros(0))
+    }
+
+    /// As [`Store::settle`], with how to undo what was done without being meant first, and what came to nothing.
+    pub fn settle_undoable(&self, settle: &Settle<'_>, inverses: &[Inverse], now: Timestamp) -> Result<(), StoreError> {
         self.write(|tx, _| {
+            write_inverses(tx, settle.target, settle.run, inverses, now)?;
             let Settle { target, run, .. } = *settle;
             write_lines(tx, target, run, settle.lines)?;
             let mut drop = tx.prepare_cached("DELETE FROM line WHERE id = ?1")?;
@@ -419,6 +441,8 @@ pub(crate) fn release(tx: &Connection, target: TargetId, now: Timestamp) -> Resu
     }
     tx.execute("DELETE FROM published WHERE target = ?1", [target.0])?;
     tx.execute("DELETE FROM target_state WHERE target = ?1", [target.0])?;
+    tx.execute("DELETE FROM pin WHERE target = ?1", [target.0])?;
+    tx.execute("DELETE FROM undo WHERE target = ?1", [target.0])?;
     Ok(())
 }
 

@@ -29,6 +29,7 @@ mod row;
 mod runs;
 mod stage;
 mod tagset;
+mod undo;
 
 pub use accounts::{AuditRow, Token};
 pub use answers::Answer;
@@ -41,8 +42,9 @@ pub use knowledge::{Append, Appended, Change, Deleted, Listed};
 pub use ledger::{Effects, LINE_GONE, Line, LineRow, Published, Settle};
 pub use load::{IndicatorRow, LoadSink, RecordRow};
 pub use notices::{NewNotice, NoticeRow, Telling};
-pub use plans::{Decision, PlanFilter, PlanId, PlanRow, PlanStatus};
+pub use plans::{Approval, Asked, Decision, PlanFilter, PlanId, PlanRow, PlanStatus, Rest};
 pub use runs::{RunFilter, RunReport, RunRow};
+pub use undo::{Effect, Hold, Inverse, PinChange, PinRow};
 
 use error::Result;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -74,6 +76,11 @@ struct Writer {
 }
 
 impl Store {
+    /// The directory it lives in; None in memory.
+    pub fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
     /// Opens the store of a data directory, creating both where there are none. Runs that were going when the last
     /// process ended are marked interrupted.
     ///

@@ -1,6 +1,7 @@
 //! Held plans: steps that wait for a person, and what was decided about them.
 
 use crate::error::{Result, StoreError};
+use crate::undo::{PinChange, write_pins};
 use crate::{Store, accounts};
 use intel::{RunId, TargetId, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -82,6 +83,63 @@ pub struct PlanRow {
     pub note: Option<String>,
     /// When.
     pub decided: Option<Timestamp>,
+    /// `pass`: the brakes held it; `undo` or `return`: a person asked for it.
+    pub kind: String,
+    /// Who it is of.
+    pub author: Option<String>,
+    /// What it undoes or returns to, in words.
+    pub about: Option<String>,
+    /// The pins its approval sets or lifts, as JSON of whoever made it.
+    pub pins: Option<String>,
+    /// No call to its target begins while it waits: it stopped a run half-way.
+    pub halts: bool,
+    /// What it changed about the plan that waited before it, as JSON.
+    pub replaced: Option<String>,
+}
+
+/// A plan that a person asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// `undo` or `return`.
+    pub kind: &'static str,
+    /// Whose it is.
+    pub author: &'a str,
+    /// In words.
+    pub about: &'a str,
+    /// JSON.
+    pub pins: &'a str,
+    /// Whether its target stands still until it is decided.
+    pub halts: bool,
+}
+
+/// An approval of a whole plan or of a part of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Approval<'a> {
+    /// Which plan.
+    pub id: PlanId,
+    /// The set of steps that was looked at: another one is not approved.
+    pub hash: &'a str,
+    /// Who.
+    pub who: &'a str,
+    /// What they say.
+    pub note: Option<&'a str>,
+    /// When.
+    pub now: Timestamp,
+    /// Pins that are set or lifted with it.
+    pub pins: &'a [PinChange],
+    /// Of a part: what of the plan it is, and what goes on waiting. None: the whole.
+    pub part: Option<(Rest<'a>, Rest<'a>)>,
+}
+
+/// A part of a plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Rest<'a> {
+    /// Names its steps.
+    pub hash: &'a str,
+    /// JSON.
+    pub steps: &'a str,
+    /// JSON.
+    pub pins: Option<&'a str>,
 }
 
 /// Which plans; what is None does not matter.
@@ -93,7 +151,8 @@ pub struct PlanFilter {
     pub status: Option<PlanStatus>,
 }
 
-const SELECT: &str = "SELECT id, target, hash, steps, created, run, status, who, note, decided FROM plan";
+const SELECT: &str = "SELECT id, target, hash, steps, created, run, status, who, note, decided, kind, author, about, pins, halts, \
+     replaced FROM plan";
 
 impl Store {
     /// Holds a plan. It takes the place of one of the same target that nobody has decided about; where that has the
@@ -106,9 +165,24 @@ impl Store {
         created: Timestamp,
         run: RunId,
     ) -> Result<PlanId, StoreError> {
+        self.hold_plan(target, hash, steps, created, run, None, None)
+    }
+
+    /// As [`Store::put_plan`], with who it is of and how it differs from the one whose place it takes.
+    #[expect(clippy::too_many_arguments, reason = "the columns of one row")]
+    pub fn hold_plan(
+        &self,
+        target: TargetId,
+        hash: &str,
+        steps: &str,
+        created: Timestamp,
+        run: RunId,
+        author: Option<&str>,
+        replaced: Option<&str>,
+    ) -> Result<PlanId, StoreError> {
         self.write(|tx, _| {
             let waiting: Option<(i64, String)> = tx
-                .prepare_cached("SELECT id, hash FROM plan WHERE target = ?1 AND status = 'waiting'")?
+                .prepare_cached("SELECT id, hash FROM plan WHERE target = ?1 AND status = 'waiting' AND kind = 'pass'")?
                 .query_row([target.0], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
             if let Some((id, old)) = waiting {
@@ -119,20 +193,115 @@ impl Store {
                 tx.execute("DELETE FROM plan WHERE id = ?1", [id])?;
             }
             tx.execute(
-                "INSERT INTO plan (target, hash, steps, created, run, status) VALUES (?1, ?2, ?3, ?4, ?5, 'waiting')",
-                params![target.0, hash, steps, created.micros(), run.0.cast_signed()],
+                "INSERT INTO plan (target, hash, steps, created, run, status, author, replaced) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, 'waiting', ?6, ?7)",
+                params![target.0, hash, steps, created.micros(), run.0.cast_signed(), author, replaced],
             )?;
             Ok(PlanId(tx.last_insert_rowid().cast_unsigned()))
         })
     }
 
+    /// Holds a plan that a person asked for, with its audit entry. It takes nobody's place.
+    pub fn ask_plan(
+        &self,
+        target: TargetId,
+        hash: &str,
+        steps: &str,
+        created: Timestamp,
+        asked: &Asked<'_>,
+    ) -> Result<PlanId, StoreError> {
+        self.write(|tx, _| {
+            tx.execute(
+                "INSERT INTO plan (target, hash, steps, created, run, status, kind, author, about, pins, halts) \
+                 VALUES (?1, ?2, ?3, ?4, 0, 'waiting', ?5, ?6, ?7, ?8, ?9)",
+                params![
+                    target.0,
+                    hash,
+                    steps,
+                    created.micros(),
+                    asked.kind,
+                    asked.author,
+                    asked.about,
+                    asked.pins,
+                    asked.halts
+                ],
+            )?;
+            let id = PlanId(tx.last_insert_rowid().cast_unsigned());
+            let detail = serde_json::json!({ "hash": hash, "about": asked.about });
+            accounts::write_audit(tx, asked.author, "plan.ask", &format!("plan {id}"), &detail.to_string(), created)?;
+            Ok(id)
+        })
+    }
+
+    /// Approves a plan or a part of it, with its pins and its audit entry, all or nothing. Fails with
+    /// [`StoreError::Conflict`] where it no longer waits or is not the set that was looked at.
+    pub fn approve(&self, approval: &Approval<'_>) -> Result<Option<PlanId>, StoreError> {
+        self.write(|tx, _| {
+            let Approval { id, who, note, now, .. } = *approval;
+            let found: Option<(u32, String)> = tx
+                .prepare_cached(
+                    "SELECT target, hash FROM plan WHERE id = ?1 AND (status = 'waiting' \
+                     OR (status = 'rejected' \
+                         AND NOT EXISTS (SELECT 1 FROM plan newer WHERE newer.target = plan.target AND newer.id > ?1)))",
+                )?
+                .query_row([id.0.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let Some((target, hash)) = found else {
+                return Err(StoreError::Conflict(format!("plan {id} does not wait for a decision: list the plans again")));
+            };
+            if hash != approval.hash {
+                return Err(StoreError::Conflict(format!(
+                    "plan {id} is {hash} now, not {}: show it again before you approve it",
+                    approval.hash
+                )));
+            }
+            let (hash, mut rest) = (approval.part.map_or(approval.hash, |(part, _)| part.hash), None);
+            tx.execute(
+                "UPDATE plan SET status = 'approved', who = ?2, note = ?3, decided = ?4 WHERE id = ?1",
+                params![id.0.cast_signed(), who, note, now.micros()],
+            )?;
+            if let Some((part, left)) = approval.part {
+                tx.execute(
+                    "INSERT INTO plan (target, hash, steps, created, run, status, kind, author, about, pins, halts) \
+                     SELECT target, ?2, ?3, created, run, 'waiting', kind, author, about, ?4, halts FROM plan WHERE id = ?1",
+                    params![id.0.cast_signed(), left.hash, left.steps, left.pins],
+                )?;
+                rest = Some(PlanId(tx.last_insert_rowid().cast_unsigned()));
+                tx.execute(
+                    "UPDATE plan SET hash = ?2, steps = ?3, pins = ?4 WHERE id = ?1",
+                    params![id.0.cast_signed(), part.hash, part.steps, part.pins],
+                )?;
+            }
+            write_pins(tx, TargetId(target), approval.pins)?;
+            let detail = serde_json::json!({ "hash": hash, "note": note, "pins": approval.pins.len(), "waits": rest.map(|r| r.0) });
+            accounts::write_audit(tx, who, "plan.approve", &format!("plan {id}"), &detail.to_string(), now)?;
+            Ok(rest)
+        })
+    }
+
+    /// Ends plans that have waited since before a time. Gives their numbers.
+    pub fn expire_waiting(&self, created_before: Timestamp, now: Timestamp) -> Result<Vec<PlanId>, StoreError> {
+        let is_any = self.plans(PlanFilter { target: None, status: Some(PlanStatus::Waiting) })?;
+        if !is_any.iter().any(|plan| plan.created < created_before) {
+            return Ok(Vec::new());
+        }
+        self.write(|tx, _| {
+            let mut statement = tx.prepare_cached(
+                "UPDATE plan SET status = 'expired', decided = ?2 WHERE status = 'waiting' AND created < ?1 RETURNING id",
+            )?;
+            let ids = statement.query_map([created_before.micros(), now.micros()], |row| row.get::<_, i64>(0))?;
+            Ok(ids.map(|id| id.map(|id| PlanId(id.cast_unsigned()))).collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
     /// Takes away the waiting plan of a target, as when nothing is held any more. Gives whether there was one.
     pub fn drop_waiting_plan(&self, target: TargetId) -> Result<bool, StoreError> {
-        let is_any = !self.plans(PlanFilter { target: Some(target), status: Some(PlanStatus::Waiting) })?.is_empty();
-        if !is_any {
+        let waiting = self.plans(PlanFilter { target: Some(target), status: Some(PlanStatus::Waiting) })?;
+        if !waiting.iter().any(|plan| plan.kind == "pass") {
             return Ok(false);
         }
-        self.write(|tx, _| Ok(tx.execute("DELETE FROM plan WHERE target = ?1 AND status = 'waiting'", [target.0])? > 0))
+        let sql = "DELETE FROM plan WHERE target = ?1 AND status = 'waiting' AND kind = 'pass'";
+        self.write(|tx, _| Ok(tx.execute(sql, [target.0])? > 0))
     }
 
     /// Plans, latest first.
@@ -235,5 +404,11 @@ fn plan(row: &Row<'_>) -> Result<PlanRow> {
         who: row.get(7)?,
         note: row.get(8)?,
         decided: row.get::<_, Option<i64>>(9)?.map(Timestamp::from_micros),
+        kind: row.get(10)?,
+        author: row.get(11)?,
+        about: row.get(12)?,
+        pins: row.get(13)?,
+        halts: row.get(14)?,
+        replaced: row.get(15)?,
     })
 }

@@ -68,6 +68,49 @@ pub struct PolicyDoc {
     /// How long what sources said before is kept, so that a source can be rolled back; default 30.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history_days: Option<u32>,
+    /// How much may change at a target without a person, where the target says nothing itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetDoc>,
+    /// How long a run can be undone; default 30. 0: what runs did is forgotten at the next clean-up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo_days: Option<u32>,
+    /// How long a plan waits for a person before it expires; default 30.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_days: Option<u32>,
+    /// Whether a plan needs somebody else's approval than its author's: `auto` (default: once two people hold admin
+    /// tokens), `always`, `never`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub four_eyes: Option<String>,
+}
+
+/// How much may change at a target without a person.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BudgetDoc {
+    /// Entries added in a pass; 20 %, at least 5000, at most 50000 where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adds: Option<AllowanceDoc>,
+    /// Entries taken back in a pass; 10 %, at least 20, at most 5000 where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removals: Option<AllowanceDoc>,
+    /// How many passes' worth may go in any 24 hours, 1 to 1000; default 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<u32>,
+}
+
+/// A percentage of what is present, with a floor and a ceiling.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AllowanceDoc {
+    /// Of what is present, 0 to 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u32>,
+    /// Allowed however little is present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<u64>,
+    /// Never more, however much is present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u64>,
 }
 
 /// `[[tenant]]`: an account at a product that several connections share. What a connection says itself comes first.
@@ -181,6 +224,9 @@ pub struct TargetDoc {
     /// `always` (default), `expired_and_retracted`, `never`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retract: Option<String>,
+    /// How much may change without a person; what it leaves out is as `[policy]` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetDoc>,
     /// How often a pass looks at everything; `5m` by default. Changes hurry it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,

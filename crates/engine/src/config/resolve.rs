@@ -1,11 +1,12 @@
 //! From documents to a configuration: every name known, every setting checked, every mistake listed.
 
 use super::docs::*;
-use super::{Config, ConfigError, Connection, Sharing, Target, tenant};
+use super::{Config, ConfigError, Connection, FourEyes, PlanPolicy, Sharing, Target, tenant};
 use crate::guards::{RESERVED_NAME, SHIPPED, SHIPPED_PREFIX};
 use crate::registry::Registry;
 use crate::seal;
 use intel::guard::{GuardClass, GuardPattern, LIST_PATTERNS};
+use intel::plan::Budget;
 use intel::rule::{Exception, Folder, Rule, ValueSet};
 use intel::schedule::parse_interval;
 use intel::sharing::RetractMode;
@@ -128,6 +129,7 @@ pub fn resolve(
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
     let fold = resolve_policy(&documents.policy, &mut errors);
+    let plans = resolve_plans(&documents.policy, &mut errors);
     tenant::check(documents, registry, &mut errors, &mut warnings);
     let mut connections = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -156,7 +158,7 @@ pub fn resolve(
         if targets.values().any(|t| t.doc.name == stored.doc.name) {
             check.error("name", "is used twice");
         }
-        if let Some(target) = resolve_target(stored, &connections, &mut check) {
+        if let Some(target) = resolve_target(stored, &connections, documents.policy.budget.as_ref(), &mut check) {
             if let Some(other) = targets.values().find(|t| same_object(t, &target, &connections)) {
                 check.error(
                     "params",
@@ -225,6 +227,7 @@ pub fn resolve(
             fold,
             prune_after,
             history,
+            plans,
             warnings,
         })
     } else {
@@ -313,6 +316,54 @@ fn resolve_policy(doc: &PolicyDoc, errors: &mut Vec<ConfigError>) -> FoldSetting
     }
     fold.default_tlp = check.tlp("default_tlp", doc.default_tlp.as_deref(), Tlp::Green);
     fold
+}
+
+fn resolve_plans(doc: &PolicyDoc, errors: &mut Vec<ConfigError>) -> PlanPolicy {
+    let mut check = Check { errors, section: "policy", name: "" };
+    let four_eyes = match doc.four_eyes.as_deref() {
+        None | Some("auto") => FourEyes::Auto,
+        Some("always") => FourEyes::Always,
+        Some("never") => FourEyes::Never,
+        Some(other) => {
+            check.error("four_eyes", format!("\"{other}\" is none of auto, always, never"));
+            FourEyes::Auto
+        }
+    };
+    if doc.held_days == Some(0) {
+        check.error("held_days", "must be 1 or more: a plan that waits for no time is never approved");
+    }
+    resolve_budget(None, doc.budget.as_ref(), &mut check);
+    PlanPolicy { undo_kept: doc.undo_days.unwrap_or(30) * DAY, held: doc.held_days.unwrap_or(30) * DAY, four_eyes }
+}
+
+/// A target's budget: its own words, else the policy's, else the defaults.
+fn resolve_budget(own: Option<&BudgetDoc>, policy: Option<&BudgetDoc>, check: &mut Check<'_>) -> Budget {
+    let mut budget = Budget::default();
+    let docs: Vec<&BudgetDoc> = policy.into_iter().chain(own).collect();
+    for doc in docs {
+        for (key, said, allowance) in
+            [("adds", &doc.adds, &mut budget.adds), ("removals", &doc.removals, &mut budget.removals)]
+        {
+            let Some(said) = said else { continue };
+            let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+            allowance.percent = said.percent.unwrap_or(allowance.percent);
+            allowance.at_least = said.at_least.map_or(allowance.at_least, count);
+            allowance.at_most = said.at_most.map_or(allowance.at_most, count);
+            if allowance.percent > 100 {
+                check.error(&format!("budget.{key}.percent"), "must be 0 to 100: it is of what is present");
+            }
+            if allowance.at_least > allowance.at_most {
+                let (least, most) = (allowance.at_least, allowance.at_most);
+                let why = format!("is {least}, more than at_most, {most}: set both");
+                check.error(&format!("budget.{key}.at_least"), why);
+            }
+        }
+        budget.passes_per_day = doc.per_day.unwrap_or(budget.passes_per_day);
+        if !(1..=1_000).contains(&budget.passes_per_day) {
+            check.error("budget.per_day", "must be 1 to 1000 passes' worth");
+        }
+    }
+    budget
 }
 
 fn resolve_connection(
@@ -482,6 +533,7 @@ fn resolve_rule(stored: &Stored<RuleDoc>, check: &mut Check<'_>, warnings: &mut 
 fn resolve_target(
     stored: &Stored<TargetDoc>,
     connections: &BTreeMap<ConnectionId, Connection>,
+    policy: Option<&BudgetDoc>,
     check: &mut Check<'_>,
 ) -> Option<Target> {
     let doc = &stored.doc;
@@ -541,6 +593,7 @@ fn resolve_target(
             (action.can_ask() || action.delivery == Delivery::Hosted).then_some(every)
         }
     };
+    let budget = resolve_budget(doc.budget.as_ref(), policy, check);
     let mut action = action.clone();
     // Smaller calls than the action takes, where the other side wants them.
     if let Some(batch) = params.get("batch").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()) {
@@ -556,6 +609,7 @@ fn resolve_target(
         retract,
         interval,
         verify,
+        budget,
         sharings: Vec::new(),
     })
 }

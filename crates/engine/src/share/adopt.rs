@@ -90,7 +90,7 @@ struct Found {
 
 impl Engine {
     /// Whether this store was restored and a target is still to be read by a person.
-    pub(super) fn must_reconcile(&self, target: TargetId) -> Result<bool, EngineError> {
+    pub(crate) fn must_reconcile(&self, target: TargetId) -> Result<bool, EngineError> {
         if !self.is_restored()? {
             return Ok(false);
         }

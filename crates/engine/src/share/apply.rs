@@ -120,7 +120,7 @@ pub(super) fn changed(steps: &[&Planned]) -> Selection {
 
 impl Plan {
     /// A step as shown to a person.
-    pub(crate) fn show(&self, known: &Known, step: &Planned) -> PlannedStep {
+    pub(crate) fn show(&self, known: &Known, step: &Planned, now: Timestamp) -> PlannedStep {
         let id = IndicatorId(step.entry);
         PlannedStep {
             verb: step.step.as_str(),
@@ -128,6 +128,10 @@ impl Plan {
             entry: self.entries.text(known, id).to_owned(),
             reason: step.reason.as_ref().map(ToString::to_string),
             waits: step.why_held.as_ref().map(ToString::to_string),
+            sources: match step.step {
+                Verb::Push | Verb::Update => known.index.summary(id, now).sources.into_iter().collect(),
+                _ => Vec::new(),
+            },
         }
     }
 }
@@ -136,7 +140,8 @@ impl Engine {
     /// Writes lines that say what is meant, before anything is sent.
     pub(super) fn intend(&self, target: TargetId, run: RunId, entries: &[Entry]) -> Result<(), EngineError> {
         let rows: Vec<LineRow> = entries.iter().map(|e| row_of(e, run)).collect();
-        self.store.intend(target, run, &rows)?;
+        let inverses = super::undo::intended(&self.known(), target, entries);
+        self.store.intend_undoable(target, run, &rows, &inverses, self.world.now())?;
         let mut known = self.known_mut();
         let ledger = known.ledgers.entry(target).or_default();
         for entry in entries {
@@ -154,14 +159,9 @@ impl Engine {
         published: Option<&store::Published>,
     ) -> Result<(), EngineError> {
         let rows: Vec<LineRow> = entries.iter().map(|e| row_of(e, run)).collect();
-        self.store.settle(&Settle {
-            target: target.id,
-            run,
-            lines: &rows,
-            dropped: &[],
-            published,
-            target_state: None,
-        })?;
+        let inverses = super::undo::settled(&self.known(), target.id, &entries);
+        let settle = Settle { target: target.id, run, lines: &rows, dropped: &[], published, target_state: None };
+        self.store.settle_undoable(&settle, &inverses, self.world.now())?;
         let mut known = self.known_mut();
         let ledger = known.ledgers.entry(target.id).or_default();
         for entry in entries {
@@ -210,6 +210,9 @@ impl Engine {
             }
         }
         let error = if effects.is_empty() && !lost_body && !is_staged {
+            None
+        } else if !self.may_call(target.id)? {
+            counts.deferred += effects.len() as u64;
             None
         } else {
             match target.action.delivery {
@@ -380,14 +383,16 @@ impl Engine {
             .collect();
         let old: Vec<Entry> = before.iter().flatten().cloned().collect();
         let rows: Vec<LineRow> = old.iter().map(|e| row_of(e, pass.run)).collect();
-        self.store.settle(&Settle {
+        let settle = Settle {
             target: pass.target.id,
             run: pass.run,
             lines: &rows,
             dropped: &none,
             published: None,
             target_state: None,
-        })?;
+        };
+        let void = super::undo::void(batch.iter().map(|step| IndicatorId(step.entry)));
+        self.store.settle_undoable(&settle, &void, self.world.now())?;
         let mut known = self.known_mut();
         let ledger = known.ledgers.entry(pass.target.id).or_default();
         for id in none {

@@ -84,10 +84,25 @@ pub(crate) struct Collected {
     pub(crate) tlp_ok: Selection,
     /// The highest ceiling of the sharings.
     pub(crate) ceiling: Tlp,
+    /// Kept out because a person undid it: which plan, and who.
+    pub(crate) undone: BTreeMap<u32, Arc<str>>,
 }
 
-/// Evaluates the sharings of a target over everything known.
+/// Evaluates the sharings of a target over everything known, and its pins.
 pub(crate) fn collect(known: &Known, config: &Config, target: &Target, cache: &KeyCache, now: Timestamp) -> Collected {
+    let mut collected = collect_unpinned(known, config, target, cache, now);
+    collected.pin(known, target, known.pins.get(&target.id).map(|pins| &**pins), now);
+    collected
+}
+
+/// The same as if nobody had undone anything.
+pub(super) fn collect_unpinned(
+    known: &Known,
+    config: &Config,
+    target: &Target,
+    cache: &KeyCache,
+    now: Timestamp,
+) -> Collected {
     let index = &known.index;
     let kinds = index.of_kinds(if target.action.kinds.is_empty() { IndicatorKind::ALL } else { &target.action.kinds });
     let mut yes = Selection::default();
@@ -169,7 +184,18 @@ pub(crate) fn collect(known: &Known, config: &Config, target: &Target, cache: &K
         set.and_not(&excepted);
         set.and_not(&too_broad);
     }
-    Collected { yes, held, guarded, considered, excepted, wrong_kind, too_broad, tlp_ok, ceiling }
+    Collected {
+        yes,
+        held,
+        guarded,
+        considered,
+        excepted,
+        wrong_kind,
+        too_broad,
+        tlp_ok,
+        ceiling,
+        undone: BTreeMap::new(),
+    }
 }
 
 /// `tag in (…)` for an exception's tags.
@@ -195,6 +221,9 @@ impl Collected {
         }
         if self.excepted.contains(id) {
             return Why::Excepted(self.exception_name(known, target, id, now).into());
+        }
+        if let Some(words) = self.undone.get(&id.0) {
+            return Why::Undone(words.clone());
         }
         if !index.is_active(id) {
             return Why::Inactive;

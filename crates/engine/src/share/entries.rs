@@ -1,5 +1,6 @@
 //! Entries: what a target stores for keys. One key, one entry, unless the action writes several keys alike.
 
+use super::pins::Pins;
 use super::{Collected, wanted_of};
 use crate::Known;
 use crate::config::Target;
@@ -42,6 +43,8 @@ pub(crate) struct Entries {
     represented: HashMap<u32, u32>,
     /// This exchange's id: the last hop of what goes out.
     exchange: Arc<str>,
+    /// What people have undone.
+    pub(super) pins: Option<Arc<Pins>>,
 }
 
 /// When an entry was first meant to be there, when it was last changed, and what time it is.
@@ -98,6 +101,7 @@ impl Entries {
             groups: BTreeMap::new(),
             represented: HashMap::new(),
             exchange,
+            pins: known.pins.get(&target.id).cloned(),
         };
         if action.render != Render::Value {
             entries.group(known, target, ledger, collected, now);
@@ -254,7 +258,7 @@ impl Entries {
         let summary = known.index.summary(speaker, now);
         let (tags, mut hops) = split_hops(summary.tags.into_iter().collect());
         hops.push(self.exchange.as_ref().to_owned());
-        Outgoing {
+        let mut out = Outgoing {
             entry,
             key,
             reputation: summary.folded.reputation,
@@ -271,6 +275,10 @@ impl Entries {
             created,
             modified,
             hops,
+        };
+        if let Some(past) = self.pins.as_ref().and_then(|pins| pins.past(id)) {
+            past.put(&mut out, now);
         }
+        out
     }
 }

@@ -1,21 +1,129 @@
 //! Plans that wait for a person: stored with exactly their steps, named by a hash, decided again when applied.
 
+use super::pins::{Past, load_pins};
+use super::undo::pin_changes;
 use super::{Plan, PlannedStep};
-use crate::config::Target;
+use crate::config::{FourEyes, Target};
 use crate::error::EngineError;
 use crate::share::entries::Entries;
 use crate::state::TargetState;
 use crate::{Engine, Known};
-use intel::plan::{ApprovedSet, plan_hash};
+use index::{NotShared, Scope, Selection};
+use intel::expr::Expr;
+use intel::plan::{ApprovedSet, Brakes, Planned, Use, plan_hash};
 use intel::sharing::Verb;
-use intel::{IndicatorId, RunId, TargetId, Timestamp};
+use intel::{IndicatorId, IndicatorKey, RunId, TargetId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::{Decision, PlanFilter, PlanId, PlanRow, PlanStatus};
+use std::collections::{BTreeMap, BTreeSet};
+use store::{Approval, Decision, PlanFilter, PlanId, PlanRow, PlanStatus, Rest, RunFilter};
 
-/// A step as stored: indicator, verb, fingerprint, why it waits, why it is not wanted.
-#[derive(Serialize, Deserialize)]
-struct Kept(u32, String, u64, Option<String>, #[serde(default)] Option<String>);
+/// A step as stored: indicator, verb, fingerprint, why it waits, why it is not wanted, and the entry as the destination
+/// stores it where that is not the indicator's value.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Kept(
+    pub(super) u32,
+    String,
+    u64,
+    Option<String>,
+    #[serde(default)] Option<String>,
+    #[serde(default)] Option<String>,
+);
+
+/// A step to store.
+pub(super) fn keep(step: &Planned, text: &str) -> Kept {
+    let why = step.why_held.as_ref().map(ToString::to_string);
+    let reason = step.reason.as_ref().map(ToString::to_string);
+    Kept(step.entry, step.step.as_str().to_owned(), step.fingerprint, why, reason, Some(text.to_owned()))
+}
+
+/// A pin that an approval sets (`in`, `out`) or lifts (`lift`), as stored.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct PinSpec {
+    pub(super) id: u32,
+    pub(super) hold: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) runs: Vec<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) past: Option<Past>,
+}
+
+/// Which steps of a plan: the name of a verb, a value, or an expression each. A step is meant that one of `only` means,
+/// or any where that is empty, and none of `except`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Only these.
+    pub only: Vec<String>,
+    /// All but these.
+    pub except: Vec<String>,
+}
+
+impl Part {
+    /// Whether it is the whole.
+    pub fn is_whole(&self) -> bool {
+        self.only.is_empty() && self.except.is_empty()
+    }
+}
+
+/// How much of one class of change may go, and how much went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct UseShown {
+    /// Allowed in one pass.
+    pub per_pass: u64,
+    /// Allowed in 24 hours.
+    pub per_day: u64,
+    /// Went in the last 24 hours without being approved.
+    pub used_24h: u64,
+    /// May still go in a pass now.
+    pub left: u64,
+}
+
+impl From<Use> for UseShown {
+    fn from(of: Use) -> UseShown {
+        UseShown {
+            per_pass: of.per_pass as u64,
+            per_day: of.per_day as u64,
+            used_24h: of.used_24h as u64,
+            left: of.left() as u64,
+        }
+    }
+}
+
+/// The change budget of a target and how much of it is spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct BudgetUse {
+    /// For entries to add.
+    pub adds: UseShown,
+    /// For entries to take back.
+    pub removals: UseShown,
+}
+
+impl BudgetUse {
+    pub(super) fn of(brakes: &Brakes) -> BudgetUse {
+        BudgetUse {
+            adds: brakes.budget.adds_use(brakes.present).into(),
+            removals: brakes.budget.removals_use(brakes.present).into(),
+        }
+    }
+}
+
+/// Steps named in the difference of two plans.
+const DIFFERENCE_SHOWN: usize = 1_000;
+
+/// How a plan differs from the one whose place it took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Replaced {
+    /// That plan.
+    pub plan: u64,
+    /// Steps that it did not have.
+    pub n_came: u64,
+    /// Steps that only it had.
+    pub n_went: u64,
+    /// The first thousand that came, as `push 192.0.2.1`.
+    pub came: Vec<String>,
+    /// The first thousand that went.
+    pub went: Vec<String>,
+}
 
 /// A held plan as shown.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -40,6 +148,23 @@ pub struct HeldPlan {
     pub who: Option<String>,
     /// What they said.
     pub note: Option<String>,
+    /// When.
+    pub decided: Option<String>,
+    /// `pass`: the brakes hold it; `undo`, `return`: a person asked for it.
+    pub kind: String,
+    /// Whose plan it is: who asked for it, or who last changed what feeds the target.
+    pub author: Option<String>,
+    /// What is undone or returned to.
+    pub about: Option<String>,
+    /// Entries that stay as this plan leaves them until somebody lifts that.
+    pub pins: u64,
+    /// No call to its target begins while it waits: it stopped a run half-way.
+    pub halts: bool,
+    /// When it expires or its approval ends.
+    pub until: Option<String>,
+    /// How it differs from the plan whose place it took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Replaced>,
     /// The steps, where they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<PlannedStep>,
@@ -83,19 +208,130 @@ impl Engine {
             // A person said no to exactly this; asking again would be nagging.
             return Ok(Some(rejected.id.0));
         }
-        let steps: Vec<Kept> = plan
-            .restrained
-            .held
-            .iter()
-            .map(|s| {
-                let why = s.why_held.as_ref().map(ToString::to_string);
-                let reason = s.reason.as_ref().map(ToString::to_string);
-                Kept(s.entry, s.step.as_str().to_owned(), s.fingerprint, why, reason)
-            })
-            .collect();
+        let steps: Vec<Kept> = plan.restrained.held.iter().map(|step| keep(step, texts(step.entry))).collect();
         drop(known);
+        let waiting = self.store.plans(PlanFilter { target: Some(target.id), status: Some(PlanStatus::Waiting) })?;
+        let old = waiting.iter().find(|plan| plan.kind == "pass" && plan.hash != hash);
+        let replaced = old.map(|old| self.difference(old, &steps));
+        let replaced = replaced.and_then(|replaced| serde_json::to_string(&replaced).ok());
+        let author = self.who_changed(target)?;
         let steps = serde_json::to_string(&steps).unwrap_or_default();
-        Ok(Some(self.store.put_plan(target.id, &hash, &steps, now, run)?.0))
+        let id = self.store.hold_plan(target.id, &hash, &steps, now, run, author.as_deref(), replaced.as_deref())?;
+        Ok(Some(id.0))
+    }
+
+    /// What steps a plan has that an older one had not, and the other way round.
+    fn difference(&self, old: &PlanRow, new: &[Kept]) -> Replaced {
+        let of = |steps: &[Kept]| -> BTreeMap<(u32, String, u64), String> {
+            steps.iter().map(|step| ((step.0, step.1.clone(), step.2), self.words(step))).collect()
+        };
+        let (old_steps, new_steps) = (of(&read_steps(old)), of(new));
+        let only =
+            |a: &BTreeMap<(u32, String, u64), String>, b: &BTreeMap<(u32, String, u64), String>| -> Vec<String> {
+                a.iter().filter(|(key, _)| !b.contains_key(key)).map(|(_, words)| words.clone()).collect()
+            };
+        let (mut came, mut went) = (only(&new_steps, &old_steps), only(&old_steps, &new_steps));
+        let (n_came, n_went) = (came.len() as u64, went.len() as u64);
+        came.truncate(DIFFERENCE_SHOWN);
+        went.truncate(DIFFERENCE_SHOWN);
+        Replaced { plan: old.id.0, n_came, n_went, came, went }
+    }
+
+    fn words(&self, step: &Kept) -> String {
+        format!("{} {}", step.1, self.entry_of(step))
+    }
+
+    fn entry_of(&self, step: &Kept) -> String {
+        let known = self.known();
+        let id = IndicatorId(step.0);
+        match &step.5 {
+            Some(text) => text.clone(),
+            None if known.index.exists(id) => known.index.key_ref(id).1.to_owned(),
+            None => format!("indicator {}", step.0),
+        }
+    }
+
+    /// Who last changed what feeds a target since its last pass that was done as a whole: whose plan its next one is.
+    fn who_changed(&self, target: &Target) -> Result<Option<String>, EngineError> {
+        let filter = RunFilter { kind: Some("share"), subject: Some(&target.doc.name), status: Some("success") };
+        let since = self.store.runs(filter, 1, None)?.first().map(|run| run.started);
+        let mut names: BTreeSet<String> = BTreeSet::from([target.doc.name.clone()]);
+        for sharing in &target.sharings {
+            names.extend([sharing.doc.name(), sharing.doc.source.clone(), sharing.rule.name.clone()]);
+        }
+        let mut before = None;
+        loop {
+            let page = self.store.audit_log(500, before)?;
+            for entry in &page {
+                if since.is_some_and(|since| entry.at < since) {
+                    return Ok(None);
+                }
+                let about = entry.action.split('.').next().unwrap_or_default();
+                if matches!(about, "rule" | "sharing" | "target" | "connection") && names.contains(&entry.object) {
+                    return Ok(Some(entry.who.clone()));
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == 500 => before = Some(last.seq),
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    /// Whether this person may approve what that one is the author of.
+    fn second_person(&self, author: Option<&str>, who: &str) -> Result<(), EngineError> {
+        if author != Some(who) {
+            return Ok(());
+        }
+        let now = self.world.now();
+        let needed = match self.config().plans.four_eyes {
+            FourEyes::Never => false,
+            FourEyes::Always => true,
+            FourEyes::Auto => {
+                let tokens = self.store.tokens()?;
+                let stands = |token: &&store::Token| {
+                    token.scope == "admin" && token.revoked.is_none() && token.expires.is_none_or(|end| end > now)
+                };
+                tokens.iter().filter(stands).map(|token| &token.name).collect::<BTreeSet<_>>().len() >= 2
+            }
+        };
+        match needed {
+            false => Ok(()),
+            true => Err(EngineError::Conflict(format!(
+                "this plan is {who}'s own: somebody else must approve it, because more than one person may ([policy] \
+                 four_eyes says when that is so)"
+            ))),
+        }
+    }
+
+    /// Whether this person may approve the plan that the next pass of a target makes.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Conflict`] where it is theirs and somebody else must, a failing store.
+    pub fn may_approve(&self, name: &str, who: &str) -> Result<(), EngineError> {
+        let config = self.config();
+        let target = config.target(name).ok_or_else(|| self.no_target(name))?;
+        self.second_person(self.who_changed(target)?.as_deref(), who)
+    }
+
+    /// Ends what has waited too long for a person. Gives how many plans.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub fn expire_held(&self) -> Result<u64, EngineError> {
+        let now = self.world.now();
+        Ok(self.store.expire_waiting(now.before(self.config().plans.held), now)?.len() as u64)
+    }
+
+    /// How much may change at each target, and how much did.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], or a failing store.
+    pub fn budget_use(&self, name: &str) -> Result<BudgetUse, EngineError> {
+        let config = self.config();
+        let target = config.target(name).ok_or_else(|| self.no_target(name))?;
+        let state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
+        Ok(BudgetUse::of(&self.brakes(&config, target, &state, self.world.now())?))
     }
 
     fn approved_plans(&self, target: TargetId) -> Result<Vec<PlanRow>, EngineError> {
@@ -111,11 +347,18 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Option<ApprovedSet>, EngineError> {
         let plans = self.approved_plans(target.id)?;
-        let Some(plan) = plans.first() else { return Ok(None) };
-        let given = plan.decided.unwrap_or(plan.created);
-        let steps = read_steps(plan).into_iter().filter_map(|s| Some((s.0, Verb::parse(&s.1)?, s.2)));
-        let set = ApprovedSet::given(given, steps);
-        Ok((now < set.until).then_some(set))
+        let sets = plans.iter().map(|plan| {
+            let steps = read_steps(plan).into_iter().filter_map(|s| Some((s.0, Verb::parse(&s.1)?, s.2)));
+            ApprovedSet::given(plan.decided.unwrap_or(plan.created), steps)
+        });
+        // Several may stand: what the brakes held and what a person undid. Each step until its own approval ends; the
+        // set as a whole until the last.
+        let stand = sets.filter(|set| now < set.until);
+        Ok(stand.reduce(|mut all, set| {
+            all.until = all.until.max(set.until);
+            all.steps.extend(set.steps);
+            all
+        }))
     }
 
     /// Held plans, the latest first. `status`: only those.
@@ -153,15 +396,23 @@ impl Engine {
         let kept = read_steps(plan);
         let count = |verb: &str| kept.iter().filter(|s| s.1 == verb).count() as u64;
         let steps = kept.iter().filter(|_| with_steps).map(|s| {
-            let (kind, value) = known.index.key_ref(IndicatorId(s.0));
+            let id = IndicatorId(s.0);
+            let (kind, value) =
+                if known.index.exists(id) { known.index.key_ref(id) } else { (intel::IndicatorKind::Url, "") };
             PlannedStep {
                 verb: Verb::parse(&s.1).map_or("", Verb::as_str),
                 kind: kind.as_str(),
-                entry: value.to_owned(),
+                entry: s.5.clone().unwrap_or_else(|| value.to_owned()),
                 reason: s.4.clone(),
                 waits: s.3.clone(),
+                sources: Vec::new(),
             }
         });
+        let until = match plan.status {
+            PlanStatus::Waiting => Some(plan.created.after(config.plans.held)),
+            PlanStatus::Approved => Some(ApprovedSet::given(plan.decided.unwrap_or(plan.created), []).until),
+            _ => None,
+        };
         HeldPlan {
             id: plan.id.0,
             target: config
@@ -176,6 +427,14 @@ impl Engine {
             retract: count("retract"),
             who: plan.who.clone(),
             note: plan.note.clone(),
+            decided: plan.decided.map(|at| at.to_string()),
+            kind: plan.kind.clone(),
+            author: plan.author.clone(),
+            about: plan.about.clone(),
+            pins: read_pins(plan).len() as u64,
+            halts: plan.halts && plan.status == PlanStatus::Waiting,
+            until: until.map(|until| until.to_string()),
+            replaced: plan.replaced.as_deref().and_then(|text| serde_json::from_str(text).ok()),
             steps: steps.collect(),
         }
     }
@@ -185,16 +444,87 @@ impl Engine {
     /// # Errors
     /// [`EngineError::NotFound`], or a plan that does not wait.
     pub fn approve_plan(&self, id: u64, who: &str, note: Option<&str>) -> Result<HeldPlan, EngineError> {
+        self.approve_part(id, &Part::default(), None, who, note)
+    }
+
+    /// The same for a part of the plan: the rest goes on waiting under a number of its own. `hash`: of the plan that was
+    /// looked at; another one is not approved.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`]; [`EngineError::Invalid`] for a part that means no step; [`EngineError::Conflict`] where
+    /// it is the approver's own and somebody else must approve it; [`store::StoreError::Conflict`] for a plan that does
+    /// not wait, or is another one by now.
+    pub fn approve_part(
+        &self,
+        id: u64,
+        part: &Part,
+        hash: Option<&str>,
+        who: &str,
+        note: Option<&str>,
+    ) -> Result<HeldPlan, EngineError> {
         let plan = self.plan_row(id)?;
+        self.second_person(plan.author.as_deref(), who)?;
         let now = self.world.now();
-        self.store.decide_plan(PlanId(id), Decision::Approve, who, note, now)?;
-        // The one approval of a first fill: what else it wants until it is filled needs no second one.
+        let (steps, pins) = (read_steps(&plan), read_pins(&plan));
+        let (meant, left) = self.split(part, &steps, now)?;
+        if meant.is_empty() && !steps.is_empty() {
+            return Err(EngineError::Invalid(format!(
+                "no step of plan {id} is meant by that: `iocast plan show {id}` lists them"
+            )));
+        }
+        // A pin without a step goes with the last part.
+        let waits: BTreeSet<u32> = left.iter().map(|step| step.0).collect();
+        let goes: BTreeSet<u32> = meant.iter().map(|step| step.0).collect();
+        let (pins_now, pins_later): (Vec<PinSpec>, Vec<PinSpec>) =
+            pins.into_iter().partition(|pin| goes.contains(&pin.id) || (left.is_empty() && !waits.contains(&pin.id)));
+        let json = |steps: &[Kept], pins: &[PinSpec]| {
+            let pins = plan.pins.as_ref().map(|_| serde_json::to_string(pins).unwrap_or_default());
+            (self.hash_of(steps), serde_json::to_string(steps).unwrap_or_default(), pins)
+        };
+        let (a, b) = (json(&meant, &pins_now), json(&left, &pins_later));
+        let changes = pin_changes(&pins_now, id, who, now);
+        self.store.approve(&Approval {
+            id: PlanId(id),
+            hash: hash.unwrap_or(&plan.hash),
+            who,
+            note,
+            now,
+            pins: &changes,
+            part: (!left.is_empty()).then_some((
+                Rest { hash: &a.0, steps: &a.1, pins: a.2.as_deref() },
+                Rest { hash: &b.0, steps: &b.1, pins: b.2.as_deref() },
+            )),
+        })?;
+        if !changes.is_empty() {
+            self.known_mut().pins = load_pins(&self.store)?;
+        }
+        // The one approval of a first fill: what else it wants until it is filled needs no second one. A part is none.
         let mut state = TargetState::parse(self.store.target_state(plan.target)?.as_deref());
-        if !state.filled && !state.fill_approved && read_steps(&plan).iter().any(|s| s.1 == "push") {
+        let fills = plan.kind == "pass" && left.is_empty() && meant.iter().any(|s| s.1 == "push");
+        if !state.filled && !state.fill_approved && fills {
             state.fill_approved = true;
             self.store.set_target_state(plan.target, &state.to_text())?;
         }
         self.held_plan(id)
+    }
+
+    fn hash_of(&self, steps: &[Kept]) -> String {
+        let named: Vec<(String, Verb, u64)> =
+            steps.iter().filter_map(|step| Some((self.entry_of(step), Verb::parse(&step.1)?, step.2))).collect();
+        plan_hash(named.iter().map(|(text, verb, fingerprint)| (text.as_str(), *verb, *fingerprint))).to_string()
+    }
+
+    /// The steps a part means, and the rest.
+    fn split(&self, part: &Part, steps: &[Kept], now: Timestamp) -> Result<(Vec<Kept>, Vec<Kept>), EngineError> {
+        if part.is_whole() {
+            return Ok((steps.to_vec(), Vec::new()));
+        }
+        let known = self.known();
+        let only: Vec<Means> = part.only.iter().map(|text| means(&known, text, now)).collect::<Result<_, _>>()?;
+        let except: Vec<Means> = part.except.iter().map(|text| means(&known, text, now)).collect::<Result<_, _>>()?;
+        let any = |of: &[Means], step: &Kept| of.iter().any(|means| means.is(step));
+        let chosen = |step: &Kept| (only.is_empty() || any(&only, step)) && !any(&except, step);
+        Ok(steps.iter().cloned().partition(chosen))
     }
 
     /// Says no to a held plan. Nothing is sent; the same plan is not asked for again.
@@ -206,6 +536,44 @@ impl Engine {
         self.store.decide_plan(PlanId(id), Decision::Reject, who, note, self.world.now())?;
         self.held_plan(id)
     }
+}
+
+/// What one word of a part means.
+enum Means {
+    Verb(Verb),
+    Ids(Selection),
+}
+
+impl Means {
+    fn is(&self, step: &Kept) -> bool {
+        match self {
+            Means::Verb(verb) => step.1 == verb.as_str(),
+            Means::Ids(ids) => ids.contains(IndicatorId(step.0)),
+        }
+    }
+}
+
+fn means(known: &Known, text: &str, now: Timestamp) -> Result<Means, EngineError> {
+    if let Some(verb) = Verb::parse(text) {
+        return Ok(Means::Verb(verb));
+    }
+    if let Ok(key) = IndicatorKey::parse(None, text) {
+        let mut ids = Selection::default();
+        if let Some(id) = known.index.id(&key) {
+            ids.insert(id);
+        }
+        return Ok(Means::Ids(ids));
+    }
+    let expr = Expr::parse(text).map_err(|error| {
+        EngineError::Invalid(format!(
+            "\"{text}\" is neither push, update or retract, nor a value, nor an expression: {error}"
+        ))
+    })?;
+    Ok(Means::Ids(known.index.select(&expr, Scope::All, now, &NotShared)))
+}
+
+fn read_pins(plan: &PlanRow) -> Vec<PinSpec> {
+    plan.pins.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 fn read_steps(plan: &PlanRow) -> Vec<Kept> {

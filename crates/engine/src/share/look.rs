@@ -89,7 +89,7 @@ impl Engine {
         f: impl FnOnce(&Cx<'_>) -> Result<T, ConnectorError>,
     ) -> Result<T, EngineError> {
         let failed = |error| EngineError::Connector { connection: connection.doc.name.clone(), error };
-        let http = self.http_of(connection).map_err(failed)?;
+        let http = self.http_of(connection).map_err(failed)?.stopped_by(self.stop_switch());
         if let Some(error) = self.resting(connection) {
             return Err(failed(error));
         }

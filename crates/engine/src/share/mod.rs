@@ -13,15 +13,20 @@ mod entries;
 mod held;
 mod last;
 mod look;
+mod pins;
 mod replace;
 mod send;
+mod undo;
 mod verify;
 
 pub use adopt::{Adopt, AdoptReport};
 pub(crate) use apply::{load_ledger, state_of};
+use collect::collect_unpinned;
 pub(crate) use collect::{Collected, KeyCache, collect};
 pub use cut::Cut;
-pub use held::HeldPlan;
+pub use held::{BudgetUse, HeldPlan, Part, Replaced, UseShown};
+pub(crate) use pins::load_pins;
+pub use pins::{PinShown, Pins};
 pub use verify::{Verify, VerifyReport};
 
 use crate::config::{Config, Target};
@@ -32,7 +37,7 @@ use crate::{Engine, Known, unpoison};
 use entries::Entries;
 use index::Selection;
 use intel::delivery::{Counts, ShareStatus};
-use intel::plan::{Brakes, Budget, Candidate, FirstFill, Planned, Restrained, restrain, room};
+use intel::plan::{Brakes, Budget, Candidate, FirstFill, Planned, Restrained, plan_hash, restrain, room};
 use intel::schedule::backoff;
 use intel::sharing::{LineState, Rank, TargetView, Verb, Wanted, Why};
 use intel::{DAY, IndicatorId, RunId, TargetId, Timestamp};
@@ -67,6 +72,9 @@ pub struct PlannedStep {
     /// Why it waits, where it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits: Option<String>,
+    /// Who stands by the indicator, where it is to be there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
 }
 
 /// What one pass of a target did, or would do.
@@ -105,6 +113,12 @@ pub struct ShareReport {
     /// The held plan that waits for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<u64>,
+    /// The name of the whole set of steps, as far as it is known before it is done: of a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+    /// How much of the change budget is spent, before this pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetUse>,
     /// Lines present afterwards.
     pub present: u64,
     /// Why the pass failed.
@@ -131,9 +145,24 @@ pub(crate) struct Plan {
     pub(crate) shape: u64,
     /// A person allowed what this plan does: it is no part of the rolling budget.
     pub(crate) approved: bool,
+    /// What is to be there, capacity still to come.
+    wanted: Selection,
+    /// How much of the budget is spent.
+    budget: BudgetUse,
 }
 
 impl Plan {
+    /// Names everything it would do, now or once allowed.
+    fn hash(&self, known: &Known) -> String {
+        let steps = self.restrained.now.iter().chain(&self.restrained.held);
+        plan_hash(steps.map(|s| (self.entries.text(known, IndicatorId(s.entry)), s.step, s.fingerprint))).to_string()
+    }
+
+    /// Whether an indicator is to be there.
+    fn wants(&self, id: IndicatorId) -> bool {
+        self.wanted.contains(id)
+    }
+
     fn counts(&self) -> Counts {
         let mut counts = self.restrained.counts();
         counts.leave += self.left;
@@ -143,12 +172,39 @@ impl Plan {
 }
 
 impl Engine {
+    /// What a pass over one target would do now, with every step.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], or a failing store.
+    pub fn preview(&self, name: &str) -> Result<ShareReport, EngineError> {
+        let config = self.config();
+        let target = config.target(name).ok_or_else(|| self.no_target(name))?;
+        self.advance()?;
+        let state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
+        let plan = self.plan(&config, target, &state, Mode::default(), self.world.now())?;
+        Ok(self.dry_report(target, &plan, true))
+    }
+
     /// Runs one pass over one target, now.
     ///
     /// # Errors
     /// [`EngineError::NotFound`], a failing store, or a stopped simulation. A failing destination is no error: it is a
     /// report with status `failed` or `partial`.
     pub fn share(&self, name: &str, mode: Mode, progress: &dyn Progress) -> Result<ShareReport, EngineError> {
+        self.share_expecting(name, mode, None, progress)
+    }
+
+    /// The same, if the plan is the one that this hash names, as a dry run showed it; else nothing is done.
+    ///
+    /// # Errors
+    /// As [`Engine::share`]; [`EngineError::Conflict`] where the plan is another by now.
+    pub fn share_expecting(
+        &self,
+        name: &str,
+        mode: Mode,
+        expect: Option<&str>,
+        progress: &dyn Progress,
+    ) -> Result<ShareReport, EngineError> {
         let config = self.config();
         let target = config.target(name).ok_or_else(|| self.no_target(name))?;
         let _one_pass = self.pass_lock(&config, target);
@@ -163,11 +219,27 @@ impl Engine {
         let mut state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
         if mode.dry_run {
             let plan = self.plan(&config, target, &state, Mode::default(), now)?;
-            return Ok(ShareReport { config: config.version.clone(), ..self.dry_report(target, &plan) });
+            return Ok(ShareReport { config: config.version.clone(), ..self.dry_report(target, &plan, false) });
         }
+        let checked = match expect {
+            None => None,
+            // Nothing is asked of the destination first: what was shown was made without that, too. And what is compared
+            // here is what is done.
+            Some(expect) => {
+                let plan = self.plan(&config, target, &state, mode, now)?;
+                let hash = plan.hash(&self.known());
+                if hash != expect {
+                    return Err(EngineError::Conflict(format!(
+                        "the plan of {name} is {hash} now, not {expect}: nothing was done; look at it again with \
+                         `iocast share {name} --dry-run`"
+                    )));
+                }
+                Some(plan)
+            }
+        };
         let run = self.store.run_start("share", name, now)?;
         let mut trouble = None;
-        if !self.is_stopped(target.id)? {
+        if checked.is_none() && !self.stands_still(target.id)? {
             match self.look_at_unsettled(&config, target, &mut state, run, now) {
                 Ok(()) => {}
                 Err(EngineError::Connector { error, .. }) => trouble = Some(error),
@@ -175,7 +247,10 @@ impl Engine {
             }
         }
         progress.phase("planning");
-        let plan = self.plan(&config, target, &state, mode, now)?;
+        let plan = match checked {
+            Some(plan) => plan,
+            None => self.plan(&config, target, &state, mode, now)?,
+        };
         let (counts, error) = if trouble.is_some() {
             let mut counts = plan.counts();
             counts.deferred = counts.planned();
@@ -192,6 +267,11 @@ impl Engine {
             }
         }
         self.time_verdicts(self.taken_back_for_safety(target, &plan), &mut state);
+        if self.is_halted(target.id) {
+            // Who undoes this run undoes what it would have done as well: else the next pass did that.
+            let effects: Vec<&Planned> = plan.restrained.now.iter().filter(|step| step.step.is_effect()).collect();
+            self.note_not_done(target.id, run, &effects)?;
+        }
         let held = !plan.restrained.held.is_empty();
         let frozen = plan.restrained.holds.iter().any(|h| h.as_str() == "frozen");
         let status = match &error {
@@ -272,19 +352,24 @@ impl Engine {
             skipped_by: plan.skipped.iter().map(|(k, n)| ((*k).to_owned(), *n)).collect(),
             holds: plan.restrained.holds.iter().map(ToString::to_string).collect(),
             plan: None,
+            hash: None,
+            budget: Some(plan.budget),
             present,
             error: None,
             steps: Vec::new(),
         }
     }
 
-    fn dry_report(&self, target: &Target, plan: &Plan) -> ShareReport {
+    fn dry_report(&self, target: &Target, plan: &Plan, all: bool) -> ShareReport {
         let mut counts = plan.counts();
         counts.deferred = counts.planned();
         let mut report = self.report(target, plan, counts, ShareStatus::DryRun, RunId(0));
         let known = self.known();
+        let now = self.world.now();
+        report.hash = Some(plan.hash(&known));
         let steps = plan.restrained.now.iter().chain(&plan.restrained.held);
-        report.steps = steps.take(STEPS_SHOWN).map(|step| plan.show(&known, step)).collect();
+        report.steps =
+            steps.take(if all { usize::MAX } else { STEPS_SHOWN }).map(|step| plan.show(&known, step, now)).collect();
         report
     }
 
@@ -298,18 +383,11 @@ impl Engine {
         unpoison(self.passes.lock()).entry(pool).or_default().clone()
     }
 
-    /// Whether effects are stopped everywhere, by a person.
-    ///
-    /// # Errors
-    /// A failing store.
-    pub fn is_frozen(&self) -> Result<bool, EngineError> {
-        Ok(self.store.setting("frozen")?.is_some_and(|v| v == "true"))
-    }
-
-    /// Whether no call that changes anything may begin at a target: everything is frozen, or the store was restored from
-    /// a backup and nobody has yet said that what it remembers of this target may be acted on.
+    /// Whether no call that changes anything may begin at a target: everything is frozen, somebody undoes a run that is
+    /// under way, or the store was restored from a backup and nobody has yet said that what it remembers of this target
+    /// may be acted on.
     pub(crate) fn is_stopped(&self, target: TargetId) -> Result<bool, EngineError> {
-        Ok(self.is_frozen()? || self.must_reconcile(target)?)
+        Ok(!self.may_call(target)? || self.must_reconcile(target)?)
     }
 
     /// Whether the outcome of some line is not known yet.
@@ -329,15 +407,31 @@ impl Engine {
         mode: Mode,
         now: Timestamp,
     ) -> Result<Plan, EngineError> {
+        self.plan_under(config, target, state, mode, now, None)
+    }
+
+    /// The same as if these pins stood; None: those that do.
+    pub(crate) fn plan_under(
+        &self,
+        config: &Config,
+        target: &Target,
+        state: &TargetState,
+        mode: Mode,
+        now: Timestamp,
+        pins: Option<Arc<Pins>>,
+    ) -> Result<Plan, EngineError> {
         let brakes = self.brakes(config, target, state, now)?;
         let known = self.known();
-        let collected = collect(&known, config, target, &self.key_cache, now);
+        let pins = pins.or_else(|| known.pins.get(&target.id).cloned());
+        let mut collected = collect_unpinned(&known, config, target, &self.key_cache, now);
+        collected.pin(&known, target, pins.as_deref(), now);
         let view = view_of(target);
         let empty = crate::ledger::Ledger::default();
         let ledger = known.ledgers.get(&target.id).unwrap_or(&empty);
-        let entries = Entries::of(&known, target, ledger, &collected, now, self.exchange_id());
+        let mut entries = Entries::of(&known, target, ledger, &collected, now, self.exchange_id());
+        entries.pins.clone_from(&pins);
         let revision = known.index.max_revision();
-        let basis = basis_of(target, &entries);
+        let basis = basis_of(target, &entries) ^ pins.as_ref().map_or(0, |pins| pins.stamp());
         let brakes = Brakes { approved: self.approved(target, &entries, &known, now)?, ..brakes };
 
         // What must be asked about: everything that is not simply present and wanted, and of that what has changed
@@ -366,6 +460,9 @@ impl Engine {
         gone.and_not(&wanted);
         ask.or(&gone);
         for id in ledger.unsettled() {
+            ask.insert(id);
+        }
+        for id in pins.iter().flat_map(|pins| pins.ids()).filter(|id| known.index.exists(*id)) {
             ask.insert(id);
         }
         let asked_all = live.count();
@@ -399,10 +496,11 @@ impl Engine {
             approve_all(&mut restrained);
         }
         let skipped = skipped_by(&collected, &entries, ledger, &restrained);
-        Ok(Plan { restrained, entries, left, skipped, revision, shape: basis, approved })
+        let budget = BudgetUse::of(&brakes);
+        Ok(Plan { restrained, entries, left, skipped, revision, shape: basis, approved, wanted, budget })
     }
 
-    fn brakes(
+    pub(super) fn brakes(
         &self,
         config: &Config,
         target: &Target,
@@ -423,7 +521,7 @@ impl Engine {
             budget: Budget {
                 used_adds_24h: used.adds as usize,
                 used_removals_24h: used.removals as usize,
-                ..Budget::default()
+                ..target.budget
             },
             present: ledger.map_or(0, |l| l.present().count()),
             capacity,
@@ -432,7 +530,7 @@ impl Engine {
             first_fill: if target.first_fill_approve { FirstFill::Approve } else { FirstFill::Allow },
             filled: state.filled,
             fill_approved: state.fill_approved,
-            frozen: self.is_stopped(target.id)?,
+            frozen: self.stands_still(target.id)?,
             replace_style: target.action.delivery == Delivery::Replace,
             approved: None,
         })
@@ -507,6 +605,10 @@ fn approve_all(restrained: &mut Restrained) {
         Verb::Update => 3,
         Verb::Push => 4,
     });
+    // Each class the most urgent first, as `restrain` gave them.
+    for class in restrained.now.chunk_by_mut(|a, b| a.step == b.step) {
+        class.sort_unstable_by_key(|step| step.order);
+    }
 }
 
 /// Everything a rule of this target selects that does not go, by reason.

@@ -7,6 +7,7 @@ mod faults;
 mod guarding;
 mod notices;
 mod past;
+mod plans;
 mod sim;
 mod staging;
 mod traps;

@@ -94,6 +94,11 @@ pub(crate) struct Product {
     pub(crate) has_ids: bool,
     /// Entries of ours it was asked to remove though they were not.
     pub(crate) foreign_touched: u64,
+    /// When each call of ours began; the clock moves on by a second with each where `slow` is set.
+    pub(crate) calls: Vec<Timestamp>,
+    pub(crate) slow: bool,
+    /// What was pushed, in order, with its reputation.
+    pub(crate) order: Vec<(String, u8)>,
 }
 
 pub(crate) struct State {
@@ -111,6 +116,8 @@ pub(crate) struct State {
     pub(crate) counted: Option<std::time::Duration>,
     /// What the web answers: content type and body.
     pub(crate) page: (&'static str, Vec<u8>),
+    /// Done once, at the so-many-th step from now.
+    pub(crate) then: Option<(u64, Box<dyn FnOnce() + Send>)>,
 }
 
 /// The world, shared between engine, connectors and test.
@@ -132,6 +139,7 @@ impl Sim {
             deaf: BTreeSet::new(),
             counted: None,
             page: ("text/plain", Vec::new()),
+            then: None,
         };
         Sim { state: Arc::new(Mutex::new(state)), files: Arc::new(Files::below(Vec::new())) }
     }
@@ -204,6 +212,16 @@ impl World for Sim {
     fn step(&self, point: &'static str) -> Result<(), Stopped> {
         let mut state = self.lock();
         state.steps += 1;
+        if let Some((n, then)) = state.then.take() {
+            match n.checked_sub(1) {
+                Some(n) => state.then = Some((n, then)),
+                None => {
+                    drop(state);
+                    then();
+                    state = self.lock();
+                }
+            }
+        }
         match &mut state.stop_in {
             Some(0) => {
                 state.stop_in = None;
@@ -438,7 +456,13 @@ impl SimConnection {
     /// 429 before anything is done, or a lost answer after everything was.
     fn fate(&self) -> (bool, bool, u64) {
         let mut state = self.sim.lock();
-        let trouble = state.products.entry(self.product.clone()).or_default().trouble;
+        let now = state.now;
+        let product = state.products.entry(self.product.clone()).or_default();
+        product.calls.push(now);
+        let (trouble, slow) = (product.trouble, product.slow);
+        if slow {
+            state.now = now.after(std::time::Duration::from_secs(1));
+        }
         let (busy, lost) = (state.dice.chance(trouble.busy), state.dice.chance(trouble.lost));
         (busy, lost, trouble.refuse)
     }
@@ -459,6 +483,7 @@ impl Destination for SimConnection {
                     return ItemOutcome::Refused("I do not like it".into());
                 }
                 p.n_pushes += 1;
+                p.order.push((item.entry.clone(), item.reputation.get()));
                 match p.held.get_mut(&item.entry) {
                     Some(held) if !held.ours => ItemOutcome::Foreign,
                     Some(held) => {

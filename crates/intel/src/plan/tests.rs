@@ -87,7 +87,7 @@ fn allowances() {
         [(0, 20, 5_000), (200, 20, 5_000), (210, 21, 5_000), (49_999, 4_999, 9_999), (1_000_000, 5_000, 50_000)]
     {
         assert_eq!((budget.removals.per_pass(present), budget.adds.per_pass(present)), (removals, adds), "{present}");
-        assert_eq!(budget.removals.per_day(present), removals * 3);
+        assert_eq!(budget.removals.per_day(present, 3), removals * 3);
     }
     assert_eq!(budget.adds.per_pass(usize::MAX), 50_000);
     assert_eq!((room(10, 3, 2), room(10, 8, 5)), (5, 0));
@@ -253,7 +253,7 @@ fn over_capacity_says_where_it_stands() {
     let mut all = newcomers(5);
     all[4].wanted = Wanted::Yes(rank(9, 4));
     let out = restrain(all, &TARGET, &Brakes { capacity: Some(3), ..filled(0) }, now());
-    assert_eq!(out.now.iter().map(|s| s.entry).collect::<Vec<_>>(), [0, 1, 4]);
+    assert_eq!(out.now.iter().map(|s| s.entry).collect::<Vec<_>>(), [4, 0, 1]);
     let skipped: Vec<_> = out.skipped.iter().map(|(e, why)| (*e, why.clone())).collect();
     assert_eq!(
         skipped,
@@ -401,7 +401,7 @@ fn some_brakes() -> impl Strategy<Value = Brakes> {
         |(adds, removals, used_adds_24h, used_removals_24h, flags, (capacity, bytes), first_fill)| {
             let (allow_empty, filled, fill_approved, frozen, replace_style) = flags;
             Brakes {
-                budget: Budget { adds, removals, used_adds_24h, used_removals_24h },
+                budget: Budget { adds, removals, passes_per_day: 3, used_adds_24h, used_removals_24h },
                 present: 0,
                 capacity,
                 bytes,
@@ -496,11 +496,11 @@ proptest! {
         let going = |verb: Verb| out.now.iter().filter(|s| s.step == verb && !s.safety && !s.repeat).count();
         let removals = going(Verb::Retract);
         prop_assert!(removals <= brakes.budget.removals.per_pass(brakes.present));
-        prop_assert!(removals == 0 || removals + brakes.budget.used_removals_24h <= brakes.budget.removals.per_day(brakes.present));
+        prop_assert!(removals == 0 || removals + brakes.budget.used_removals_24h <= brakes.budget.removals_use(brakes.present).per_day);
         if brakes.filled {
             let adds = going(Verb::Push) + if brakes.replace_style { going(Verb::Update) } else { 0 };
             prop_assert!(adds <= brakes.budget.adds.per_pass(brakes.present));
-            prop_assert!(adds == 0 || adds + brakes.budget.used_adds_24h <= brakes.budget.adds.per_day(brakes.present));
+            prop_assert!(adds == 0 || adds + brakes.budget.used_adds_24h <= brakes.budget.adds_use(brakes.present).per_day);
         } else if brakes.first_fill == FirstFill::Approve && !brakes.fill_approved {
             prop_assert_eq!(going(Verb::Push), 0);
         }
@@ -582,4 +582,60 @@ fn b17_what_must_not_be_there_leaves_first() {
     let first: Vec<u32> = effects.iter().take(4).map(|step| step.entry).collect();
     assert_eq!(first, [3, 7, 11, 38]);
     assert!(effects[..4].iter().all(|step| step.safety) && effects[4..].iter().all(|step| !step.safety));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Effects = budget, never one more: what goes in a pass and over 24 hours, whatever the settings.
+    #[test]
+    fn no_budget_is_passed_by_one(
+        present in 0usize..3_000, wanted in 0usize..400, percent in 0u32..60, at_least in 0usize..60, extra in 0usize..200,
+        passes_per_day in 0u32..5, rounds in 1usize..6,
+    ) {
+        let allowance = Allowance { percent, at_least, at_most: at_least + extra };
+        let target = TargetView { can_retract: true, can_look: false, retract: RetractMode::Always, expiry_supported: false };
+        let mut gone = 0usize;
+        for _ in 0..rounds {
+            let there = present - gone.min(present);
+            let out = wanted.min(there);
+            let all: Vec<Candidate> = (0..out as u32).map(|entry| Candidate {
+                entry, wanted: Wanted::No(Why::Inactive), line: Some(Line::new(LineState::Present, 1)), fingerprint: 0,
+                desired_expiry: None, guarded: None, bytes: 1,
+            }).collect();
+            let budget = Budget { adds: allowance, removals: allowance, passes_per_day, used_adds_24h: 0, used_removals_24h: gone };
+            let brakes = Brakes { present: there, filled: true, allow_empty: true, budget, ..Brakes::default() };
+            let done = restrain(all, &target, &brakes, now());
+            let n_now = done.now.len();
+            // The figures once more, by hand.
+            let pass = ((there as u64 * u64::from(percent) / 100) as usize).max(at_least).min(at_least + extra);
+            let day = pass * passes_per_day.max(1) as usize;
+            prop_assert!(n_now == 0 || (n_now <= pass && gone + n_now <= day), "{} went of {} and {}", n_now, pass, day);
+            prop_assert_eq!(n_now == out, out <= pass && gone + out <= day || out == 0);
+            prop_assert_eq!(n_now + done.held.len(), out);
+            gone += n_now;
+        }
+    }
+
+    /// What goes is sent the most urgent first: a verdict before other removals, the best rank before lower ones.
+    #[test]
+    fn what_matters_most_goes_first(all in candidates(), target in a_target()) {
+        let brakes = Brakes { filled: true, budget: Budget {
+            adds: Allowance { percent: 100, at_least: 10_000, at_most: 10_000 },
+            removals: Allowance { percent: 100, at_least: 10_000, at_most: 10_000 }, ..Budget::default() },
+            allow_empty: true, present: count_present(&all), ..Brakes::default() };
+        let out = restrain(all.clone(), &target, &brakes, now());
+        let pushes: Vec<_> = out.now.iter().filter(|s| s.step == Verb::Push).collect();
+        for pair in pushes.windows(2) {
+            let standing = |s: &Planned| match &all[s.entry as usize].wanted {
+                Wanted::Yes(rank) => rank.order(true),
+                _ => (u64::MAX, 0, 0),
+            };
+            prop_assert!(standing(pair[0]) <= standing(pair[1]));
+        }
+        let mut retracts = out.now.iter().filter(|s| s.step == Verb::Retract).map(|s| match &s.reason {
+            Some(Why::Verdict(_)) => 0, Some(why) if why.is_safety() => 1, _ => 2 });
+        let mut last = 0;
+        prop_assert!(retracts.all(|class| std::mem::replace(&mut last, class) <= class));
+    }
 }

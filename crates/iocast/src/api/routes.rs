@@ -389,10 +389,27 @@ pub static TABLE: &[Route] = &[
     post("/api/v1/plans/{id}/approve", Admin, "Allows exactly the steps of a held plan.", || {
         routing::post(runs::approve_plan)
     })
-    .body::<runs::Note>()
+    .body::<runs::Allowed>()
     .example(r#"{"note": "looks right"}"#)
     .answers::<HeldPlan>()
     .fails(IN_USE),
+    job("/api/v1/runs/{id}/undo", Admin, "Makes the plan that undoes a share run.", || routing::post(runs::undo))
+        .body::<runs::Undo>()
+        .answers::<HeldPlan>()
+        .fails(IN_USE),
+    job("/api/v1/targets/{name}/return", Admin, "Makes the plan that returns a target to a time.", || {
+        routing::post(runs::return_target)
+    })
+    .body::<runs::ReturnTo>()
+    .answers::<HeldPlan>()
+    .fails(IN_USE),
+    get("/api/v1/targets/{name}/pins", Read, "What was undone at a target and not lifted.", || {
+        routing::get(runs::pins)
+    })
+    .answers::<Vec<engine::PinShown>>(),
+    post("/api/v1/targets/{name}/unpin", Admin, "Lifts what was undone.", || routing::post(runs::unpin))
+        .body::<runs::Unpin>()
+        .answers::<runs::Unpinned>(),
     post("/api/v1/plans/{id}/reject", Admin, "Says no to a held plan.", || routing::post(runs::reject_plan))
         .body::<runs::Note>()
         .answers::<HeldPlan>()
@@ -435,6 +452,7 @@ pub static TABLE: &[Route] = &[
     .answers::<system::BackupMade>()
     .fails(&[409]),
     post("/api/v1/freeze", Admin, "Stops every new call to a destination.", || routing::post(system::freeze))
+        .body::<system::FreezeNote>()
         .answers::<system::Frozen>(),
     post("/api/v1/thaw", Admin, "Lets calls to destinations go on.", || routing::post(system::thaw))
         .answers::<system::Frozen>(),

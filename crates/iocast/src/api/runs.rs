@@ -163,16 +163,134 @@ pub(super) async fn plan(State(app): State<Arc<App>>, Part(id): Part<u64>) -> Re
     app.hop(move |app| Ok(app.engine()?.held_plan(id)?)).await.map(Json)
 }
 
+/// What a person allows of a plan. A word of `only` and `except` is `push`, `update` or `retract`, a value, or an
+/// expression.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Allowed {
+    /// In their own words.
+    note: Option<String>,
+    /// The hash of the plan that was looked at: another one is not approved.
+    hash: Option<String>,
+    /// Only these steps; the rest goes on waiting.
+    only: Vec<String>,
+    /// All but these steps.
+    except: Vec<String>,
+}
+
 pub(super) async fn approve_plan(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Part(id): Part<u64>,
-    Body(body): Body<Note>,
+    Body(body): Body<Allowed>,
 ) -> Result<Json<HeldPlan>, Problem> {
     app.hop(move |app| {
-        let plan = app.engine()?.approve_plan(id, &caller.name, body.note.as_deref())?;
+        let part = engine::Part { only: body.only, except: body.except };
+        let plan = app.engine()?.approve_part(id, &part, body.hash.as_deref(), &caller.name, body.note.as_deref())?;
         app.hurry();
         Ok(Json(plan))
+    })
+    .await
+}
+
+/// Whether the plan is approved at once.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Undo {
+    /// Approve it at once, where its author may.
+    approve: bool,
+    /// Why.
+    note: Option<String>,
+}
+
+pub(super) async fn undo(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Part(id): Part<u64>,
+    Body(body): Body<Undo>,
+) -> Result<Json<HeldPlan>, Problem> {
+    app.hop(move |app| {
+        let plan = app.engine()?.undo_run(RunId(id), &caller.name)?;
+        asked(app, &caller, plan, body.approve, body.note.as_deref())
+    })
+    .await
+}
+
+/// A time to return to.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReturnTo {
+    /// RFC 3339.
+    to: String,
+    /// Approve it at once, where its author may.
+    #[serde(default)]
+    approve: bool,
+    /// Why.
+    note: Option<String>,
+}
+
+pub(super) async fn return_target(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Part(name): Part<String>,
+    Body(body): Body<ReturnTo>,
+) -> Result<Json<HeldPlan>, Problem> {
+    app.hop(move |app| {
+        let to = intel::Timestamp::parse(&body.to)
+            .ok_or_else(|| Problem::invalid(format!("\"{}\" is no time such as 2026-01-31T14:05:00Z", body.to)))?;
+        let plan = app.engine()?.return_target(&name, to, &caller.name)?;
+        asked(app, &caller, plan, body.approve, body.note.as_deref())
+    })
+    .await
+}
+
+fn asked(
+    app: &App,
+    caller: &Caller,
+    plan: HeldPlan,
+    approve: bool,
+    note: Option<&str>,
+) -> Result<Json<HeldPlan>, Problem> {
+    if !approve {
+        return Ok(Json(plan));
+    }
+    let plan = app.engine()?.approve_plan(plan.id, &caller.name, note)?;
+    app.hurry();
+    Ok(Json(plan))
+}
+
+pub(super) async fn pins(
+    State(app): State<Arc<App>>,
+    Part(name): Part<String>,
+) -> Result<Json<Vec<engine::PinShown>>, Problem> {
+    app.hop(move |app| Ok(Json(app.engine()?.pins(&name)?))).await
+}
+
+/// Which pins are lifted.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Unpin {
+    /// Of these values; all where it is left out.
+    values: Option<Vec<String>>,
+}
+
+/// How many pins were lifted.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Unpinned {
+    /// So many.
+    lifted: u64,
+}
+
+pub(super) async fn unpin(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Part(name): Part<String>,
+    Body(body): Body<Unpin>,
+) -> Result<Json<Unpinned>, Problem> {
+    app.hop(move |app| {
+        let lifted = app.engine()?.unpin(&name, body.values.as_deref(), &caller.name)?;
+        app.hurry();
+        Ok(Json(Unpinned { lifted }))
     })
     .await
 }

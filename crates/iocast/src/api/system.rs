@@ -297,35 +297,37 @@ pub(super) async fn backup(
     .await
 }
 
+/// Why effects are stopped.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct FreezeNote {
+    /// In their own words.
+    note: Option<String>,
+}
+
 pub(super) async fn freeze(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Body(body): Body<FreezeNote>,
 ) -> Result<Json<Frozen>, Problem> {
-    set_frozen(&app, caller, true).await
+    app.hop(move |app| {
+        app.engine()?.freeze(&caller.name, body.note.as_deref())?;
+        Ok(Json(Frozen { frozen: true }))
+    })
+    .await
 }
 
 pub(super) async fn thaw(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Frozen>, Problem> {
-    set_frozen(&app, caller, false).await
-}
-
-async fn set_frozen(app: &Arc<App>, caller: Caller, frozen: bool) -> Result<Json<Frozen>, Problem> {
     app.hop(move |app| {
         let engine = app.engine()?;
-        let store = engine.store();
-        store.set_setting("frozen", if frozen { "true" } else { "false" })?;
-        if !frozen {
-            // A restored exchange is frozen until a person has looked at what it would do.
-            store.set_setting("reconcile_first", "false")?;
-        }
-        let action = if frozen { "freeze" } else { "thaw" };
-        store.audit(&caller.name, action, "exchange", "{}", engine.world().now())?;
-        if !frozen {
-            app.hurry();
-        }
-        Ok(Json(Frozen { frozen }))
+        engine.thaw(&caller.name)?;
+        // A restored exchange is frozen until a person has looked at what it would do.
+        engine.store().set_setting("reconcile_first", "false")?;
+        app.hurry();
+        Ok(Json(Frozen { frozen: false }))
     })
     .await
 }

@@ -47,6 +47,15 @@ enum PlanCommand {
         /// Why, for the audit log
         #[arg(long)]
         note: Option<String>,
+        /// Only these steps: push, update or retract, a value, an expression
+        #[arg(long, value_name = "WHICH")]
+        only: Vec<String>,
+        /// All but these steps
+        #[arg(long, value_name = "WHICH")]
+        except: Vec<String>,
+        /// The hash that `plan show` gave: another plan is not approved
+        #[arg(long)]
+        hash: Option<String>,
     },
     /// Say no; nothing is sent
     #[command(
@@ -87,8 +96,9 @@ pub(crate) fn plan(args: &PlanArgs, ctx: &Ctx) -> Outcome {
             }
         }
         PlanCommand::Show { id } => show(&client.get(&format!("/api/v1/plans/{id}"), &[])?, ctx)?,
-        PlanCommand::Approve { id, note } => {
-            let answer = decide(*id, "approve", note)?;
+        PlanCommand::Approve { id, note, only, except, hash } => {
+            let said = json!({ "note": note, "only": only, "except": except, "hash": hash });
+            let answer = client.post(&format!("/api/v1/plans/{id}/approve"), &[], &said)?;
             let target: Value = parse(&answer)?;
             let target = target["target"].as_str().unwrap_or("NAME").to_owned();
             done(
@@ -103,6 +113,20 @@ pub(crate) fn plan(args: &PlanArgs, ctx: &Ctx) -> Outcome {
         }
     }
     Ok(Exit::Done)
+}
+
+/// A plan that this command made.
+pub(crate) fn asked(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
+    show(answer, ctx)?;
+    if ctx.out.is_table() {
+        let plan: Value = parse(answer)?;
+        let (id, target) = (&plan["id"], plan["target"].as_str().unwrap_or("NAME"));
+        ctx.out.line(&match plan["status"].as_str() {
+            Some("approved") => format!("approved: `iocast share {target}` takes its steps now"),
+            _ => format!("nothing is sent yet: `iocast plan approve {id}` allows it"),
+        })?;
+    }
+    Ok(())
 }
 
 fn show(answer: &str, ctx: &Ctx) -> Result<(), CliError> {

@@ -38,6 +38,18 @@ enum RunCommand {
         /// Its number
         id: u64,
     },
+    /// Undo a share run: makes a plan that waits, or with --yes goes at once
+    #[command(after_help = "Examples:\n  iocast run undo 17\n  iocast run undo 17 --yes --note \"wrong feed\"")]
+    Undo {
+        /// Its number
+        id: u64,
+        /// Approve it at once
+        #[arg(long)]
+        yes: bool,
+        /// Why, for the audit log
+        #[arg(long)]
+        note: Option<String>,
+    },
     /// Drop a suspect run: nothing of it is kept
     #[command(after_help = "Examples:\n  iocast run list --kind pull\n  iocast run discard 17")]
     Discard {
@@ -79,6 +91,10 @@ pub(crate) fn run(args: &RunArgs, ctx: &Ctx) -> Outcome {
         RunCommand::Approve { id } => {
             let answer = client.post(&format!("/api/v1/runs/{id}/approve"), &[], &json!({}))?;
             done(&answer, &format!("run {id} is believed"), ctx)?;
+        }
+        RunCommand::Undo { id, yes, note } => {
+            let said = json!({ "approve": yes, "note": note });
+            super::plan::asked(&client.post(&format!("/api/v1/runs/{id}/undo"), &[], &said)?, ctx)?;
         }
         RunCommand::Discard { id } => {
             let answer = client.post(&format!("/api/v1/runs/{id}/discard"), &[], &json!({}))?;

@@ -14,7 +14,11 @@ pub(crate) struct StatusArgs {}
 /// Stop every new call to a destination; pulls and reads go on
 #[derive(Args)]
 #[command(after_help = "Examples:\n  iocast freeze\n  iocast --url http://127.0.0.1:8470 freeze")]
-pub(crate) struct FreezeArgs {}
+pub(crate) struct FreezeArgs {
+    /// Why, for whoever finds it frozen
+    #[arg(long)]
+    note: Option<String>,
+}
 
 /// Let calls to destinations go on
 #[derive(Args)]
@@ -137,14 +141,39 @@ fn show(status: &Value, ctx: &Ctx) -> Result<(), CliError> {
     Ok(())
 }
 
-pub(crate) fn freeze(_: &FreezeArgs, ctx: &Ctx) -> Outcome {
-    let answer = ctx.client()?.post("/api/v1/freeze", &[], &json!({}))?;
+pub(crate) fn freeze(args: &FreezeArgs, ctx: &Ctx) -> Outcome {
+    let client = match ctx.client() {
+        Ok(client) => client,
+        // Another program has the data directory: it notices the file before its next call.
+        Err(error) => {
+            let Some(dir) = ctx.data_dir("freeze").ok().filter(|dir| dir.is_dir()) else { return Err(error) };
+            let file = dir.join(engine::FREEZE_FILE);
+            let note = args.note.as_deref().unwrap_or_default();
+            std::fs::write(&file, note)
+                .map_err(|why| CliError::Failed(format!("{} cannot be written: {why}", file.display())))?;
+            ctx.out.line(&format!("frozen by {}: no new call begins; `iocast thaw` ends this", file.display()))?;
+            return Ok(Exit::Done);
+        }
+    };
+    let answer = client.post("/api/v1/freeze", &[], &json!({ "note": args.note }))?;
     done(&answer, "frozen: no new call to a destination begins; `iocast thaw` ends this", ctx)?;
     Ok(Exit::Done)
 }
 
 pub(crate) fn thaw(ctx: &Ctx) -> Outcome {
-    let answer = ctx.client()?.post("/api/v1/thaw", &[], &json!({}))?;
+    let client = match ctx.client() {
+        Ok(client) => client,
+        Err(error) => {
+            let file = ctx.data_dir("thaw").ok().map(|dir| dir.join(engine::FREEZE_FILE)).filter(|file| file.exists());
+            let Some(file) = file else { return Err(error) };
+            std::fs::remove_file(&file)
+                .map_err(|why| CliError::Failed(format!("{} cannot be removed: {why}", file.display())))?;
+            ctx.out
+                .line(&format!("{} is gone; `iocast status` says whether anything else freezes it", file.display()))?;
+            return Ok(Exit::Done);
+        }
+    };
+    let answer = client.post("/api/v1/thaw", &[], &json!({}))?;
     done(&answer, "thawed: calls to destinations go on", ctx)?;
     Ok(Exit::Done)
 }

@@ -25,7 +25,49 @@ pub(crate) struct TargetArgs {
 #[derive(Subcommand)]
 enum TargetCommand {
     Deliveries(DeliveriesArgs),
+    /// Return a target to what it held at a time: makes a plan that waits, or with --yes goes at once
+    #[command(after_help = "Examples:\n  iocast target return block-ip --to 2026-01-31T14:05:00Z")]
+    Return {
+        /// The target's name
+        name: String,
+        /// RFC 3339
+        #[arg(long, value_name = "TIME")]
+        to: String,
+        /// Approve it at once
+        #[arg(long)]
+        yes: bool,
+        /// Why, for the audit log
+        #[arg(long)]
+        note: Option<String>,
+    },
+    /// What was undone at a target and stays so
+    #[command(after_help = "Examples:\n  iocast target pins block-ip")]
+    Pins {
+        /// The target's name
+        name: String,
+    },
+    /// Lift what was undone: the next pass decides these entries as any other
+    #[command(after_help = "Examples:\n  iocast target unpin block-ip 192.0.2.1\n  iocast target unpin block-ip --all")]
+    Unpin {
+        /// The target's name
+        name: String,
+        /// Of these values
+        #[arg(value_name = "VALUE", required_unless_present = "all", conflicts_with = "all")]
+        values: Vec<String>,
+        /// Of every value
+        #[arg(long)]
+        all: bool,
+    },
 }
+
+const PINS: &[Column] = &[
+    text("kind", "kind"),
+    column("value", "value", How::Indicator),
+    text("hold", "stays"),
+    text("who", "by"),
+    column("at", "since", How::Time),
+    number("plan", "plan"),
+];
 
 /// Every entry we put at a target, or tried to, with its state and the target's words
 #[derive(Args)]
@@ -73,8 +115,25 @@ const COUNTS: &[Column] = &[text("state", "state"), number("count", "entries")];
 
 pub(crate) fn target(args: &TargetArgs, ctx: &Ctx) -> Outcome {
     match &args.command {
-        TargetCommand::Deliveries(args) => deliveries(args, ctx),
+        TargetCommand::Deliveries(args) => return deliveries(args, ctx),
+        TargetCommand::Return { name, to, yes, note } => {
+            let said = json!({ "to": to, "approve": yes, "note": note });
+            let answer = ctx.client()?.post(&format!("/api/v1/targets/{}/return", part(name)), &[], &said)?;
+            super::plan::asked(&answer, ctx)?;
+        }
+        TargetCommand::Pins { name } => {
+            let answer = ctx.client()?.get(&format!("/api/v1/targets/{}/pins", part(name)), &[])?;
+            if ctx.out.rows(&answer, PINS)? == 0 {
+                ctx.out.note("nothing is pinned");
+            }
+        }
+        TargetCommand::Unpin { name, values, all } => {
+            let said = json!({ "values": (!all).then_some(values) });
+            let answer = ctx.client()?.post(&format!("/api/v1/targets/{}/unpin", part(name)), &[], &said)?;
+            super::run::done(&answer, "lifted: the next pass decides these entries as any other", ctx)?;
+        }
     }
+    Ok(Exit::Done)
 }
 
 fn deliveries(args: &DeliveriesArgs, ctx: &Ctx) -> Outcome {

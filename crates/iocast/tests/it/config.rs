@@ -199,6 +199,7 @@ fn what_is_written_reads_back_as_the_same() {
                 action: dice.maybe(Dice::text),
                 first_fill: dice.maybe(Dice::text),
                 retract: None,
+                budget: None,
                 interval: dice.maybe(Dice::text),
                 enabled: dice.roll(2) == 0,
                 params: dice.table(2),

@@ -1,0 +1,148 @@
+//! The switch that stops every new call to a destination: by a person through the exchange, by a file in the data
+//! directory that needs no running exchange, or because the data directory was restored from a backup.
+//!
+//! It is looked at before every call, and between the tries inside one: nothing new begins, what is on its way ends and
+//! is settled. Reading goes on.
+
+use crate::Engine;
+use crate::error::EngineError;
+use intel::TargetId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::{PlanFilter, PlanStatus, Store};
+
+/// The file in the data directory that freezes the exchange by being there. Its text is the note.
+pub const FREEZE_FILE: &str = "FREEZE";
+/// Most bytes of that file that are read.
+const NOTE_MOST: usize = 2_000;
+
+/// Who froze the exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FreezeShown {
+    /// `person`, `file` (in the data directory) or `restore` (nobody has looked at a restored exchange yet).
+    pub by: String,
+    /// Who, where that is known.
+    pub who: Option<String>,
+    /// Since when. RFC 3339.
+    pub at: Option<String>,
+    /// Why, in their words.
+    pub note: Option<String>,
+}
+
+fn file_of(store: &Store) -> Option<PathBuf> {
+    store.dir().map(|dir| dir.join(FREEZE_FILE))
+}
+
+/// Whether the file is there. One that cannot be looked at is taken to be: this errs on the side of stopping.
+fn is_there(path: &Path) -> bool {
+    !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// Whether any call may begin.
+pub(crate) fn is_frozen(store: &Store) -> Result<bool, EngineError> {
+    if file_of(store).is_some_and(|path| is_there(&path)) {
+        return Ok(true);
+    }
+    Ok(store.setting("frozen")?.is_some_and(|v| v == "true"))
+}
+
+impl Engine {
+    /// Whether effects are stopped everywhere: by a person, or by the file.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub fn is_frozen(&self) -> Result<bool, EngineError> {
+        is_frozen(&self.store)
+    }
+
+    /// Who stopped effects, and why. None: they are not stopped.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub fn frozen_by(&self) -> Result<Option<FreezeShown>, EngineError> {
+        if let Some(path) = file_of(&self.store).filter(|path| is_there(path)) {
+            let text = fs::read(&path).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text[..text.len().min(NOTE_MOST)]).trim().to_owned();
+            let at = fs::symlink_metadata(&path).and_then(|meta| meta.modified()).ok();
+            let at = at.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+            return Ok(Some(FreezeShown {
+                by: "file".to_owned(),
+                who: None,
+                at: at.map(|since| intel::Timestamp::EPOCH.after(since).to_string()),
+                note: (!text.is_empty()).then_some(text),
+            }));
+        }
+        if self.store.setting("frozen")?.is_some_and(|v| v == "true") {
+            let said = self.store.setting("frozen_by")?.and_then(|text| serde_json::from_str(&text).ok());
+            let nobody = FreezeShown { by: "person".to_owned(), who: None, at: None, note: None };
+            return Ok(Some(said.unwrap_or(nobody)));
+        }
+        if self.store.setting("reconcile_first")?.is_some_and(|v| v == "true") {
+            let note = "restored from a backup: look at what it would do before it does it".to_owned();
+            return Ok(Some(FreezeShown { by: "restore".to_owned(), who: None, at: None, note: Some(note) }));
+        }
+        Ok(None)
+    }
+
+    /// Stops effects: when this returns, no new call to a destination begins.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub fn freeze(&self, who: &str, note: Option<&str>) -> Result<(), EngineError> {
+        let now = self.world.now();
+        let said = FreezeShown {
+            by: "person".to_owned(),
+            who: Some(who.to_owned()),
+            at: Some(now.to_string()),
+            note: note.map(str::to_owned),
+        };
+        self.store.set_setting("frozen_by", &serde_json::to_string(&said).unwrap_or_default())?;
+        self.store.set_setting("frozen", "true")?;
+        self.store.audit(who, "freeze", "exchange", &serde_json::json!({ "note": note }).to_string(), now)?;
+        Ok(())
+    }
+
+    /// Lets effects go on: the file is removed too.
+    ///
+    /// # Errors
+    /// A failing store, or a file that cannot be removed.
+    pub fn thaw(&self, who: &str) -> Result<(), EngineError> {
+        if let Some(path) = file_of(&self.store).filter(|path| is_there(path)) {
+            fs::remove_file(&path).map_err(|error| {
+                EngineError::Conflict(format!("{} freezes the exchange and cannot be removed: {error}", path.display()))
+            })?;
+        }
+        self.store.set_setting("frozen", "false")?;
+        self.store.audit(who, "thaw", "exchange", "{}", self.world.now())?;
+        Ok(())
+    }
+
+    /// Whether a call to this target may begin now.
+    pub(crate) fn may_call(&self, target: TargetId) -> Result<bool, EngineError> {
+        Ok(!self.is_halted(target) && !self.is_frozen()?)
+    }
+
+    /// Whether somebody undoes a run of this target that is under way.
+    pub fn is_halted(&self, target: TargetId) -> bool {
+        crate::unpoison(self.halted.lock()).contains(&target)
+    }
+
+    /// Whether a target stands still: frozen, restored from a backup and not looked at, or a plan waits that stopped its run
+    /// half-way.
+    pub(crate) fn stands_still(&self, target: TargetId) -> Result<bool, EngineError> {
+        let waiting = PlanFilter { target: Some(target), status: Some(PlanStatus::Waiting) };
+        Ok(self.is_frozen()?
+            || self.must_reconcile(target)?
+            || self.store.plans(waiting)?.iter().any(|plan| plan.halts))
+    }
+
+    /// Asked between the tries of one call.
+    pub(crate) fn stop_switch(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
+        let store = self.store.clone();
+        // What cannot be asked does not stop a try: the next call asks again, and fails there.
+        Arc::new(move || is_frozen(&store).unwrap_or(false))
+    }
+}
