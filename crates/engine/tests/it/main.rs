@@ -2,7 +2,10 @@
 
 mod basics;
 mod boxes;
+mod capacity;
 mod drift;
 mod ledger;
+mod restored;
+mod shared_lists;
 mod sim;
 mod worlds;
