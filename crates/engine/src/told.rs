@@ -89,6 +89,8 @@ pub struct Delivery {
     pub remote_expires: Option<String>,
     /// Failed attempts in a row.
     pub attempts: u32,
+    /// Refused so often in a row that a person should look; it is offered again all the same.
+    pub exhausted: bool,
     /// Not tried again before this. RFC 3339.
     pub next_try: Option<String>,
     /// The target's last words.
@@ -373,6 +375,7 @@ fn told(config: &Config, known: &Known, target: TargetId, line: &LineRow) -> Del
         remote_id: line.remote_id.clone(),
         remote_expires: text(line.remote_expires),
         attempts: line.attempts,
+        exhausted: state_of(line.state) == LineState::Refused && line.attempts >= intel::limits::REFUSED_EXHAUSTED,
         next_try: text(line.next_try),
         words: line.words.clone(),
         run: line.run.0,

@@ -162,7 +162,7 @@ impl Engine {
         let reachable = connection.filter(|_| target.action.delivery != Delivery::Hosted && !options.unread);
         match reachable.and_then(|c| c.open.destination().map(|d| (c, d))) {
             Some((connection, destination)) => {
-                let identity = self.call(connection, now, |cx| connection.open.identity(cx))?;
+                let identity = self.identity(connection, now)?;
                 if state.identity.is_some() && state.identity != identity {
                     report.identity_before.clone_from(&state.identity);
                 }

@@ -88,6 +88,17 @@ impl Engine {
         now: Timestamp,
         f: impl FnOnce(&Cx<'_>) -> Result<T, ConnectorError>,
     ) -> Result<T, EngineError> {
+        self.call_counted(connection, now, f, |_| true)
+    }
+
+    /// As [`Engine::call`]; whether an answer shows that the other side works is for the caller to say.
+    fn call_counted<T>(
+        &self,
+        connection: &Connection,
+        now: Timestamp,
+        f: impl FnOnce(&Cx<'_>) -> Result<T, ConnectorError>,
+        says_something: impl FnOnce(&T) -> bool,
+    ) -> Result<T, EngineError> {
         let failed = |error| EngineError::Connector { connection: connection.doc.name.clone(), error };
         let http = self.http_of(connection).map_err(failed)?.stopped_by(self.stop_switch());
         if let Some(error) = self.resting(connection) {
@@ -96,8 +107,14 @@ impl Engine {
         let cx = Cx { http: &http, files: self.world.files(), now, initial_from: now };
         let done = f(&cx);
         // A refusal is an answer; what asks for patience says so itself.
-        let is_broken = matches!(&done, Err(ConnectorError::Later { wait: None, .. } | ConnectorError::Unexpected(_)));
-        unpoison(self.breakers.lock()).entry(connection.id).or_default().ended(!is_broken, self.world.now());
+        let worked = match &done {
+            Err(ConnectorError::Later { wait: None, .. } | ConnectorError::Unexpected(_)) => Some(false),
+            Err(_) => Some(true),
+            Ok(answer) => says_something(answer).then_some(true),
+        };
+        if let Some(worked) = worked {
+            unpoison(self.breakers.lock()).entry(connection.id).or_default().ended(worked, self.world.now());
+        }
         done.map_err(failed)
     }
 
@@ -112,7 +129,7 @@ impl Engine {
         if state.is_identified {
             return Ok(());
         }
-        let found = self.call(connection, now, |cx| connection.open.identity(cx))?;
+        let found = self.identity(connection, now)?;
         let pinned = match (state.identity.as_ref(), found) {
             (None, found) => {
                 state.identity = found;
@@ -141,6 +158,11 @@ impl Engine {
                 target.doc.name
             )),
         })
+    }
+
+    /// Who we are at the other side. None may mean that nobody was asked.
+    pub(super) fn identity(&self, connection: &Connection, now: Timestamp) -> Result<Option<String>, EngineError> {
+        self.call_counted(connection, now, |cx| connection.open.identity(cx), Option::is_some)
     }
 
     /// Reads everything that is at a destination. What it says of its limit is kept.

@@ -246,12 +246,21 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
+        let unread = checked.is_none() && target.action.can_read && state.foreign.is_none();
+        if trouble.is_none() && unread && !self.is_stopped(target.id)? {
+            // How much of its room others take must be known before it is filled.
+            match self.read_back(&config, target, &mut state, run, Verify { believe: false, all: true }, now) {
+                Ok(_) => {}
+                Err(EngineError::Connector { error, .. }) => trouble = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
         progress.phase("planning");
         let plan = match checked {
             Some(plan) => plan,
             None => self.plan(&config, target, &state, mode, now)?,
         };
-        let (counts, error) = if trouble.is_some() {
+        let (mut counts, error) = if trouble.is_some() {
             let mut counts = plan.counts();
             counts.deferred = counts.planned();
             (counts, trouble)
@@ -262,7 +271,12 @@ impl Engine {
         if state.is_dropping {
             // What it drops in silence is found in the pass in which it does so.
             match self.read_back(&config, target, &mut state, run, Verify { believe: false, all: true }, now) {
-                Ok(_) | Err(EngineError::Connector { .. }) => {}
+                Ok(drift) => {
+                    let n = drift.map_or(0, |drift| drift.missing).min(counts.accepted);
+                    counts.accepted -= n;
+                    counts.unknown += n;
+                }
+                Err(EngineError::Connector { .. }) => {}
                 Err(error) => return Err(error),
             }
         }

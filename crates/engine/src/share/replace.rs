@@ -79,7 +79,12 @@ impl Engine {
             Err(error) => return Err(error),
         };
         Ok(match self.doubt(pass.target, &read, lines, state) {
-            None => Ok(read),
+            None => {
+                let marks = pass.target.action.marks;
+                let n_ours = read.entries.iter().filter(|remote| lines.ours(remote, marks).is_some()).count();
+                state.foreign = Some((read.entries.len() - n_ours) as u64);
+                Ok(read)
+            }
             Some(doubt) => {
                 let hint = match doubt.can_be_believed() {
                     true => format!("; if that is true: `iocast target verify {} --believe`", pass.target.doc.name),

@@ -415,9 +415,8 @@ impl Engine {
         };
         let bytes = list.body.read().map(|body| body.len() as u64);
         if bytes.as_ref().ok() != Some(&list.bytes) || list.entries != present {
-            let held = if bytes.is_ok() { list.entries } else { 0 };
-            drift.there = held.min(present);
-            drift.missing = present - drift.there;
+            drift.there = 0;
+            drift.missing = present;
             drift.sample(name, "the body of the list is not what was published; the next pass writes it again");
             self.bodies.forget(name);
         }

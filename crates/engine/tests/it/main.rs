@@ -1,13 +1,19 @@
 //! The engine against a simulated world: no network, no sleep, every choice from a seed.
 
 mod basics;
+mod boxes;
+mod capacity;
 #[cfg(unix)]
 mod disk;
+mod drift;
 mod faults;
 mod guarding;
+mod ledger;
 mod notices;
 mod past;
 mod plans;
+mod restored;
+mod shared_lists;
 mod sim;
 mod staging;
 mod traps;

@@ -1,5 +1,6 @@
 //! A world in memory: a clock that is set, chance from a seed, sources and destinations that misbehave on request.
 
+use crate::boxes::{BOX, BoxConnector, Tool};
 use engine::config::{Connection, ConnectionDoc, TargetDoc};
 use engine::notice::{Channel, Letter};
 use engine::{Engine, EngineError, Registry, Silent, Stopped, World};
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 use store::Store;
 
 /// A small generator with good spread (SplitMix64).
@@ -105,6 +107,7 @@ pub(crate) struct State {
     pub(crate) now: Timestamp,
     pub(crate) dice: Dice,
     pub(crate) products: BTreeMap<String, Product>,
+    pub(crate) tools: BTreeMap<String, Tool>,
     /// The process stops at the so-many-th step from now.
     pub(crate) stop_in: Option<u64>,
     pub(crate) steps: u64,
@@ -133,6 +136,7 @@ impl Sim {
             now: Timestamp::parse("2026-03-01T00:00:00Z").unwrap(),
             dice: Dice(seed),
             products: BTreeMap::new(),
+            tools: BTreeMap::new(),
             stop_in: None,
             steps: 0,
             letters: Vec::new(),
@@ -152,6 +156,15 @@ impl Sim {
         f(self.lock().products.entry(name.to_owned()).or_default())
     }
 
+    pub(crate) fn tool<T>(&self, name: &str, f: impl FnOnce(&mut Tool) -> T) -> T {
+        f(self.lock().tools.entry(name.to_owned()).or_default())
+    }
+
+    pub(crate) fn wait(&self, time: Duration) {
+        let mut state = self.lock();
+        state.now = state.now.after(time);
+    }
+
     pub(crate) fn open(&self, store: impl Into<Arc<Store>>, lists: &Path) -> Result<Engine, EngineError> {
         Engine::open(store.into(), self.registry(), Arc::new(self.clone()), Some(lists), &Silent)
     }
@@ -160,7 +173,10 @@ impl Sim {
         let kind = |toml: &str, whole: bool| -> Arc<dyn Connector> {
             Arc::new(SimConnector { manifest: Manifest::parse(toml).unwrap(), sim: self.clone(), whole })
         };
+        let boxes: Arc<dyn Connector> =
+            Arc::new(BoxConnector { manifest: Manifest::parse(BOX).unwrap(), sim: self.clone() });
         Registry::new([
+            boxes,
             kind(FEED, true),
             kind(STREAM, false),
             kind(TOOL, true),
