@@ -108,7 +108,7 @@ fn live(fault: Fault, after: u64, lasting: bool, reference: &[String]) -> Option
                 continue;
             }
         }
-        store = None;
+        drop(store.take());
         store = match Store::open(&data) {
             Ok(store) => Some(store),
             Err(error) => return Some(format!("it does not open again after {}: {error}", name(STEPS[at]))),

@@ -5,7 +5,7 @@
 
 use super::ledger::line;
 use super::{NOW, append, extreme, key, plain};
-use intel::{Analyst, ConnectionId, IndicatorId, RunId, TargetId, Verdict, VerdictKind};
+use intel::{Analyst, IndicatorId, RunId, TargetId, Verdict, VerdictKind};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use std::fmt::Write as _;
@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use store::{Append, Change, LINE_GONE, LineRow, Listed, Published, Settle, Store, StoreError};
 use tempfile::TempDir;
 
-const FEED: ConnectionId = ConnectionId(2);
 const TARGET: TargetId = TargetId(3);
 
 type Step = (&'static str, fn(&Store) -> Result<(), StoreError>);

@@ -108,13 +108,12 @@ fn f04_told_to_stop_it_ends_in_order_with_work_in_flight() {
 #[test]
 fn f08_out_of_descriptors_it_goes_on_and_recovers_alone() {
     let exchange = filled("f08");
-    let mut command = exchange.command(&[]);
+    let command = exchange.command(&[]);
     let binary = env!("CARGO_BIN_EXE_iocast");
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", &format!("ulimit -n 40; exec {binary} serve --listen 127.0.0.1:0")]).env_clear();
     shell.current_dir(exchange.path()).stdin(Stdio::null());
     shell.envs(command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))));
-    drop(command.stdin(Stdio::null()));
     let serving = Serving::start(shell);
     let mut early = TcpStream::connect(&serving.address).unwrap();
     assert_eq!(ask(&mut early, "/healthz"), Some(200));

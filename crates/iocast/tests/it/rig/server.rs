@@ -187,9 +187,9 @@ impl State {
                     let entry = Entry { value: value.clone(), id: fresh.clone(), mark: mark.to_owned() };
                     self.done.push(Done { list: path.to_owned(), added, value });
                     if style == "staged" {
-                        list.pending.push((true, entry))
+                        list.pending.push((true, entry));
                     } else {
-                        list.live.push(entry)
+                        list.live.push(entry);
                     }
                     json!({ "status": "ok", "id": fresh })
                 }
@@ -419,7 +419,7 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> Option<()> {
                 let _ = held.send(());
             }
             // Until the other side has had enough.
-            let _ = (&*stream).read(&mut [0; 1]);
+            let _ = stream.read(&mut [0; 1]);
             return None;
         }
         Some(Fault::Body(text)) => text.clone_into(&mut body),
