@@ -256,6 +256,23 @@ fn tell(ended: &Ended) {
                 );
             }
         }
+        Ended::Verified(r) if r.error.is_some() || r.drift.is_any() => {
+            let error = r.error.as_deref().or(r.drift.doubt.as_deref()).unwrap_or_default();
+            tracing::warn!(
+                target_name = r.target,
+                run = r.run,
+                status = r.status,
+                missing = r.drift.missing,
+                lost = r.drift.lost,
+                unknown = r.drift.unknown,
+                harmed = r.drift.harmed,
+                error,
+                "verify"
+            );
+        }
+        Ended::Verified(r) => {
+            tracing::info!(target_name = r.target, run = r.run, status = r.status, checked = r.drift.checked, "verify");
+        }
         Ended::Told(r) if r.failed > 0 => {
             tracing::warn!(told = r.told, failed = r.failed, "people could not be told; `iocast status` says why");
         }

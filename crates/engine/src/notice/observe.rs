@@ -40,15 +40,6 @@ fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
-/// How many entries of a target are not as we left them, as its state says it.
-///
-/// What part of the state holds it is the ledger's business; an object with `count`, or a number.
-fn drifted(state: &str) -> u64 {
-    let state: Value = serde_json::from_str(state).unwrap_or_default();
-    let drift = &state["drift"];
-    drift.as_u64().or_else(|| drift["count"].as_u64()).unwrap_or(0)
-}
-
 impl Engine {
     /// Everything a person should know of at this moment.
     pub(super) fn observe(&self) -> Result<Vec<Notice>, EngineError> {
@@ -74,7 +65,7 @@ impl Engine {
             let text = self.store.target_state(target.id)?.unwrap_or_default();
             let state = TargetState::parse(Some(&text));
             let refused = self.known().ledgers.get(&target.id).map_or(0, |l| l.count(LineState::Refused)) as u64;
-            of_target(target, &state, drifted(&text), refused, &mut out);
+            of_target(target, &state, refused, &mut out);
             for plan in waiting.iter().filter(|plan| plan.target == target.doc.name) {
                 let parts = [(plan.push, "add"), (plan.update, "change"), (plan.retract, "take back")];
                 let parts: Vec<String> =
@@ -174,7 +165,7 @@ fn source(connection: &Connection, state: &ConnectionState, now: Timestamp, out:
     }
 }
 
-fn of_target(target: &Target, state: &TargetState, drifted: u64, refused: u64, out: &mut Vec<Notice>) {
+fn of_target(target: &Target, state: &TargetState, refused: u64, out: &mut Vec<Notice>) {
     let name = &target.doc.name;
     let subject = || format!("target {name}");
     if !target.doc.enabled {
@@ -209,15 +200,18 @@ fn of_target(target: &Target, state: &TargetState, drifted: u64, refused: u64, o
             format!("/api/v1/targets/{name}/deliveries?state=refused"),
         ));
     }
-    if drifted > 0 {
-        let entries = counted(drifted, "entry", "entries");
-        out.push(notice(
-            Kind::Drift,
-            Severity::Warning,
-            subject(),
-            &format!("{name} does not hold what we left there: {entries} differ."),
-            &format!("`iocast target verify {name}`"),
-            "/api/v1/status".to_owned(),
-        ));
+    if let Some(drift) = state.drift.as_ref().filter(|drift| drift.is_any()) {
+        let text = match &drift.doubt {
+            Some(doubt) => format!("What {name} says it holds is doubted: {doubt}."),
+            None => {
+                let entries = counted(drift.missing + drift.lost + drift.unknown + drift.harmed, "entry", "entries");
+                format!("{name} does not hold what we left there: {entries} differ.")
+            }
+        };
+        let next_step = match &drift.doubt {
+            Some(_) => format!("`iocast target verify {name}` asks again; with `--believe` it is taken for true"),
+            None => format!("`iocast target verify {name}`"),
+        };
+        out.push(notice(Kind::Drift, Severity::Warning, subject(), &text, &next_step, "/api/v1/status".to_owned()));
     }
 }

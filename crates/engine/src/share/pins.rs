@@ -56,7 +56,7 @@ impl Past {
         out.hops = hops;
         out.tags = tags;
         out.sources.clone_from(&self.sources);
-        out.reputation = Reputation::new(self.reputation.into()).unwrap_or(out.reputation);
+        out.reputation = Reputation::new(self.reputation).unwrap_or(out.reputation);
         out.severity = Severity::parse(&self.severity).unwrap_or(out.severity);
         out.confidence = self.confidence;
         out.tlp = Tlp::parse(&self.tlp).map_or(out.tlp, |tlp| tlp.max(out.tlp));

@@ -4,8 +4,9 @@ use super::error::Problem;
 use super::extract::Body;
 use crate::app::App;
 use crate::app::jobs::Which;
-use axum::Json;
+use crate::tokens::Caller;
 use axum::extract::State;
+use axum::{Extension, Json};
 use engine::{Mode, PullReport, ShareReport};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -37,6 +38,8 @@ pub(super) struct PassBody {
     /// Lets go what would wait for a person.
     #[serde(default)]
     approve: bool,
+    /// The hash that a dry run of the one target gave: another plan is not carried out.
+    expect: Option<String>,
 }
 
 pub(super) async fn pull(
@@ -49,9 +52,10 @@ pub(super) async fn pull(
 
 pub(super) async fn pass(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Body(body): Body<PassBody>,
 ) -> Result<Json<Vec<ShareReport>>, Problem> {
     let which = Which::of(body.targets, body.all, "targets")?;
     let mode = Mode { dry_run: body.dry_run, approve: body.approve };
-    app.hop(move |app| app.pass(&which, mode)).await.map(Json)
+    app.hop(move |app| app.pass(&which, mode, body.expect.as_deref(), &caller.name)).await.map(Json)
 }

@@ -55,7 +55,13 @@ impl App {
     }
 
     /// Runs passes over targets one after the other: a report each, in order.
-    pub(crate) fn pass(&self, which: &Which, mode: Mode) -> Result<Vec<ShareReport>, Problem> {
+    pub(crate) fn pass(
+        &self,
+        which: &Which,
+        mode: Mode,
+        expect: Option<&str>,
+        who: &str,
+    ) -> Result<Vec<ShareReport>, Problem> {
         let engine = self.engine()?;
         let config = engine.config();
         let names: Vec<String> = match which {
@@ -70,9 +76,17 @@ impl App {
                 engine.share(name, Mode { dry_run: true, approve: false }, self.progress())?;
             }
         }
+        if expect.is_some() && names.len() != 1 {
+            return Err(Problem::invalid("a hash names the plan of one target: name that one".to_owned()));
+        }
+        if mode.approve {
+            for name in &names {
+                engine.may_approve(name, who)?;
+            }
+        }
         let mut reports = Vec::with_capacity(names.len());
         for name in &names {
-            reports.push(engine.share(name, mode, self.progress())?);
+            reports.push(engine.share_expecting(name, mode, expect, self.progress())?);
         }
         if !mode.dry_run {
             self.tell_now();

@@ -33,6 +33,9 @@ pub(crate) struct ShareArgs {
     /// Approve exactly the plan that this command computes
     #[arg(long)]
     approve: bool,
+    /// Only if the plan is the one a dry run gave this hash; else nothing is done
+    #[arg(long, value_name = "HASH", conflicts_with = "dry_run")]
+    expect: Option<String>,
 }
 
 const COLUMNS: &[Column] = &[
@@ -68,6 +71,9 @@ pub(crate) const STEPS_SHOWN: usize = 40;
 pub(crate) fn share(args: &ShareArgs, ctx: &Ctx) -> Outcome {
     let client = ctx.client()?;
     let mut asked = json!({ "dry_run": args.dry_run, "approve": args.approve });
+    if let Some(hash) = &args.expect {
+        asked["expect"] = json!(hash);
+    }
     if args.all {
         asked["all"] = json!(true);
     } else {
@@ -107,6 +113,9 @@ fn remarks(report: &Value, ctx: &Ctx) -> Result<(), CliError> {
     let skipped = by_reason(&report["skipped_by"]);
     if !skipped.is_empty() {
         ctx.out.note(&format!("{name} skips {skipped}"));
+    }
+    if let Some(hash) = report["hash"].as_str() {
+        ctx.out.note(&format!("{name}: `iocast share {name} --expect {hash}` does exactly this, or nothing"));
     }
     let steps = report["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !steps.is_empty() {
