@@ -107,8 +107,9 @@ mod tests {
         let mut by_person = a.clone();
         by_person.end();
         let echo = SourceRecord { echo: true, ..a.clone() };
+        type Case<'a> = (&'a str, &'a SourceRecord, Option<&'a SourceRecord>, RolledBack, Option<&'a str>);
         #[rustfmt::skip]
-        let table: &[(&str, &SourceRecord, Option<&SourceRecord>, RolledBack, Option<&str>)] = &[
+        let table: &[Case<'_>] = &[
             // what                          now         then             becomes                 says, where it counts
             ("came after",                   &a,         None,            RolledBack::Ended,      None),
             ("came after, withdrawn since",  &unlisted,  None,            RolledBack::Restored,   None),
@@ -127,7 +128,7 @@ mod tests {
             assert_eq!(what, *becomes, "{name}");
             let counts = record.listed && !record.echo && !record.is_retracted();
             assert_eq!(counts.then_some(record.claim.comment.as_deref().unwrap()), *says, "{name}");
-            let (again, what) = roll_back(&record, *then, true, *then == None);
+            let (again, what) = roll_back(&record, *then, true, then.is_none());
             assert_eq!((again, what), (record, RolledBack::Unchanged), "{name}: twice is once");
         }
         // Rolled forward: an ending that is a rollback's own is lifted by what was there before it.

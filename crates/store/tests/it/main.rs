@@ -80,7 +80,7 @@ pub(crate) fn append<'a>(changes: &'a [Change<'a>]) -> Append<'a> {
     Append {
         connection: intel::ConnectionId(2),
         run: intel::RunId(1),
-        at: intel::Timestamp::EPOCH,
+        at: Timestamp::EPOCH,
         changes,
         listed: &[],
         state: None,
