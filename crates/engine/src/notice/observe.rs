@@ -7,7 +7,6 @@ use crate::error::EngineError;
 use crate::state::{ConnectionState, TargetState};
 use intel::sharing::LineState;
 use intel::{DAY, Timestamp, VerdictKind};
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Runs or passes that fail in a row before people are told.

@@ -116,7 +116,7 @@ pub(crate) struct State {
     /// Channels that take nothing.
     pub(crate) deaf: BTreeSet<String>,
     /// What a clock that nobody sets has counted.
-    pub(crate) counted: Option<std::time::Duration>,
+    pub(crate) counted: Option<Duration>,
     /// What the web answers: content type and body.
     pub(crate) page: (&'static str, Vec<u8>),
     /// Done once, at the so-many-th step from now.
@@ -196,7 +196,7 @@ impl World for Sim {
         self.lock().now
     }
 
-    fn monotonic(&self) -> Option<std::time::Duration> {
+    fn monotonic(&self) -> Option<Duration> {
         self.lock().counted
     }
 
@@ -477,7 +477,7 @@ impl SimConnection {
         product.calls.push(now);
         let (trouble, slow) = (product.trouble, product.slow);
         if slow {
-            state.now = now.after(std::time::Duration::from_secs(1));
+            state.now = now.after(Duration::from_secs(1));
         }
         let (busy, lost) = (state.dice.chance(trouble.busy), state.dice.chance(trouble.lost));
         (busy, lost, trouble.refuse)

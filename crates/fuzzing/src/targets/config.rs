@@ -28,6 +28,7 @@ fn documents(file: ConfigFile) -> Documents {
         sharings: file.sharing.into_iter().map(|doc| Stored { id: stored(), doc }).collect(),
         guards: file.guard.into_iter().map(|doc| Stored { id: stored(), doc }).collect(),
         guard_exceptions: file.guard_exception.into_iter().map(|doc| Stored { id: stored(), doc }).collect(),
+        notifies: file.notify.into_iter().map(|doc| Stored { id: stored(), doc }).collect(),
         former: Vec::new(),
     }
 }

@@ -74,11 +74,7 @@ pub(crate) static GUARD: Target = Target {
                 _ => asked.push(key),
             }
         }
-        let guard = Guard::of(lists.iter().map(|(class, keys)| GuardList {
-            name: class.as_str().into(),
-            class: *class,
-            keys: keys.clone(),
-        }));
+        let guard = Guard::of(lists.iter().map(|(class, keys)| GuardList::new(class.as_str(), *class, keys.clone())));
         // Whatever guards is asked about too.
         asked.extend(lists.iter().flat_map(|(_, keys)| keys.iter().cloned()));
         for key in &asked {

@@ -421,7 +421,7 @@ fn naive_restrain(all: &[Candidate], target: &TargetView, brakes: &Brakes, now: 
         (n_of(Step::Push, Verb::Push), n_of(Step::Update, Verb::Update), n_of(Step::Retract, Verb::Retract));
     let over = |allowance: &Allowance, n: usize, used: usize| {
         let pass = (brakes.present * allowance.percent as usize / 100).max(allowance.at_least).min(allowance.at_most);
-        n > 0 && (n > pass || n + used > pass * 3)
+        n > 0 && (n > pass || n + used > pass * brakes.budget.passes_per_day.max(1) as usize)
     };
     let adds = pushes + if brakes.replace_style { updates } else { 0 };
     let hold_adds = match brakes.filled {
@@ -522,6 +522,7 @@ fn brakes(rng: &mut Rng, all: &[Candidate], now: Timestamp) -> Brakes {
         budget: Budget {
             adds,
             removals,
+            passes_per_day: rng.pick(&[0, 1, 3, 3, 5]),
             used_adds_24h: rng.below(8) as usize,
             used_removals_24h: rng.below(8) as usize,
         },
@@ -643,6 +644,12 @@ fn naive_judge(last: Option<Believed>, run: RunShape) -> &'static str {
     if run.end == RunEnd::NotModified || !run.complete {
         return "believed";
     }
+    if run.strays {
+        return "rolled_back";
+    }
+    if run.addresses > u64::from(u32::MAX) / 2 + 1 {
+        return "everything";
+    }
     // Shares as exact fractions: `a` of `b` against `c` of `d`.
     let share = |n: u64, of: u64| (u128::from(n), u128::from(of.max(1)));
     let (r, t) = share(run.rejected, run.read);
@@ -720,6 +727,8 @@ fn a_run_is_judged_by_every_clause() {
             rejected,
             complete: rng.chance(85),
             may_be_empty: rng.chance(30),
+            strays: rng.chance(3),
+            addresses: rng.pick(&[0, 0, 0, 256, 1 << 31, 1 << 31, (1 << 31) + 1]),
         };
         let said = match judge(last.as_ref(), &run) {
             RunVerdict::Believed => "believed",
@@ -732,7 +741,7 @@ fn a_run_is_judged_by_every_clause() {
         assert_eq!(said, naive_judge(last, run), "case {case}: {last:?} {run:?}");
         *seen.entry(said).or_default() += 1;
     }
-    assert!(seen.len() == 6 && seen.values().all(|n| *n > 500), "{seen:?}");
+    assert!(seen.len() == 8 && seen.values().all(|n| *n > 500), "{seen:?}");
 }
 
 // --- the guard and a plan together
@@ -740,11 +749,8 @@ fn a_run_is_judged_by_every_clause() {
 #[test]
 fn a_guarded_value_is_in_no_plan_whatever_wants_it() {
     let key = |kind, value: &str| IndicatorKey::from_stored(kind, value);
-    let list = GuardList {
-        name: "own".into(),
-        class: GuardClass::Lifeline,
-        keys: vec![key(IndicatorKind::Domain, "google.com"), key(IndicatorKind::Ipv4Net, "198.51.100.0/24")],
-    };
+    let keys = vec![key(IndicatorKind::Domain, "google.com"), key(IndicatorKind::Ipv4Net, "198.51.100.0/24")];
+    let list = GuardList::new("own", GuardClass::Lifeline, keys);
     let guard = Guard::of([list]);
     let asked = [
         key(IndicatorKind::Domain, "google.com"),
