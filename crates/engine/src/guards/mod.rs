@@ -39,7 +39,7 @@ pub(crate) type Copies = BTreeMap<String, Vec<WarningList>>;
 
 /// One list in force, or one that is switched off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct ListInForce {
+pub struct GuardListInForce {
     /// Its name, as findings show it.
     pub name: String,
     /// `lifeline`, `popular`, `warn`, or `off`.
@@ -62,9 +62,9 @@ pub struct ListInForce {
 
 /// One list with what is on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct ListShown {
+pub struct GuardListShown {
     /// The list.
-    pub list: ListInForce,
+    pub list: GuardListInForce,
     /// Its values and patterns, the first thousands.
     pub values: Vec<String>,
     /// There are more.
@@ -76,12 +76,12 @@ const VALUES_SHOWN: usize = 10_000;
 
 struct Loaded {
     list: GuardList,
-    told: ListInForce,
+    told: GuardListInForce,
 }
 
 impl Loaded {
     fn new(list: GuardList, origin: &'static str, about: impl Into<String>) -> Loaded {
-        let told = ListInForce {
+        let told = GuardListInForce {
             name: list.name.to_string(),
             class: list.class.as_str(),
             origin,
@@ -278,7 +278,7 @@ impl Engine {
     ///
     /// # Errors
     /// A failing store.
-    pub fn guard_lists(&self) -> Result<Vec<ListInForce>, EngineError> {
+    pub fn guard_lists(&self) -> Result<Vec<GuardListInForce>, EngineError> {
         let lists = loaded(&self.config(), &copies(&self.store)?);
         Ok(lists.into_iter().map(|loaded| loaded.told).collect())
     }
@@ -287,7 +287,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::NotFound`], or a failing store.
-    pub fn guard_list(&self, name: &str) -> Result<ListShown, EngineError> {
+    pub fn guard_list(&self, name: &str) -> Result<GuardListShown, EngineError> {
         let lists = loaded(&self.config(), &copies(&self.store)?);
         let names: Vec<String> = lists.iter().map(|loaded| loaded.told.name.clone()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -301,7 +301,7 @@ impl Engine {
             list.private_suffixes.then(|| "every suffix of the public suffix list's private section".to_owned());
         let mut all = values.chain(exact).chain(patterns).chain(suffixes);
         let values = all.by_ref().take(VALUES_SHOWN).collect();
-        Ok(ListShown { values, more: all.next().is_some(), list: loaded.told })
+        Ok(GuardListShown { values, more: all.next().is_some(), list: loaded.told })
     }
 
     /// The warning lists that a configuration names, read now, where they differ from what is in force.

@@ -12,7 +12,7 @@ use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use engine::guards::{ListInForce, ListShown};
+use engine::guards::{GuardListInForce, GuardListShown};
 use engine::{Delivery, DeliveryCursor, GuardAnswer, Hit, Record};
 use index::{PageCursor, Sort, SortField};
 use intel::{IndicatorId, IndicatorKind, TargetId};
@@ -300,14 +300,14 @@ pub(super) struct CheckQuery {
     target: Option<String>,
 }
 
-pub(super) async fn guard_lists(State(app): State<Arc<App>>) -> Result<Json<Vec<ListInForce>>, Problem> {
+pub(super) async fn guard_lists(State(app): State<Arc<App>>) -> Result<Json<Vec<GuardListInForce>>, Problem> {
     app.hop(move |app| Ok(app.engine()?.guard_lists()?)).await.map(Json)
 }
 
 pub(super) async fn guard_list(
     State(app): State<Arc<App>>,
     Part(name): Part<String>,
-) -> Result<Json<ListShown>, Problem> {
+) -> Result<Json<GuardListShown>, Problem> {
     app.hop(move |app| Ok(app.engine()?.guard_list(&name)?)).await.map(Json)
 }
 

@@ -14,7 +14,7 @@ use crate::app::rules::{RuleReport, RuleTest};
 use crate::app::status::Status;
 use axum::routing;
 use engine::config::PolicyDoc;
-use engine::guards::{ListInForce, ListShown};
+use engine::guards::{GuardListInForce, GuardListShown};
 use engine::notice::NoticeShown;
 use engine::{
     Applied, ConfigFile, Delivery, GuardAnswer, HeldPlan, Hit, PastWord, PullReport, Record, Retracted, Rollback,
@@ -281,11 +281,11 @@ pub static TABLE: &[Route] = &[
     get("/api/v1/guard/in-force", Read, "Every guard list: built in, shipped, own hosts, configured.", || {
         routing::get(knowledge::guard_lists)
     })
-    .answers::<Vec<ListInForce>>(),
+    .answers::<Vec<GuardListInForce>>(),
     get("/api/v1/guard/in-force/{name}", Read, "One of these lists, with what is on it.", || {
         routing::get(knowledge::guard_list)
     })
-    .answers::<ListShown>()
+    .answers::<GuardListShown>()
     .fails(&[404]),
     get("/api/v1/guard/check", Read, "Whether a value would be stopped.", || routing::get(knowledge::guard_check))
         .query::<knowledge::CheckQuery>()
