@@ -201,6 +201,7 @@ fn what_is_written_reads_back_as_the_same() {
                 retract: None,
                 budget: None,
                 interval: dice.maybe(Dice::text),
+                verify: None,
                 enabled: dice.roll(2) == 0,
                 params: dice.table(2),
             });

@@ -258,6 +258,8 @@ fn f28_a_changed_field_loses_no_row_silently() {
                         rejected: rejected as u64,
                         complete: true,
                         may_be_empty: false,
+                        strays: false,
+                        addresses: 0,
                     };
                     let status = pull_status(&shape, &RunVerdict::Believed);
                     let is_partial = rejected * 100 > keys + rejected;
