@@ -187,7 +187,7 @@ fn what_is_the_case_is_told_to_whom_it_concerns() {
     for (state, kind) in [
         (json!({ "denied": true, "failures": 9 }), "denied"),
         (json!({ "failures": 3 }), "failing"),
-        (json!({ "drift": { "count": 4 } }), "drift"),
+        (json!({ "drift": { "missing": 3, "lost": 1 } }), "drift"),
         (json!({ "failures": 2 }), ""),
     ] {
         set(state);

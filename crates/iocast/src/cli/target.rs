@@ -26,7 +26,10 @@ pub(crate) struct TargetArgs {
 enum TargetCommand {
     Deliveries(DeliveriesArgs),
     /// Return a target to what it held at a time: makes a plan that waits, or with --yes goes at once
-    #[command(after_help = "Examples:\n  iocast target return block-ip --to 2026-01-31T14:05:00Z")]
+    #[command(
+        after_help = "Examples:\n  iocast target return block-ip --to 2026-01-31T14:05:00Z\n  iocast target return \
+                          block-ip --to 2026-01-31T14:05:00Z --yes --note \"before the bad feed\""
+    )]
     Return {
         /// The target's name
         name: String,
@@ -41,7 +44,7 @@ enum TargetCommand {
         note: Option<String>,
     },
     /// What was undone at a target and stays so
-    #[command(after_help = "Examples:\n  iocast target pins block-ip")]
+    #[command(after_help = "Examples:\n  iocast target pins block-ip\n  iocast target pins block-ip --format json")]
     Pins {
         /// The target's name
         name: String,

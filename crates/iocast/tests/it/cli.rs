@@ -256,6 +256,7 @@ fn from_a_file_to_a_list() {
             push  ipv4_net  5.6.7[.]0/24    -        the first fill of this target waits for approval
             ! block-ip waits: the first fill of this target (3 pushes) waits for approval
             ! block-ip skips 1 excepted
+            ! block-ip: `iocast share block-ip --expect HASH` does exactly this, or nothing
 
             $ iocast share --all
             TARGET    STATUS  PUSH  UPDATE  RETRACT  LEAVE  SKIP  ACCEPTED  REFUSED  UNKNOWN  WAITING  PRESENT
@@ -393,6 +394,7 @@ fn a_suspect_run_waits_for_a_person() {
             run 3: pull levels, suspect
               started TIME, ended TIME
               changed: 0
+              config: fc525b25b222f6c4
               error: the run lists nothing; the last believed one listed 6
               filtered: 0
               new: 0
@@ -401,6 +403,13 @@ fn a_suspect_run_waits_for_a_person() {
               touched: 0
               unchanged: 0
               withdrawn: 0
+              it waits: it lists 0, the last believed run listed 6
+              approving it would
+                add 0
+                change 0
+                list again 0
+                take back 6: 198.51.100.7, 203.0.113.5, 192.0.3.1, 5.6.7.0/24, evil-site.com
+              `iocast run approve 3` believes it, `iocast run discard 3` drops it
 
             $ iocast indicator count
             6

@@ -1,6 +1,7 @@
 //! Configuration as code: what files say, kept, compared, taken back, sealed. Through the binary, as scripts do it.
 
 use crate::support::Ran;
+use intel::{DAY, Timestamp};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -81,7 +82,7 @@ values = ["example-corp.com", "192.0.2.0/24"]
 value = "login.example-corp.com"
 target = "block-ip"
 reason = "taken over"
-until = "2099-01-31"
+until = "{{until}}"
 approver = "A. Name"
 "#;
 
@@ -96,7 +97,11 @@ impl Desk {
     }
 
     fn site(&self) -> String {
+        // The end of an exception is at most a year away.
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let until = Timestamp::EPOCH.after(now).after(30 * DAY);
         SITE.replace("{{dir}}", &self.0.path().canonicalize().unwrap().display().to_string())
+            .replace("{{until}}", &until.to_string()[..10])
     }
 
     fn at(&self, name: &str) -> PathBuf {
