@@ -57,7 +57,7 @@ impl Story {
         }
         let dir = self.dir.path().canonicalize().unwrap();
         let address = self.mock.url.trim_start_matches("http://").to_owned();
-        let hosts: Vec<String> = TOOLS.iter().map(|(name, _)| format!("{name}.corp.example={address}")).collect();
+        let hosts: Vec<String> = TOOLS.iter().map(|(name, _)| format!("{name}.example.com={address}")).collect();
         let done = Command::new("sh")
             .args(["-c", &format!("exec 2>&1\n{line}")])
             .current_dir(&dir)
@@ -77,7 +77,7 @@ impl Story {
         if code != 0 {
             writeln!(said, "(exit code {code})").unwrap();
         }
-        said.replace(&address, "firewall.corp.example").replace(&*dir.to_string_lossy(), ".")
+        said.replace(&address, "firewall.example.com").replace(&*dir.to_string_lossy(), ".")
     }
 
     /// What happens at a mock tool, and what its owner sees there.
