@@ -93,14 +93,15 @@ impl Story {
                 let mut values: Vec<&str> = live.iter().map(|entry| entry.value.as_str()).collect();
                 values.sort_unstable();
                 let twice = values.windows(2).filter(|pair| pair[0] == pair[1]).count();
-                format!("{} entries: {ours} by iocast, {} by people; {twice} twice\n", live.len(), live.len() - ours)
+                let twice = if twice == 0 { "none is there twice".to_owned() } else { format!("{twice} THERE TWICE") };
+                format!("{} entries: {ours} by iocast, {} by people; {twice}\n", live.len(), live.len() - ours)
             }
             ["show", values @ ..] => {
                 let mut said = String::new();
                 for entry in self.mock.list(name).live {
                     let by = if entry.mark.is_empty() { "a person" } else { "iocast" };
                     if values.contains(&entry.value.as_str()) || values == ["--people"] && by == "a person" {
-                        writeln!(said, "{:<24} by {by}", entry.value).unwrap();
+                        writeln!(said, "{:<32} by {by}", entry.value).unwrap();
                     }
                 }
                 if said.is_empty() { "no such entry\n".into() } else { said }
