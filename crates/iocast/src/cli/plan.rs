@@ -127,6 +127,9 @@ pub(crate) fn asked(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
         let (id, target) = (&plan["id"], plan["target"].as_str().unwrap_or("NAME"));
         ctx.out.line(&match plan["status"].as_str() {
             Some("approved") => format!("approved: `iocast share {target}` takes its steps now"),
+            _ if plan["steps"].as_array().is_some_and(Vec::is_empty) => {
+                format!("{target} would not change; `iocast plan approve {id}` pins what is there, so that it stays so")
+            }
             _ => format!("nothing is sent yet: `iocast plan approve {id}` allows it"),
         })?;
     }

@@ -130,10 +130,12 @@ fn suspect(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
         None => "no run has been believed yet".to_owned(),
     };
     ctx.out.line(&format!("  it waits: it lists {}, {before}", count("rows")))?;
-    ctx.out.line("  approving it would")?;
-    for (key, words) in [("adds", "add"), ("changes", "change"), ("relists", "list again"), ("withdraws", "take back")]
-    {
-        let n = told[key].as_u64().unwrap_or(0);
+    const DOES: [(&str, &str); 4] =
+        [("adds", "add"), ("changes", "change"), ("relists", "list again"), ("withdraws", "take back")];
+    let does: Vec<_> = DOES.iter().filter(|(key, _)| told[*key].as_u64().unwrap_or(0) > 0).collect();
+    ctx.out.line(if does.is_empty() { "  approving it would change nothing" } else { "  approving it would" })?;
+    for (key, words) in does {
+        let n = told[*key].as_u64().unwrap_or(0);
         let some = told[format!("{key}_some")].as_array().cloned().unwrap_or_default();
         let some: Vec<String> = some.iter().filter_map(Value::as_str).take(5).map(|value| shown(value)).collect();
         let more = if n > some.len() as u64 { ", …" } else { "" };
@@ -206,8 +208,10 @@ fn show(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        // Said above, or for programs.
-        if matches!(key.as_str(), "connection" | "target" | "run" | "status" | "config") {
+        // Said above, nothing, or for programs.
+        if matches!(key.as_str(), "connection" | "target" | "run" | "status" | "config")
+            || (value == 0 && key != "read")
+        {
             continue;
         }
         ctx.out.line(&format!("  {key}: {shown}"))?;
