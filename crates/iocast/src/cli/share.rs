@@ -66,7 +66,7 @@ const STEPS: [Column; 5] = [
 ];
 /// The same where all wait for the same, or for nothing.
 const STEPS_WHY: &[Column] = &[STEPS[0], STEPS[1], STEPS[2], STEPS[3]];
-/// Where no step says why.
+/// Where all have the same reason, or none says why.
 const STEPS_WAIT: &[Column] = &[STEPS[0], STEPS[1], STEPS[2], STEPS[4]];
 const STEPS_ALONE: &[Column] = &[STEPS[0], STEPS[1], STEPS[2]];
 
@@ -133,14 +133,19 @@ fn remarks(report: &Value, ctx: &Ctx) -> Result<(), CliError> {
 /// A table of steps, cut where it grows too long to read.
 pub(crate) fn print_steps(steps: &[Value], ctx: &Ctx) -> Result<(), CliError> {
     // What is the same for all is said once, and what nobody says not at all.
-    let waits = steps.first().and_then(|step| step["waits"].as_str());
-    let alike = steps.iter().all(|step| step["waits"].as_str() == waits);
-    let silent = steps.iter().all(|step| step["reason"].as_str().is_none_or(str::is_empty));
-    if let (true, Some(waits)) = (alike && !steps.is_empty(), waits) {
-        let all = if steps.len() == 1 { "it waits" } else { "all wait" };
-        ctx.out.line(&format!("{all}: {waits}"))?;
+    let alike = |key: &str| {
+        let said = |step: &Value| step[key].as_str().filter(|words| !words.is_empty()).map(str::to_owned);
+        let first = steps.first().and_then(said);
+        steps.iter().all(|step| said(step) == first).then_some(first)
+    };
+    let (waits, why) = (alike("waits"), alike("reason"));
+    let all_wait = if steps.len() == 1 { "it waits: " } else { "all wait: " };
+    for (words, all) in [(&why, "because: "), (&waits, all_wait)] {
+        if let Some(Some(words)) = words {
+            ctx.out.line(&format!("{all}{words}"))?;
+        }
     }
-    let mut printer = ctx.out.printer(match (silent, alike) {
+    let mut printer = ctx.out.printer(match (why.is_some(), waits.is_some()) {
         (true, true) => STEPS_ALONE,
         (true, false) => STEPS_WAIT,
         (false, true) => STEPS_WHY,

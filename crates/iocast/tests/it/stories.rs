@@ -19,7 +19,7 @@ use tempfile::TempDir;
 /// The mock tools of a story: how each is called, and its list at the mock.
 const TOOLS: &[(&str, &str)] = &[("firewall", "per-id/blocked"), ("gateway", "replace/blocked")];
 
-/// How long the binary waits for an answer that does not come, in milliseconds.
+/// How long the binary waits for an answer where a tool is about to hang, in milliseconds.
 const PATIENCE: &str = "1500";
 
 struct Story {
@@ -58,7 +58,8 @@ impl Story {
         let dir = self.dir.path().canonicalize().unwrap();
         let address = self.mock.url.trim_start_matches("http://").to_owned();
         let hosts: Vec<String> = TOOLS.iter().map(|(name, _)| format!("{name}.example.com={address}")).collect();
-        let done = Command::new("sh")
+        let mut command = Command::new("sh");
+        command
             .args(["-c", &format!("exec 2>&1\n{line}")])
             .current_dir(&dir)
             .env_clear()
@@ -68,10 +69,11 @@ impl Story {
             .env("FIREWALL_TOKEN", "not-a-real-token")
             .env("IOCAST_RIG", "1")
             .env("IOCAST_RIG_HOSTS", hosts.join(","))
-            .env("IOCAST_PATIENCE", PATIENCE)
-            .env("IOCAST_CLOCK", self.now.to_string())
-            .output()
-            .unwrap();
+            .env("IOCAST_CLOCK", self.now.to_string());
+        if self.mock.lock().faults.contains(&Fault::Hang) {
+            command.env("IOCAST_PATIENCE", PATIENCE);
+        }
+        let done = command.output().unwrap();
         let mut said = String::from_utf8(done.stdout).unwrap();
         let code = done.status.code().expect("it ends by itself");
         if code != 0 {
