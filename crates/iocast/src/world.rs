@@ -80,6 +80,10 @@ impl RealWorld {
 
 /// What time it is by the machine's clock; before 1970 it is 1970.
 pub fn now() -> Timestamp {
+    #[cfg(feature = "rig")]
+    if let Some(stands) = crate::rig::clock() {
+        return stands;
+    }
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::EPOCH.after(since)
 }
@@ -125,6 +129,10 @@ impl World for RealWorld {
     }
 
     fn random(&self) -> u64 {
+        #[cfg(feature = "rig")]
+        if let Some(chance) = crate::rig::chance() {
+            return chance;
+        }
         // Jitter and names, nothing secret: where the system has no randomness to give, the clock will do.
         getrandom::u64().unwrap_or_else(|_| now().micros().cast_unsigned())
     }
@@ -153,7 +161,14 @@ impl World for RealWorld {
                 secrets.push((setting.key.clone(), Secret::new(text)));
             }
         }
+        let timeouts = kit::http::Timeouts::default();
+        #[cfg(feature = "rig")]
+        let timeouts = match crate::rig::patience() {
+            Some(first_byte) => kit::http::Timeouts { first_byte, ..timeouts },
+            None => timeouts,
+        };
         let config = HttpConfig {
+            timeouts,
             // Inside a network that was allowed by name, products without encryption are a fact of life.
             egress: Egress {
                 allow_http: self.allow_http || !allow_private.is_empty(),

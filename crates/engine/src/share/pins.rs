@@ -91,6 +91,10 @@ impl Pin {
     }
 
     fn words(&self) -> String {
+        // A plan that is only asked for has no number yet, and nobody has approved it.
+        if self.plan == 0 {
+            return "by this plan, once it is approved".to_owned();
+        }
         format!("plan {} of {}, approved by {}", self.plan, self.at, self.who)
     }
 }

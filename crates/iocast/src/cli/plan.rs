@@ -99,13 +99,17 @@ pub(crate) fn plan(args: &PlanArgs, ctx: &Ctx) -> Outcome {
         PlanCommand::Approve { id, note, only, except, hash } => {
             let said = json!({ "note": note, "only": only, "except": except, "hash": hash });
             let answer = client.post(&format!("/api/v1/plans/{id}/approve"), &[], &said)?;
-            let target: Value = parse(&answer)?;
-            let target = target["target"].as_str().unwrap_or("NAME").to_owned();
-            done(
-                &answer,
-                &format!("plan {id} is approved for 24 hours; `iocast share {target}` takes its steps now"),
-                ctx,
-            )?;
+            let plan: Value = parse(&answer)?;
+            let target = plan["target"].as_str().unwrap_or("NAME");
+            let n_steps: u64 = ["push", "update", "retract"].iter().filter_map(|verb| plan[*verb].as_u64()).sum();
+            let part = match (only.is_empty() && except.is_empty(), n_steps) {
+                (true, _) => String::new(),
+                (_, 1) => ": 1 step of it, nothing else".to_owned(),
+                (_, n) => format!(": {n} steps of it, nothing else"),
+            };
+            let words =
+                format!("plan {id} is approved for 24 hours{part}; `iocast share {target}` takes its steps now");
+            done(&answer, &words, ctx)?;
         }
         PlanCommand::Reject { id, note } => {
             let answer = decide(*id, "reject", note)?;
@@ -123,6 +127,9 @@ pub(crate) fn asked(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
         let (id, target) = (&plan["id"], plan["target"].as_str().unwrap_or("NAME"));
         ctx.out.line(&match plan["status"].as_str() {
             Some("approved") => format!("approved: `iocast share {target}` takes its steps now"),
+            _ if plan["steps"].as_array().is_some_and(Vec::is_empty) => {
+                format!("{target} would not change; `iocast plan approve {id}` pins what is there, so that it stays so")
+            }
             _ => format!("nothing is sent yet: `iocast plan approve {id}` allows it"),
         })?;
     }

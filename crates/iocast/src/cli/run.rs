@@ -1,6 +1,6 @@
 //! `run`: what ran, and what waits because it was not believed.
 
-use super::output::{Column, How, column, hidden, parse, text, thousands};
+use super::output::{Column, How, column, defang, hidden, parse, printable, text, thousands};
 use super::pull::by_reason;
 use super::{CliError, Ctx, Exit, Outcome};
 use clap::{Args, Subcommand};
@@ -130,16 +130,26 @@ fn suspect(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
         None => "no run has been believed yet".to_owned(),
     };
     ctx.out.line(&format!("  it waits: it lists {}, {before}", count("rows")))?;
-    ctx.out.line("  approving it would")?;
-    for (key, words) in [("adds", "add"), ("changes", "change"), ("relists", "list again"), ("withdraws", "take back")]
-    {
+    const DOES: [(&str, &str); 4] =
+        [("adds", "add"), ("changes", "change"), ("relists", "list again"), ("withdraws", "take back")];
+    let does: Vec<_> = DOES.iter().filter(|(key, _)| told[*key].as_u64().unwrap_or(0) > 0).collect();
+    ctx.out.line(if does.is_empty() { "  approving it would change nothing" } else { "  approving it would" })?;
+    for (key, words) in does {
+        let n = told[*key].as_u64().unwrap_or(0);
         let some = told[format!("{key}_some")].as_array().cloned().unwrap_or_default();
-        let some: Vec<&str> = some.iter().filter_map(Value::as_str).take(5).collect();
-        let such_as = if some.is_empty() { String::new() } else { format!(": {}", some.join(", ")) };
-        ctx.out.line(&format!("    {words} {}{such_as}", count(key)))?;
+        let some: Vec<String> = some.iter().filter_map(Value::as_str).take(5).map(|value| shown(value)).collect();
+        let more = if n > some.len() as u64 { ", …" } else { "" };
+        let such_as = if some.is_empty() { String::new() } else { format!(": {}{more}", some.join(", ")) };
+        ctx.out.line(&format!("    {words} {}{such_as}", thousands(n)))?;
     }
     let id = &told["run"];
     ctx.out.line(&format!("  `iocast run approve {id}` believes it, `iocast run discard {id}` drops it"))
+}
+
+/// A value of unknown kind, so that no terminal makes a link of it.
+fn shown(value: &str) -> String {
+    let kind = if value.contains("://") { "url" } else { "domain" };
+    defang(kind, &printable(value))
 }
 
 /// Says in words for people, as JSON for programs, what became of it.
@@ -198,7 +208,10 @@ fn show(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        if matches!(key.as_str(), "connection" | "target" | "run" | "status") {
+        // Said above, nothing, or for programs.
+        if matches!(key.as_str(), "connection" | "target" | "run" | "status" | "config")
+            || (value == 0 && key != "read")
+        {
             continue;
         }
         ctx.out.line(&format!("  {key}: {shown}"))?;

@@ -56,14 +56,19 @@ const COLUMNS: &[Column] = &[
     hidden("error"),
 ];
 
-/// Steps of a plan, wherever one is shown.
-pub(crate) const STEPS: &[Column] = &[
+/// Steps of a plan, wherever one is shown: what each does, why, and what it waits for.
+const STEPS: [Column; 5] = [
     text("verb", "step"),
     text("kind", "kind"),
     column("entry", "entry", How::Indicator),
     text("reason", "because"),
     text("waits", "waits for"),
 ];
+/// The same where all wait for the same, or for nothing.
+const STEPS_WHY: &[Column] = &[STEPS[0], STEPS[1], STEPS[2], STEPS[3]];
+/// Where all have the same reason, or none says why.
+const STEPS_WAIT: &[Column] = &[STEPS[0], STEPS[1], STEPS[2], STEPS[4]];
+const STEPS_ALONE: &[Column] = &[STEPS[0], STEPS[1], STEPS[2]];
 
 /// Steps shown in a table.
 pub(crate) const STEPS_SHOWN: usize = 40;
@@ -127,7 +132,25 @@ fn remarks(report: &Value, ctx: &Ctx) -> Result<(), CliError> {
 
 /// A table of steps, cut where it grows too long to read.
 pub(crate) fn print_steps(steps: &[Value], ctx: &Ctx) -> Result<(), CliError> {
-    let mut printer = ctx.out.printer(STEPS);
+    // What is the same for all is said once, and what nobody says not at all.
+    let alike = |key: &str| {
+        let said = |step: &Value| step[key].as_str().filter(|words| !words.is_empty()).map(str::to_owned);
+        let first = steps.first().and_then(said);
+        steps.iter().all(|step| said(step) == first).then_some(first)
+    };
+    let (waits, why) = (alike("waits"), alike("reason"));
+    let all_wait = if steps.len() == 1 { "it waits: " } else { "all wait: " };
+    for (words, all) in [(&why, "because: "), (&waits, all_wait)] {
+        if let Some(Some(words)) = words {
+            ctx.out.line(&format!("{all}{words}"))?;
+        }
+    }
+    let mut printer = ctx.out.printer(match (why.is_some(), waits.is_some()) {
+        (true, true) => STEPS_ALONE,
+        (true, false) => STEPS_WAIT,
+        (false, true) => STEPS_WHY,
+        (false, false) => &STEPS,
+    });
     for step in steps.iter().take(STEPS_SHOWN) {
         let mut step = step.clone();
         // The entry as stored may lack what the kind's value has; it is defanged all the same.

@@ -133,7 +133,14 @@ pub(crate) fn target(args: &TargetArgs, ctx: &Ctx) -> Outcome {
         TargetCommand::Unpin { name, values, all } => {
             let said = json!({ "values": (!all).then_some(values) });
             let answer = ctx.client()?.post(&format!("/api/v1/targets/{}/unpin", part(name)), &[], &said)?;
-            super::run::done(&answer, "lifted: the next pass decides these entries as any other", ctx)?;
+            let told: Value = parse(&answer)?;
+            let words = match told["lifted"].as_u64() {
+                Some(0) => "nothing was pinned: nothing is lifted".to_owned(),
+                Some(1) => "1 pin is lifted: the next pass decides this entry as any other".to_owned(),
+                Some(n) => format!("{n} pins are lifted: the next pass decides these entries as any other"),
+                None => "lifted: the next pass decides these entries as any other".to_owned(),
+            };
+            super::run::done(&answer, &words, ctx)?;
         }
     }
     Ok(Exit::Done)

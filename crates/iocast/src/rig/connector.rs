@@ -35,13 +35,16 @@ impl Connector for Rig {
 
     fn open(&self, settings: &Value) -> Result<Box<dyn Connection>, String> {
         let text = |key: &str| settings.get(key).and_then(Value::as_str);
-        let url = text("url").ok_or("url: is missing")?.trim_end_matches('/').to_owned();
-        Ok(Box::new(Tool { url, token: text("token").map(Secret::new) }))
+        let named = text("url").ok_or("url: is missing")?.trim_end_matches('/');
+        let uri = named.parse::<axum::http::Uri>().map_err(|error| format!("url: {error}"))?;
+        let hosts = uri.host().map(str::to_owned).into_iter().collect();
+        Ok(Box::new(Tool { url: super::reach(named), hosts, token: text("token").map(Secret::new) }))
     }
 }
 
 struct Tool {
     url: String,
+    hosts: Vec<String>,
     token: Option<Secret>,
 }
 
@@ -105,6 +108,10 @@ impl Connection for Tool {
     fn identity(&self, cx: &Cx<'_>) -> Result<Option<String>, ConnectorError> {
         let hello = self.ask(cx.http.get(&format!("{}/hello", self.url)))?;
         Ok(hello["tenant"].as_str().map(str::to_owned))
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        self.hosts.clone()
     }
 
     fn source(&self) -> Option<&dyn Source> {

@@ -2,13 +2,18 @@
 //!
 //! All of it is behind the feature `rig`, which no release is built with. `IOCAST_FAILPOINT=share.called:3` ends the
 //! process the third time it passes that point: at once, without a destructor, as a kill would. `IOCAST_RIG=1` makes the
-//! connector known.
+//! connector known. `IOCAST_CLOCK=2026-06-01T09:00:00Z` makes the clock stand there and chance repeat itself, so that what
+//! is printed can be compared; `IOCAST_PATIENCE=500` waits that many milliseconds for an answer instead of half a minute;
+//! `IOCAST_RIG_HOSTS=tool.example=127.0.0.1:8000` says where a host of the mock tools really listens.
 
 mod connector;
 
+use intel::Timestamp;
 use kit::Connector;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 /// Every named point between two steps of a job, in the order in which an indicator passes them.
 pub const POINTS: &[&str] = &[
@@ -51,6 +56,39 @@ pub fn pass(point: &'static str) {
     if *times == *n {
         std::process::abort();
     }
+}
+
+/// Where the clock stands, if it does.
+pub fn clock() -> Option<Timestamp> {
+    static CLOCK: OnceLock<Option<Timestamp>> = OnceLock::new();
+    *CLOCK.get_or_init(|| Timestamp::parse(&std::env::var("IOCAST_CLOCK").ok()?))
+}
+
+/// The next of the numbers that follow from where the clock stands. None: it goes, and so does chance.
+pub fn chance() -> Option<u64> {
+    static N: AtomicU64 = AtomicU64::new(1);
+    let seed = clock()?.micros().cast_unsigned();
+    // SplitMix64.
+    let mut z = seed.wrapping_add(N.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    Some(z ^ (z >> 31))
+}
+
+/// How long an answer is waited for, if not as long as usual.
+pub fn patience() -> Option<Duration> {
+    std::env::var("IOCAST_PATIENCE").ok()?.parse().ok().map(Duration::from_millis)
+}
+
+/// The address with the host of a mock tool replaced by where it listens: names need no resolver here.
+pub(crate) fn reach(url: &str) -> String {
+    let hosts = std::env::var("IOCAST_RIG_HOSTS").unwrap_or_default();
+    hosts.split(',').filter_map(|pair| pair.split_once('=')).fold(url.to_owned(), |url, (host, address)| {
+        match url.strip_prefix("http://").and_then(|rest| rest.strip_prefix(host)) {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("http://{address}{rest}"),
+            _ => url,
+        }
+    })
 }
 
 /// The connector of the rig, where it was asked for.

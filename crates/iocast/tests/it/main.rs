@@ -28,5 +28,7 @@ mod receiver;
 #[cfg(all(unix, feature = "rig"))]
 mod rig;
 mod server;
+#[cfg(all(unix, feature = "rig"))]
+mod stories;
 mod support;
 mod tlp;

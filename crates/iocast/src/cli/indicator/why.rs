@@ -49,7 +49,7 @@ fn shown(report: &Value, most: Most, all: bool) -> String {
     let mut out = Screen { text: String::new(), most, all, is_cut: false };
     let kind = word(report, "kind");
     out.line(&format!("{}  {kind}", defang(kind, &printable(word(report, "value")))));
-    out.line(word(report, "answer"));
+    out.whole(word(report, "answer"));
     summary(&mut out, report);
     records(&mut out, list(&report["records"]));
     let targets = list(&report["targets"]);
@@ -90,6 +90,26 @@ impl Screen {
             self.text.push('…');
         }
         self.text.push('\n');
+    }
+
+    /// An answer: never cut; where it is too long it goes on in the next line, a little further in.
+    fn whole(&mut self, text: &str) {
+        if self.all || text.chars().count() <= WIDTH {
+            return self.line(text);
+        }
+        let margin = text.len() - text.trim_start().len();
+        let mut line = " ".repeat(margin);
+        for word in text.split_whitespace() {
+            let begun = line.trim_start() != "";
+            if begun && line.chars().count() + 1 + word.chars().count() > WIDTH {
+                self.line(&line);
+                line = " ".repeat(margin + 2);
+            } else if begun {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.line(&line);
     }
 
     fn first<'v>(&self, list: &'v [Value], most: usize) -> &'v [Value] {
@@ -194,7 +214,7 @@ fn target(out: &mut Screen, target: &Value) {
             out.line(what);
             out.line(&format!("    because {why}"));
         }
-        _ => out.line(&answer),
+        _ => out.whole(&answer),
     }
     let guard = &target["guard"];
     if guard["excepted"].as_bool() == Some(true) {

@@ -6,7 +6,7 @@
 mod check;
 mod exchange;
 mod process;
-mod server;
+pub(crate) mod server;
 
 use exchange::{Exchange, STYLES};
 use iocast::rig::POINTS;
