@@ -63,7 +63,7 @@ impl Engine {
     pub fn clock_warning(&self) -> Option<String> {
         let should_be = self.clock_should_be()?;
         Some(format!(
-            "the clock says {} and should be about {should_be}: nothing expires until it is set right; if it is right, \
+            "the clock says {} and should be about {should_be}: nothing expires until it is set right; if it is right, say `iocast clock trust`, or \
              restart the server",
             self.world.now()
         ))
