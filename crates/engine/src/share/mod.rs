@@ -371,8 +371,7 @@ impl Engine {
         let now = self.world.now();
         report.hash = Some(plan.hash(&known));
         let steps = plan.restrained.now.iter().chain(&plan.restrained.held);
-        report.steps =
-            steps.take(STEPS_SHOWN).map(|step| plan.show(&known, step, now)).collect();
+        report.steps = steps.take(STEPS_SHOWN).map(|step| plan.show(&known, step, now)).collect();
         report
     }
 

@@ -331,3 +331,26 @@ pub(super) async fn thaw(
     })
     .await
 }
+
+/// A clock that a person says is right.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ClockTrusted {
+    /// What it says. RFC 3339.
+    now: String,
+    /// Whether it was doubted before.
+    was_doubted: bool,
+}
+
+pub(super) async fn trust_clock(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<ClockTrusted>, Problem> {
+    app.hop(move |app| {
+        let engine = app.engine()?;
+        let was_doubted = engine.clock_warning().is_some();
+        engine.trust_clock(&caller.name)?;
+        app.hurry();
+        Ok(Json(ClockTrusted { now: engine.world().now().to_string(), was_doubted }))
+    })
+    .await
+}
