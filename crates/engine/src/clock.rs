@@ -73,10 +73,10 @@ impl Engine {
     ///
     /// # Errors
     /// A failing store.
-    pub fn trust_clock(&self, who: &str) -> Result<(), EngineError> {
+    pub fn trust_clock(&self, who: &str, note: Option<&str>) -> Result<(), EngineError> {
         let now = self.world.now();
         *unpoison(self.clock.lock()) = Clock::default();
-        self.store.audit(who, "clock.trust", "", "{}", now)?;
+        self.store.audit(who, "clock.trust", "clock", &serde_json::json!({ "note": note }).to_string(), now)?;
         self.advance()?;
         Ok(())
     }

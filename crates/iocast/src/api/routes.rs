@@ -466,6 +466,7 @@ pub static TABLE: &[Route] = &[
     post("/api/v1/clock/trust", Admin, "Says that the clock is right, where it was not believed.", || {
         routing::post(system::trust_clock)
     })
+    .body::<system::FreezeNote>()
     .answers::<system::ClockTrusted>(),
     post("/api/v1/thaw", Admin, "Lets calls to destinations go on.", || routing::post(system::thaw))
         .answers::<system::Frozen>(),

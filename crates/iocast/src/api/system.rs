@@ -297,7 +297,7 @@ pub(super) async fn backup(
     .await
 }
 
-/// Why effects are stopped.
+/// Why, in a person's own words.
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct FreezeNote {
@@ -344,11 +344,12 @@ pub(super) struct ClockTrusted {
 pub(super) async fn trust_clock(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Body(body): Body<FreezeNote>,
 ) -> Result<Json<ClockTrusted>, Problem> {
     app.hop(move |app| {
         let engine = app.engine()?;
         let was_doubted = engine.clock_warning().is_some();
-        engine.trust_clock(&caller.name)?;
+        engine.trust_clock(&caller.name, body.note.as_deref())?;
         app.hurry();
         Ok(Json(ClockTrusted { now: engine.world().now().to_string(), was_doubted }))
     })

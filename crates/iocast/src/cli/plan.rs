@@ -266,7 +266,8 @@ fn difference(replaced: &Value, ctx: &Ctx) -> Result<(), CliError> {
         let some: Vec<&str> = replaced[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for step in some.iter().take(DIFFERENCE_SHOWN) {
             let (verb, entry) = step.split_once(' ').unwrap_or(("", step));
-            ctx.out.marked(mark, &format!("  {verb} {}", defang("url", entry)))?;
+            let kind = intel::IndicatorKey::parse(None, entry).map_or("url", |key| key.kind().as_str());
+            ctx.out.marked(mark, &format!("{verb} {}", defang(kind, entry)))?;
         }
         if n(count) > DIFFERENCE_SHOWN as u64 {
             let more = thousands(n(count) - DIFFERENCE_SHOWN as u64);

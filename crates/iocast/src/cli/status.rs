@@ -41,8 +41,14 @@ enum ClockCommand {
     ///
     /// A clock that jumps more than a day ahead is not believed: nothing expires until it comes back, or until this is
     /// said. What has expired by then is taken back within each target's brakes.
-    #[command(after_help = "Examples:\n  iocast clock trust\n  iocast --url http://127.0.0.1:8470 clock trust")]
-    Trust,
+    #[command(
+        after_help = "Examples:\n  iocast clock trust\n  iocast clock trust --note \"the time server was wrong before\""
+    )]
+    Trust {
+        /// Why, for the audit log
+        #[arg(long)]
+        note: Option<String>,
+    },
 }
 
 const SOURCES: &[Column] = &[
@@ -171,8 +177,8 @@ fn steps_of(plan: &Value) -> String {
 }
 
 pub(crate) fn clock(args: &ClockArgs, ctx: &Ctx) -> Outcome {
-    let ClockCommand::Trust = args.command;
-    let answer = ctx.client()?.post("/api/v1/clock/trust", &[], &json!({}))?;
+    let ClockCommand::Trust { note } = &args.command;
+    let answer = ctx.client()?.post("/api/v1/clock/trust", &[], &json!({ "note": note }))?;
     let told: Value = parse(&answer)?;
     let now = told["now"].as_str().unwrap_or_default();
     done(

@@ -28,5 +28,6 @@ mod receiver;
 #[cfg(all(unix, feature = "rig"))]
 mod rig;
 mod server;
+mod shown;
 mod support;
 mod tlp;
