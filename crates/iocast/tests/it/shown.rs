@@ -1,8 +1,9 @@
 //! What people see of plans, sources and their past: the commands one after the other, and the routes behind them.
 
 use crate::cli::Desk;
-use crate::support::TestApp;
+use crate::support::{TestApp, one_list};
 use axum::http::StatusCode;
+use engine::World as _;
 use expect_test::expect;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -127,7 +128,9 @@ fn sources_are_read_and_rolled_back_over_the_api() {
     );
     let all = app.get("/api/v1/sources").ok();
     assert!(all.as_array().unwrap().contains(&shown), "{all}");
-    let to = now();
+    app.world.advance(60);
+    let to = app.world.now().to_string();
+    app.world.advance(60);
     write("203.0.113.5\n203.0.113.6\n198.51.100.9\n");
     assert_eq!(pull()["new"], 1);
     let runs = app.get("/api/v1/sources/levels/history?limit=1").ok();
@@ -136,6 +139,7 @@ fn sources_are_read_and_rolled_back_over_the_api() {
     let shown = roll(&json!({ "to": to, "dry_run": true })).ok();
     assert_eq!((&shown["ended"], &shown["revived"], &shown["run"]), (&json!(1), &json!(1), &Value::Null), "{shown}");
     assert_eq!(roll(&json!({ "undo": true })).status, StatusCode::CONFLICT, "nothing is rolled back by looking");
+    app.world.advance(60);
     let done = roll(&json!({ "to": to })).ok();
     let run = done["run"].as_u64().unwrap();
     let past = app.get("/api/v1/indicators/ipv4/198.51.100.9/history").ok();
@@ -157,5 +161,77 @@ fn sources_are_read_and_rolled_back_over_the_api() {
         assert_eq!(roll(&body).status, StatusCode::BAD_REQUEST, "{body}");
     }
     assert_eq!(app.post("/api/v1/sources/nobody/rollback", &json!({ "to": to })).status, StatusCode::NOT_FOUND);
+    app.world.advance(60);
     assert_eq!(roll(&json!({ "undo": true })).ok()["ended"], 1);
+}
+
+/// What people do that stops, allows or takes back something is in the audit log: who, what, to what, and their words.
+#[test]
+fn what_people_do_is_in_the_audit_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = dir.path().join("feed.txt");
+    std::fs::write(&feed, "203.0.113.5\n203.0.113.6\n203.0.113.7\n").unwrap();
+    let app = TestApp::with(None, vec![dir.path().to_owned()]);
+    let mut file = one_list(&json!({ "format": "edl" }));
+    let settings = json!({ "url": format!("file://{}", feed.display()), "format": "text" });
+    let levels = json!({ "name": "levels", "connector": "feed", "override_reputation": 8, "settings": settings });
+    file["connection"].as_array_mut().unwrap().push(levels);
+    file["notify"] =
+        json!([{ "name": "chat", "channel": "webhook", "settings": { "url": "https://hooks.example.org/x" } }]);
+    app.post("/api/v1/config/apply", &file).ok();
+    app.post("/api/v1/pulls", &json!({ "all": true })).ok();
+    let to = app.world.now().to_string();
+    app.world.advance(60);
+    let run = app.post("/api/v1/passes", &json!({ "all": true, "approve": true })).ok()[0]["run"].clone();
+    app.world.advance(60);
+    let last = |n: usize| {
+        let log = app.get(&format!("/api/v1/audit?limit={n}")).ok();
+        log.as_array().unwrap().iter().rev().cloned().collect::<Vec<Value>>()
+    };
+    let undo = format!("/api/v1/runs/{run}/undo");
+    let plan = app.post(&undo, &json!({ "note": "wrong feed" })).ok()["id"].clone();
+    let asked = last(2);
+    assert_eq!((&asked[0]["action"], &asked[0]["detail"]["about"]), (&json!("plan.ask"), &json!(format!("run {run}"))));
+    assert_eq!((&asked[1]["action"], &asked[1]["detail"]["note"]), (&json!("plan.note"), &json!("wrong feed")));
+    let (this, next) = (format!("plan {plan}"), format!("plan {}", plan.as_u64().unwrap() + 1));
+    let acts = [
+        (
+            format!("/api/v1/plans/{plan}/approve"),
+            json!({ "only": ["203.0.113.5"], "note": "that one" }),
+            ("plan.approve", this.as_str(), "note", json!("that one")),
+        ),
+        (
+            format!("/api/v1/plans/{}/reject", plan.as_u64().unwrap() + 1),
+            json!({ "note": "the rest is right" }),
+            ("plan.reject", next.as_str(), "note", json!("the rest is right")),
+        ),
+        ("/api/v1/targets/block-ip/unpin".to_owned(), json!({}), ("target.unpin", "block-ip", "lifted", json!(1))),
+        (
+            "/api/v1/sources/levels/rollback".to_owned(),
+            json!({ "to": to }),
+            ("source.rollback", "levels", "to", json!(to)),
+        ),
+        (
+            "/api/v1/clock/trust".to_owned(),
+            json!({ "note": "set right" }),
+            ("clock.trust", "clock", "note", json!("set right")),
+        ),
+        ("/api/v1/notify/chat/test".to_owned(), json!({}), ("notify.test", "chat", "ok", json!(false))),
+        ("/api/v1/freeze".to_owned(), json!({ "note": "tickets" }), ("freeze", "exchange", "note", json!("tickets"))),
+        ("/api/v1/thaw".to_owned(), json!({}), ("thaw", "exchange", "note", Value::Null)),
+    ];
+    for (path, body, (action, object, key, said)) in acts {
+        app.post(&path, &body).ok();
+        let log = last(1);
+        let entry = (&log[0]["who"], &log[0]["action"], &log[0]["object"], &log[0]["detail"][key]);
+        assert_eq!(entry, (&json!("local"), &json!(action), &json!(object), &said), "{path}");
+    }
+    let back = json!({ "to": to, "approve": true, "note": "as it was" });
+    app.post("/api/v1/targets/block-ip/return", &back).ok();
+    let log = last(2);
+    assert_eq!(
+        (&log[0]["action"], &log[0]["detail"]["about"]),
+        (&json!("plan.ask"), &json!(format!("block-ip to {to}")))
+    );
+    assert_eq!((&log[1]["action"], &log[1]["detail"]["note"]), (&json!("plan.approve"), &json!("as it was")));
 }
