@@ -63,7 +63,7 @@ impl Engine {
     pub fn clock_warning(&self) -> Option<String> {
         let should_be = self.clock_should_be()?;
         Some(format!(
-            "the clock says {} and should be about {should_be}: nothing expires until it is set right; if it is right, \
+            "the clock says {} and should be about {should_be}: nothing expires until it is set right; if it is right, say `iocast clock trust`, or \
              restart the server",
             self.world.now()
         ))
@@ -73,10 +73,10 @@ impl Engine {
     ///
     /// # Errors
     /// A failing store.
-    pub fn trust_clock(&self, who: &str) -> Result<(), EngineError> {
+    pub fn trust_clock(&self, who: &str, note: Option<&str>) -> Result<(), EngineError> {
         let now = self.world.now();
         *unpoison(self.clock.lock()) = Clock::default();
-        self.store.audit(who, "clock.trust", "", "{}", now)?;
+        self.store.audit(who, "clock.trust", "clock", &serde_json::json!({ "note": note }).to_string(), now)?;
         self.advance()?;
         Ok(())
     }

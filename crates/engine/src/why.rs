@@ -3,7 +3,8 @@
 use crate::config::Target;
 use crate::desk::{Hit, find_key, hit};
 use crate::error::EngineError;
-use crate::share::{Collected, HeldPlan, Mode, collect, rank_of, view_of, wanted_of};
+use crate::freeze::FreezeShown;
+use crate::share::{BudgetUse, Collected, HeldPlan, Mode, collect, rank_of, view_of, wanted_of};
 use crate::state::{ConnectionState, TargetState};
 use crate::{Config, Engine, Known};
 use index::RecordRow;
@@ -18,6 +19,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+mod people;
+mod words;
+
+pub use people::{WhyException, WhyPin};
+use words::{minute, sentence};
 
 /// Entries there is no room for at a target, and why.
 pub(crate) type Cut = Arc<HashMap<u32, Why>>;
@@ -53,6 +60,9 @@ pub struct WhyReport {
     pub guard: Option<String>,
     /// Suspect runs that wait and may hold a row of it.
     pub notes: Vec<String>,
+    /// Who stopped every call to a destination, where they are stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<FreezeShown>,
     /// The answer at each target.
     pub targets: Vec<WhyTarget>,
 }
@@ -99,6 +109,9 @@ pub struct WhyRecord {
     pub why: Option<String>,
     /// `active`, `echo`, `retracted`, `unlisted`, `disabled`, `not_valid_yet` or `expired`.
     pub code: String,
+    /// The rollback of the source that ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_by_run: Option<u64>,
     /// When this source first gave it to us. RFC 3339.
     pub received: String,
     /// As stated.
@@ -149,6 +162,9 @@ pub struct WhyTarget {
     /// The plan that waits with a step for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<WhyPlan>,
+    /// What a person undid about it here, which holds until somebody lifts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin: Option<WhyPin>,
     /// Values that are one entry with it here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub together_with: Vec<String>,
@@ -202,6 +218,9 @@ pub struct WhyGuard {
     pub stops: bool,
     /// Whether an exception lets it through here.
     pub excepted: bool,
+    /// That exception.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<WhyException>,
     /// Which list.
     pub list: String,
     /// `lifeline`, `popular` or `warn`.
@@ -235,6 +254,9 @@ pub struct WhyPlan {
     /// Why it waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits: Option<String>,
+    /// How much of the change budget of the target is spent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetUse>,
 }
 
 /// What one sharing says.
@@ -275,6 +297,7 @@ impl Engine {
         // Before the index is held for reading: planning reads it too, and a writer may wait in between.
         let cuts = self.cuts(&config, now)?;
         let (frozen, waiting) = (self.is_frozen()?, self.plans(Some("waiting"))?);
+        let frozen_by = self.frozen_by()?;
         let known = self.known();
         let (key, id) = find_key(&known, value, kind)?;
         let mut report = WhyReport {
@@ -293,6 +316,7 @@ impl Engine {
             records: Vec::new(),
             guard: known.guard.look_up(&key).map(|hit| crate::guards::say(&hit)),
             notes: self.suspect_notes(&config, &key, id)?,
+            frozen: frozen_by,
             targets: Vec::new(),
         };
         let Some(id) = id else {
@@ -307,8 +331,16 @@ impl Engine {
             return Ok(report);
         };
         report.indicator = Some(hit(&known, id, now));
-        report.records =
-            known.index.records(id, now).into_iter().map(|row| self.record(&config, &known, row, now)).collect();
+        for row in known.index.records(id, now) {
+            let connection = row.connection;
+            let mut record = self.record(&config, &known, row, now);
+            if record.code == "retracted"
+                && let Some((run, words)) = self.ended_by(id, connection)?
+            {
+                (record.ended_by_run, record.why) = (Some(run), Some(words));
+            }
+            report.records.push(record);
+        }
         let indicator = self.store.indicator(id)?.unwrap_or_else(|| Indicator::new(key));
         report.fold = Some(folded(&config, &known, &indicator, now));
         report.activity = activity(&known, id, &report.records, now);
@@ -358,6 +390,7 @@ impl Engine {
             since: plan.created.clone(),
             verb: step.verb.to_owned(),
             waits: step.waits,
+            budget: plan.budget,
         }))
     }
 
@@ -432,6 +465,7 @@ impl Engine {
             active: row.active,
             why: (!row.active).then(|| words.to_owned()),
             code: if row.active { "active" } else { code }.to_owned(),
+            ended_by_run: None,
             received: facts.received.to_string(),
             tlp: facts.tlp.map(|tlp| tlp.as_str().to_owned()),
             reputation: facts.reputation.map(intel::Reputation::get),
@@ -532,6 +566,7 @@ impl Engine {
             guard: known.guard.check(&indicator.key, target.id, now).map(|hit| WhyGuard {
                 stops: hit.stop,
                 excepted: hit.excepted,
+                exception: if hit.excepted { people::exception_of(config, target, &indicator.key) } else { None },
                 list: hit.list.to_string(),
                 class: hit.class.as_str().to_owned(),
                 value: hit.value.to_string(),
@@ -539,6 +574,7 @@ impl Engine {
             }),
             rank,
             plan: None,
+            pin: people::pin_of(known, target, id),
             together_with: together.iter().map(|id| known.index.key_ref(*id).1.to_owned()).collect(),
             frozen: false,
             failures: 0,
@@ -672,78 +708,6 @@ fn place(known: &Known, collected: &Collected, target: &Target, id: IndicatorId,
     WhyRank { position: better + 1, of, limit }
 }
 
-/// `a`, `a and b`, `a, b and 3 more`.
-fn named(names: &[&str]) -> String {
-    match names {
-        [] => "nobody".to_owned(),
-        [one] => (*one).to_owned(),
-        [one, two] => format!("{one} and {two}"),
-        [one, two, rest @ ..] => format!("{one}, {two} and {} more", rest.len()),
-    }
-}
-
-/// A moment to the minute, for people.
-fn minute(time: &str) -> String {
-    match (time.get(..10), time.get(11..16)) {
-        (Some(day), Some(minute)) => format!("{day} {minute}"),
-        _ => time.to_owned(),
-    }
-}
-
-/// The answer at a target, plainly.
-fn sentence(at: &WhyTarget, records: &[WhyRecord]) -> String {
-    let name = &at.target;
-    let says: Vec<&str> = records.iter().filter(|record| record.active).map(|record| record.source.as_str()).collect();
-    let rule = at.sharings.iter().find(|sharing| sharing.decided == "selected").map(|sharing| sharing.rule.as_str());
-    let because = match rule {
-        Some(rule) if !says.is_empty() => {
-            let verb = if says.len() == 1 { "lists" } else { "list" };
-            format!(" because {} {verb} it and rule \"{rule}\" selects it", named(&says))
-        }
-        Some(rule) => format!(" because rule \"{rule}\" selects it"),
-        None => String::new(),
-    };
-    let waits =
-        at.plan.as_ref().map(|plan| format!("plan {} waits for approval since {}", plan.id, minute(&plan.since)));
-    let since = at.line.as_ref().map_or_else(String::new, |line| format!(" since {}", minute(&line.first_intent)));
-    let state = at.line.as_ref().map_or("", |line| line.state.as_str());
-    let words = at.words.as_deref().map_or_else(String::new, |words| format!(", which says: {words}"));
-    match (at.present, at.wanted, waits) {
-        (true, true, Some(waits)) if at.step != "leave" => {
-            format!("It is at {name}{since}; a change of it waits: {waits}.")
-        }
-        (true, true, _) => format!("It is at {name}{since}{because}."),
-        (true, false, Some(waits)) => {
-            format!("It is still at {name}: it goes once {waits} is over. {}.", capital(&at.why))
-        }
-        (true, false, None) if at.code == "cannot_retract" => {
-            format!("It is at {name}{since} and cannot be taken back: the action or the retract mode forbids it.")
-        }
-        (true, false, None) if at.code == "muted" => format!("It is at {name}{since} and stays: {}.", at.why),
-        (true, false, None) if at.frozen => {
-            format!("It is still at {name} and would go, but everything is frozen: {}.", at.why)
-        }
-        (true, false, None) => format!("It is still at {name} and goes with the next pass: {}.", at.why),
-        (false, _, _) if matches!(state, "pending" | "unknown") => {
-            format!("It may be at {name}: the outcome of the last call is not known{words}.")
-        }
-        (false, _, _) if state == "retracting" => format!("It is being taken back from {name}{words}."),
-        (false, _, _) if state == "foreign" => format!("It is at {name}, but somebody else put it there."),
-        (false, _, _) if state == "released" => format!("It is at {name}, left there when its sharing was deleted."),
-        (false, true, Some(waits)) => format!("It is not at {name} yet: {waits}."),
-        (false, true, None) if state == "refused" => format!("It is not at {name}: refused by the destination{words}."),
-        (false, true, None) if at.frozen => format!("It is not at {name} yet: everything is frozen."),
-        (false, true, None) => format!("It is not at {name} yet and goes with the next pass{because}."),
-        (false, false, _) => format!("It is not at {name}: {}.", at.why),
-    }
-}
-
-/// With a capital letter first.
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
 fn unknown_at(target: &Target, waits: bool, frozen: bool) -> WhyTarget {
     WhyTarget {
         answer: match waits {
@@ -755,6 +719,7 @@ fn unknown_at(target: &Target, waits: bool, frozen: bool) -> WhyTarget {
         guard: None,
         rank: None,
         plan: None,
+        pin: None,
         together_with: Vec::new(),
         frozen,
         failures: 0,

@@ -7,7 +7,7 @@ use crate::error::{Result, StoreError};
 use crate::row::{self, CLAIM, CLAIM_LEN};
 use crate::{Store, accounts};
 use intel::{ConnectionId, IndicatorId, RunId, SourceRecord, Timestamp};
-use rusqlite::{CachedStatement, Connection, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 use std::collections::BTreeSet;
 
 /// A record as it was until it was changed.
@@ -206,6 +206,17 @@ impl Store {
                 }
             }
             Ok(out)
+        })
+    }
+
+    /// The rollback that ended a record and that nobody has believed it against since.
+    pub fn rolled_back_by(&self, id: IndicatorId, connection: ConnectionId) -> Result<Option<RunId>, StoreError> {
+        self.read(|conn| {
+            let run: Option<i64> = conn
+                .prepare_cached("SELECT run FROM rolled_back WHERE record = ?1")?
+                .query_row([row::record_id(id, connection)], |row| row.get(0))
+                .optional()?;
+            Ok(run.map(|run| RunId(run.cast_unsigned())))
         })
     }
 

@@ -1,6 +1,6 @@
 //! Entries: what a target stores for keys. One key, one entry, unless the action writes several keys alike.
 
-use super::pins::Pins;
+use super::pins::{Past, Pins};
 use super::{Collected, wanted_of};
 use crate::Known;
 use crate::config::Target;
@@ -225,7 +225,21 @@ impl Entries {
             let expiry = if self.holds_expiry { self.outgoing(known, id, Times::all(now)).expires_at } else { None };
             return (xxh3_64_with_seed(text.as_bytes(), self.shape), text.len() as u32 + 1, expiry);
         }
-        let out = self.outgoing(known, id, Times::all(now));
+        self.print(&self.outgoing(known, id, Times::all(now)))
+    }
+
+    /// The fingerprint an entry would have if it carried what it once did.
+    pub(super) fn printed_as(&self, known: &Known, id: IndicatorId, past: &Past, now: Timestamp) -> u64 {
+        if self.fields == Fields::Entry {
+            return self.rendered(known, id, now).0;
+        }
+        let mut out = self.outgoing(known, id, Times::all(now));
+        past.put(&mut out, now);
+        self.print(&out).0
+    }
+
+    /// Fingerprint, size and expiry of what carries fields.
+    fn print(&self, out: &Outgoing) -> (u64, u32, Option<Timestamp>) {
         let mut bytes = format!(
             "{}\u{0}{}\u{0}{}\u{0}{:?}\u{0}{}\u{0}{}\u{0}{:?}\u{0}{}\u{0}{:?}",
             out.entry,

@@ -30,6 +30,14 @@ pub(super) struct Kept(
     #[serde(default)] Option<String>,
 );
 
+impl Kept {
+    /// With what is to be said of it, where nothing is said yet.
+    pub(super) fn because(mut self, why: &str) -> Kept {
+        self.4.get_or_insert_with(|| why.to_owned());
+        self
+    }
+}
+
 /// A step to store.
 pub(super) fn keep(step: &Planned, text: &str) -> Kept {
     let why = step.why_held.as_ref().map(ToString::to_string);
@@ -46,6 +54,9 @@ pub(super) struct PinSpec {
     pub(super) runs: Vec<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) past: Option<Past>,
+    /// What it carried is no longer known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) lost: bool,
 }
 
 /// Which steps of a plan: the name of a verb, a value, or an expression each. A step is meant that one of `only` means,
@@ -123,6 +134,21 @@ pub struct Replaced {
     pub came: Vec<String>,
     /// The first thousand that went.
     pub went: Vec<String>,
+    /// Plans whose place that one took, the latest first: a hundred at most.
+    #[serde(default)]
+    pub earlier: Vec<u64>,
+}
+
+/// Plans before the one that was replaced that are remembered.
+const EARLIER: usize = 100;
+
+/// Steps of a plan that wait for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WaitsFor {
+    /// The reason, as a sentence.
+    pub why: String,
+    /// How many steps.
+    pub steps: u64,
 }
 
 /// A held plan as shown.
@@ -158,10 +184,17 @@ pub struct HeldPlan {
     pub about: Option<String>,
     /// Entries that stay as this plan leaves them until somebody lifts that.
     pub pins: u64,
+    /// Of these, entries that are returned with what they carry now, because what they carried is no longer kept.
+    pub fields_lost: u64,
     /// No call to its target begins while it waits: it stopped a run half-way.
     pub halts: bool,
     /// When it expires or its approval ends.
     pub until: Option<String>,
+    /// Why its steps wait, the reason of most first.
+    pub waits: Vec<WaitsFor>,
+    /// How much of the change budget of its target is spent now, while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetUse>,
     /// How it differs from the plan whose place it took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaced: Option<Replaced>,
@@ -234,7 +267,9 @@ impl Engine {
         let (n_came, n_went) = (came.len() as u64, went.len() as u64);
         came.truncate(DIFFERENCE_SHOWN);
         went.truncate(DIFFERENCE_SHOWN);
-        Replaced { plan: old.id.0, n_came, n_went, came, went }
+        let before = read_replaced(old);
+        let earlier = before.into_iter().flat_map(|before| std::iter::once(before.plan).chain(before.earlier));
+        Replaced { plan: old.id.0, n_came, n_went, came, went, earlier: earlier.take(EARLIER).collect() }
     }
 
     fn words(&self, step: &Kept) -> String {
@@ -373,7 +408,7 @@ impl Engine {
             })?),
         };
         let plans = self.store.plans(PlanFilter { target: None, status })?;
-        Ok(plans.iter().map(|plan| self.show_plan(plan, false)).collect())
+        plans.iter().map(|plan| self.show_plan(plan, false)).collect()
     }
 
     /// One held plan with its steps.
@@ -381,19 +416,42 @@ impl Engine {
     /// # Errors
     /// [`EngineError::NotFound`], or a failing store.
     pub fn held_plan(&self, id: u64) -> Result<HeldPlan, EngineError> {
-        Ok(self.show_plan(&self.plan_row(id)?, true))
+        self.show_plan(&self.plan_row(id)?, true)
     }
 
     fn plan_row(&self, id: u64) -> Result<PlanRow, EngineError> {
-        let missing =
-            || EngineError::NotFound(format!("there is no plan {id}; `iocast plan list` shows those there are"));
-        self.store.plan(PlanId(id))?.ok_or_else(missing)
+        if let Some(plan) = self.store.plan(PlanId(id))? {
+            return Ok(plan);
+        }
+        let missing = format!("there is no plan {id}; `iocast plan list` shows those there are");
+        // A newer pass computed another set of steps, and only the latest waits.
+        let heir = self.store.plans(PlanFilter::default())?.into_iter().find(|plan| {
+            plan.id.0 > id
+                && read_replaced(plan).is_some_and(|replaced| replaced.plan == id || replaced.earlier.contains(&id))
+        });
+        Err(match heir {
+            None => EngineError::NotFound(missing),
+            Some(heir) => EngineError::Conflict(format!(
+                "plan {id} is no more: plan {} took its place ({}); `iocast plan show {}` says what came and what went",
+                heir.id,
+                heir.status.as_str(),
+                heir.id
+            )),
+        })
     }
 
-    fn show_plan(&self, plan: &PlanRow, with_steps: bool) -> HeldPlan {
+    fn show_plan(&self, plan: &PlanRow, with_steps: bool) -> Result<HeldPlan, EngineError> {
         let config = self.config();
+        // Before the index is held for reading: a writer may wait in between.
+        let budget = match config.targets.get(&plan.target) {
+            Some(target) if plan.status == PlanStatus::Waiting => {
+                let state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
+                Some(BudgetUse::of(&self.brakes(&config, target, &state, self.world.now())?))
+            }
+            _ => None,
+        };
         let known = self.known();
-        let kept = read_steps(plan);
+        let (kept, pins) = (read_steps(plan), read_pins(plan));
         let count = |verb: &str| kept.iter().filter(|s| s.1 == verb).count() as u64;
         let steps = kept.iter().filter(|_| with_steps).map(|s| {
             let id = IndicatorId(s.0);
@@ -413,7 +471,14 @@ impl Engine {
             PlanStatus::Approved => Some(ApprovedSet::given(plan.decided.unwrap_or(plan.created), []).until),
             _ => None,
         };
-        HeldPlan {
+        let mut waits: BTreeMap<&str, u64> = BTreeMap::new();
+        for why in kept.iter().filter_map(|step| step.3.as_deref()) {
+            *waits.entry(why).or_default() += 1;
+        }
+        let mut waits: Vec<WaitsFor> =
+            waits.into_iter().map(|(why, steps)| WaitsFor { why: why.to_owned(), steps }).collect();
+        waits.sort_by_key(|waits| std::cmp::Reverse(waits.steps));
+        Ok(HeldPlan {
             id: plan.id.0,
             target: config
                 .targets
@@ -431,12 +496,15 @@ impl Engine {
             kind: plan.kind.clone(),
             author: plan.author.clone(),
             about: plan.about.clone(),
-            pins: read_pins(plan).len() as u64,
+            pins: pins.len() as u64,
+            fields_lost: pins.iter().filter(|pin| pin.lost).count() as u64,
             halts: plan.halts && plan.status == PlanStatus::Waiting,
             until: until.map(|until| until.to_string()),
-            replaced: plan.replaced.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            waits,
+            budget,
+            replaced: read_replaced(plan),
             steps: steps.collect(),
-        }
+        })
     }
 
     /// Allows exactly the steps of a held plan for 24 hours. The next pass decides each again; nothing is added.
@@ -574,6 +642,10 @@ fn means(known: &Known, text: &str, now: Timestamp) -> Result<Means, EngineError
 
 fn read_pins(plan: &PlanRow) -> Vec<PinSpec> {
     plan.pins.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+fn read_replaced(plan: &PlanRow) -> Option<Replaced> {
+    plan.replaced.as_deref().and_then(|text| serde_json::from_str(text).ok())
 }
 
 fn read_steps(plan: &PlanRow) -> Vec<Kept> {

@@ -14,6 +14,7 @@ mod held;
 mod last;
 mod look;
 mod pins;
+mod preview;
 mod replace;
 mod send;
 mod undo;
@@ -24,9 +25,10 @@ pub(crate) use apply::{load_ledger, state_of};
 use collect::collect_unpinned;
 pub(crate) use collect::{Collected, KeyCache, collect};
 pub use cut::Cut;
-pub use held::{BudgetUse, HeldPlan, Part, Replaced, UseShown};
+pub use held::{BudgetUse, HeldPlan, Part, Replaced, UseShown, WaitsFor};
 pub(crate) use pins::load_pins;
 pub use pins::{PinShown, Pins};
+pub use preview::{Preview, PreviewHead, PreviewRow};
 pub use verify::{Verify, VerifyReport};
 
 use crate::config::{Config, Target};
@@ -172,19 +174,6 @@ impl Plan {
 }
 
 impl Engine {
-    /// What a pass over one target would do now, with every step.
-    ///
-    /// # Errors
-    /// [`EngineError::NotFound`], or a failing store.
-    pub fn preview(&self, name: &str) -> Result<ShareReport, EngineError> {
-        let config = self.config();
-        let target = config.target(name).ok_or_else(|| self.no_target(name))?;
-        self.advance()?;
-        let state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
-        let plan = self.plan(&config, target, &state, Mode::default(), self.world.now())?;
-        Ok(self.dry_report(target, &plan, true))
-    }
-
     /// Runs one pass over one target, now.
     ///
     /// # Errors
@@ -219,7 +208,7 @@ impl Engine {
         let mut state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
         if mode.dry_run {
             let plan = self.plan(&config, target, &state, Mode::default(), now)?;
-            return Ok(ShareReport { config: config.version.clone(), ..self.dry_report(target, &plan, false) });
+            return Ok(ShareReport { config: config.version.clone(), ..self.dry_report(target, &plan) });
         }
         let checked = match expect {
             None => None,
@@ -374,7 +363,7 @@ impl Engine {
         }
     }
 
-    fn dry_report(&self, target: &Target, plan: &Plan, all: bool) -> ShareReport {
+    fn dry_report(&self, target: &Target, plan: &Plan) -> ShareReport {
         let mut counts = plan.counts();
         counts.deferred = counts.planned();
         let mut report = self.report(target, plan, counts, ShareStatus::DryRun, RunId(0));
@@ -382,8 +371,7 @@ impl Engine {
         let now = self.world.now();
         report.hash = Some(plan.hash(&known));
         let steps = plan.restrained.now.iter().chain(&plan.restrained.held);
-        report.steps =
-            steps.take(if all { usize::MAX } else { STEPS_SHOWN }).map(|step| plan.show(&known, step, now)).collect();
+        report.steps = steps.take(STEPS_SHOWN).map(|step| plan.show(&known, step, now)).collect();
         report
     }
 
@@ -632,32 +620,9 @@ fn skipped_by(
     ledger: &crate::ledger::Ledger,
     restrained: &Restrained,
 ) -> BTreeMap<&'static str, u64> {
-    let mut by: BTreeMap<&'static str, u64> = BTreeMap::new();
     // Candidates are told by `restrain`; the rest of what was selected is told by the sets, first reason first.
-    let mut rest = collected.considered.clone();
-    let mut going = collected.yes.clone();
-    going.and_not(&collected.guarded);
-    rest.and_not(&going);
-    rest.and_not(ledger.live());
-    let mut take = |name: &'static str, set: &Selection| {
-        let mut hit = rest.clone();
-        hit.and(set);
-        rest.and_not(&hit);
-        let n = hit.count() as u64;
-        if n > 0 {
-            *by.entry(name).or_default() += n;
-        }
-    };
-    take("excepted", &collected.excepted);
-    take("kind_not_accepted", &collected.wrong_kind);
-    take("too_broad", &collected.too_broad);
-    let mut guarded = collected.guarded.clone();
-    guarded.and(&collected.yes);
-    take("guarded", &guarded);
-    take("muted", &collected.held);
-    let mut marked = collected.considered.clone();
-    marked.and_not(&collected.tlp_ok);
-    take("tlp", &marked);
+    let (sets, going) = preview::skipped_sets(collected, ledger);
+    let mut by: BTreeMap<&'static str, u64> = sets.iter().map(|(name, set)| (*name, set.count() as u64)).collect();
     for (entry, why) in &restrained.skipped {
         let counted =
             !ledger.live().contains(IndicatorId(*entry)) && !going.contains(IndicatorId(*entry)) && !entries.merged();

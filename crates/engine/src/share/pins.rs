@@ -129,6 +129,21 @@ impl Pins {
         self.by.keys().map(|id| IndicatorId(*id))
     }
 
+    /// One of them as shown.
+    pub(crate) fn shown(&self, known: &Known, id: IndicatorId) -> Option<PinShown> {
+        let pin = self.get(id)?;
+        let (kind, value) = known.index.key_ref(id);
+        Some(PinShown {
+            kind: kind.as_str(),
+            value: value.to_owned(),
+            hold: pin.hold.as_str(),
+            plan: pin.plan,
+            who: pin.who.as_ref().to_owned(),
+            at: pin.at.to_string(),
+            runs: pin.runs.clone(),
+        })
+    }
+
     pub(super) fn past(&self, id: IndicatorId) -> Option<&Past> {
         self.by.get(&id.0).filter(|pin| pin.hold == Hold::In).and_then(|pin| pin.past.as_deref())
     }
@@ -231,19 +246,8 @@ impl Engine {
         let target = config.target(name).ok_or_else(|| self.no_target(name))?;
         let known = self.known();
         let Some(pins) = known.pins.get(&target.id) else { return Ok(Vec::new()) };
-        let shown = pins.by.iter().filter(|(id, _)| known.index.exists(IndicatorId(**id))).map(|(id, pin)| {
-            let (kind, value) = known.index.key_ref(IndicatorId(*id));
-            PinShown {
-                kind: kind.as_str(),
-                value: value.to_owned(),
-                hold: pin.hold.as_str(),
-                plan: pin.plan,
-                who: pin.who.as_ref().to_owned(),
-                at: pin.at.to_string(),
-                runs: pin.runs.clone(),
-            }
-        });
-        Ok(shown.collect())
+        let shown = pins.by.keys().filter(|id| known.index.exists(IndicatorId(**id)));
+        Ok(shown.filter_map(|id| pins.shown(&known, IndicatorId(*id))).collect())
     }
 
     /// Lifts pins, all where no value is named: the next pass decides these entries as it does every other. Gives how

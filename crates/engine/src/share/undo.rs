@@ -85,6 +85,21 @@ struct Wish {
     lift: bool,
 }
 
+/// What an entry carried at a time.
+enum Then {
+    /// What it carries now, or it carries nothing.
+    AsNow,
+    /// Exactly this.
+    Known(Past),
+    /// This, but for what no past is kept of.
+    Near(Past),
+    /// Nobody knows any more.
+    Unknown,
+}
+
+/// What is said of a step whose entry cannot be returned with what it carried.
+const FIELDS_LOST: &str = "what it carried then is no longer kept (`history_days`): it carries what it does now";
+
 /// What a line was before an effect; None: nobody knew, so what was before that decides.
 fn was_there(inverse: &Inverse) -> Option<bool> {
     match inverse.state.map(super::state_of) {
@@ -257,27 +272,32 @@ impl Engine {
         }
     }
 
-    /// What an entry carried when its fingerprint was this; None: what it carries now, or nobody knows any more.
+    /// What an entry carried when its fingerprint was this.
     fn past(
         &self,
         config: &Config,
         plan: &super::Plan,
         id: IndicatorId,
         was: (u64, Option<Timestamp>),
-    ) -> Result<Option<Past>, EngineError> {
-        let (fingerprint, Some(since)) = was else { return Ok(None) };
+    ) -> Result<Then, EngineError> {
+        let (fingerprint, Some(since)) = was else { return Ok(Then::AsNow) };
         let now = self.world.now();
         if plan.entries.rendered(&self.known(), id, now).0 == fingerprint {
-            return Ok(None);
+            return Ok(Then::AsNow);
         }
-        // Lines are dated to the second.
-        let mut last = None;
+        // Lines are dated to the second; what has the fingerprint is what was sent, whenever in that second.
+        let mut near = Then::Unknown;
         for at in [since, since.after(std::time::Duration::from_micros(999_999))] {
             let Some(indicator) = self.as_of(id, at)? else { continue };
-            let past = Past::of(indicator.summary(self.known().index.policies(), &config.fold, at));
-            last = Some(past);
+            let known = self.known();
+            let past = Past::of(indicator.summary(known.index.policies(), &config.fold, at));
+            if plan.entries.printed_as(&known, id, &past, now) == fingerprint {
+                return Ok(Then::Known(past));
+            }
+            // What the analyst said then, or a setting that has changed since, is not known: the sources' words are.
+            near = Then::Near(past);
         }
-        Ok(last)
+        Ok(near)
     }
 
     /// Stores the plan that makes these wishes true.
@@ -310,20 +330,25 @@ impl Engine {
                 continue;
             }
             if wish.lift && plain.wants(indicator) == (wish.hold == Hold::In) {
-                specs.push(PinSpec { id, hold: "lift".to_owned(), runs: Vec::new(), past: None });
+                specs.push(PinSpec { id, hold: "lift".to_owned(), runs: Vec::new(), past: None, lost: false });
                 continue;
             }
-            let past = match wish.hold {
-                Hold::In => self.past(config, &plain, indicator, wish.was)?,
-                Hold::Out => None,
+            let (past, lost) = match wish.hold {
+                Hold::Out => (None, false),
+                Hold::In => match self.past(config, &plain, indicator, wish.was)? {
+                    Then::AsNow => (None, false),
+                    Then::Known(past) | Then::Near(past) => (Some(past), false),
+                    Then::Unknown => (None, true),
+                },
             };
             let runs = if wish.lift { Vec::new() } else { wish.runs.into_iter().collect() };
-            specs.push(PinSpec { id, hold: wish.hold.as_str().to_owned(), runs, past });
+            specs.push(PinSpec { id, hold: wish.hold.as_str().to_owned(), runs, past, lost });
         }
         let changes = pin_changes(&specs, 0, who, now);
         let pins: Pins = current.with(&changes);
         let plan = self.plan_under(config, target, &state, Mode::default(), now, Some(Arc::new(pins)))?;
         let pinned: BTreeSet<u32> = specs.iter().map(|spec| spec.id).collect();
+        let lost: BTreeSet<u32> = specs.iter().filter(|spec| spec.lost).map(|spec| spec.id).collect();
         let steps: Vec<&Planned> = plan
             .restrained
             .now
@@ -335,7 +360,11 @@ impl Engine {
             let known = self.known();
             let text = |entry: u32| plan.entries.text(&known, IndicatorId(entry));
             let hash = plan_hash(steps.iter().map(|s| (text(s.entry), s.step, s.fingerprint))).to_string();
-            let kept: Vec<Kept> = steps.iter().map(|step| keep(step, text(step.entry))).collect();
+            let said = |step: &&Planned| {
+                let kept = keep(step, text(step.entry));
+                if lost.contains(&step.entry) { kept.because(FIELDS_LOST) } else { kept }
+            };
+            let kept: Vec<Kept> = steps.iter().map(said).collect();
             (hash, kept)
         };
         let steps = serde_json::to_string(&kept).unwrap_or_default();

@@ -76,7 +76,7 @@ fn f16_a_clock_that_jumps_expires_nothing_and_sticks_nowhere() {
     bench.sim.lock().now = start.after(365 * DAY);
     bench.share("edr");
     assert!(bench.engine.clock_warning().is_some());
-    bench.engine.trust_clock("anna").unwrap();
+    bench.engine.trust_clock("anna", Some("set right")).unwrap();
     assert!(bench.engine.clock_warning().is_none());
     let report = bench.share("edr");
     assert_eq!((report.retract, report.deferred, report.status.as_str()), (40, 40, "held"));

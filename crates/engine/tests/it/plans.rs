@@ -492,7 +492,9 @@ fn a_part_is_approved_the_rest_waits_and_a_newer_pass_shows_the_difference() {
     let stale = desk.engine.approve_part(newer.id, &Part::default(), Some(&plan.hash), "bob", None);
     assert!(matches!(stale, Err(EngineError::Store(store::StoreError::Conflict(_)))), "{stale:?}");
     let gone = desk.engine.approve_plan(plan.id, "bob", None);
-    assert!(matches!(gone, Err(EngineError::NotFound(_))), "{gone:?}");
+    let said = format!("plan {} took its place", newer.id);
+    assert!(matches!(&gone, Err(EngineError::Conflict(why)) if why.contains(&said)), "{gone:?}");
+    assert!(matches!(desk.engine.held_plan(999), Err(EngineError::NotFound(_))));
     let part = Part { only: vec!["retract".into()], except: vec![value(0), format!("value = \"{}\"", value(1))] };
     let approved = desk.engine.approve_part(newer.id, &part, Some(&newer.hash), "bob", Some("two of them")).unwrap();
     assert_eq!((approved.status.as_str(), approved.retract), ("approved", 2));
@@ -522,13 +524,14 @@ fn a_dry_run_names_exactly_what_is_then_done() {
     let desk = Desk::new(5, &json!({}));
     desk.lists((0..4).map(|n| (n, 5)));
     let shown = desk.engine.preview("edr").unwrap();
-    assert_eq!((shown.steps.len(), shown.steps[0].sources.as_slice()), (4, &["feed".to_owned()][..]));
-    let hash = shown.hash.unwrap();
+    let rows = shown.rows(&desk.engine, 0, 100);
+    assert_eq!((rows.len(), rows[0].step, rows[0].sources.as_slice()), (4, "push", &["feed".to_owned()][..]));
+    let hash = shown.head.hash;
     desk.lists((0..5).map(|n| (n, 5)));
     let other = desk.engine.share_expecting("edr", Mode::default(), Some(&hash), &Silent);
     assert!(matches!(other, Err(EngineError::Conflict(_))), "{other:?}");
     assert!(desk.there("edr").is_empty());
-    let hash = desk.engine.preview("edr").unwrap().hash.unwrap();
+    let hash = desk.engine.preview("edr").unwrap().head.hash;
     assert_eq!(desk.engine.share_expecting("edr", Mode::default(), Some(&hash), &Silent).unwrap().accepted, 5);
 }
 
@@ -554,4 +557,105 @@ fn a_plan_needs_a_second_person_once_there_are_two() {
     desk.engine.approve_plan(undo.id, "ann", None).unwrap();
     desk.quiet("edr");
     assert_eq!(desk.there("edr").len(), 4);
+}
+
+/// The rows of a preview are the report's numbers, one by one, in any pages: steps, a guarded value, one that is wider
+/// than the rule lets through, and what there is no room for.
+#[test]
+fn a_preview_lists_what_goes_and_what_does_not() {
+    let desk = Desk::new(6, &json!({}));
+    let mut file = serde_json::to_value(desk.engine.config().file.clone()).unwrap();
+    file["target"][1]["params"] = json!({ "capacity": 3 });
+    file["rule"][0]["exceptions"] = json!([{ "name": "ours", "values": [value(0)] }]);
+    file["guard"] = json!([{ "name": "own", "class": "lifeline", "values": [value(1)] }]);
+    desk.apply(&file);
+    desk.lists((0..7).map(|n| (n, 5)));
+    let preview = desk.engine.preview("edr").unwrap();
+    let rows = preview.rows(&desk.engine, 0, 100);
+    let of =
+        |code: &str| rows.iter().filter(|row| row.code == Some(code)).map(|row| row.entry.clone()).collect::<Vec<_>>();
+    assert_eq!(rows.iter().filter(|row| row.step == "push").count() as u64, preview.head.push);
+    assert_eq!((preview.head.push, preview.head.skip, preview.head.rows), (3, 4, 7), "{rows:?}");
+    assert_eq!((of("excepted"), of("guarded")), (vec![value(0)], vec![value(1)]), "{rows:?}");
+    assert_eq!(of("over_capacity").len(), 2, "{rows:?}");
+    let why = rows.iter().find(|row| row.code == Some("guarded")).unwrap();
+    assert!(why.reason.as_deref().is_some_and(|why| why.contains("own")) && why.sources == ["feed"], "{why:?}");
+    for n in [1, 2, 3, 5] {
+        let mut paged = Vec::new();
+        while paged.len() < rows.len() {
+            let page = preview.rows(&desk.engine, paged.len(), n);
+            assert!(!page.is_empty() && page.len() <= n);
+            paged.extend(page);
+        }
+        assert_eq!(paged, rows);
+    }
+    let report = desk.engine.share("edr", Mode { dry_run: true, ..Mode::default() }, &Silent).unwrap();
+    assert_eq!((report.push, report.skip, report.hash), (3, 4, Some(preview.head.hash)));
+}
+
+/// An update is undone: the entry carries again what it carried, and by the very fingerprint it had. Where history does
+/// not reach so far, it carries what it does now, and the plan says so.
+#[test]
+fn an_update_undone_gives_the_old_fields_back() {
+    for reaches in [true, false] {
+        let desk = Desk::new(7, &json!({}));
+        desk.lists([(1, 5), (2, 5)]);
+        desk.share("edr");
+        let carried = |n: u64| desk.sim.product("tool", |p| p.held[&value(n)].reputation);
+        let print = |n: u64| {
+            let known = desk.engine.known();
+            let id = known.index.id(&intel::IndicatorKey::parse(None, &value(n)).unwrap()).unwrap();
+            known.ledgers[&desk.target_id("edr")].get(id).unwrap().line.fingerprint
+        };
+        let before = print(1);
+        desk.pass_time(3 * 24 * 3600);
+        desk.lists([(1, 9), (2, 5)]);
+        let report = desk.share("edr");
+        assert_eq!((report.update, carried(1)), (1, 9), "{report:?}");
+        assert_ne!(print(1), before);
+        let run = desk.last_run("edr");
+        if !reaches {
+            let now = desk.sim.lock().now;
+            assert!(desk.engine.store().prune_history(now.before(Duration::from_secs(24 * 3600))).is_ok());
+            desk.engine.store().prune_history(now.after(Duration::from_secs(1))).unwrap();
+        }
+        let plan = desk.engine.undo_run(run, "ann").unwrap();
+        match reaches {
+            true => assert_eq!((plan.update, plan.pins, plan.fields_lost), (1, 1, 0), "{plan:?}"),
+            false => assert_eq!((plan.update, plan.pins, plan.fields_lost), (0, 1, 1), "{plan:?}"),
+        }
+        desk.engine.approve_plan(plan.id, "bob", None).unwrap();
+        desk.share("edr");
+        assert_eq!(carried(1), if reaches { 5 } else { 9 });
+        assert_eq!(print(1) == before, reaches);
+        // What the source says later changes nothing while it is pinned, and all of it once that is lifted.
+        desk.lists([(1, 8), (2, 5)]);
+        desk.quiet("edr");
+        assert_eq!(carried(1), if reaches { 5 } else { 8 });
+        desk.engine.unpin("edr", None, "ann").unwrap();
+        desk.quiet("edr");
+        assert_eq!(carried(1), 8);
+    }
+}
+
+/// A removal undone after history was pruned: the entry comes back with what is known now, and its step says so.
+#[test]
+fn an_entry_that_comes_back_without_its_fields_says_so() {
+    let desk = Desk::new(8, &json!({}));
+    desk.lists([(1, 5), (2, 5)]);
+    desk.share("edr");
+    desk.pass_time(3600);
+    desk.lists([(1, 9), (2, 5)]);
+    desk.pass_time(3600);
+    desk.lists([(2, 5)]);
+    desk.quiet("edr");
+    assert!(!desk.there("edr").contains(&value(1)));
+    let now = desk.sim.lock().now;
+    desk.engine.store().prune_history(now.after(Duration::from_secs(1))).unwrap();
+    let filter = store::RunFilter { kind: Some("share"), subject: Some("edr"), status: None };
+    let runs = desk.engine.store().runs(filter, 50, None).unwrap();
+    let removed = runs.iter().find(|run| serde_json::from_str::<Value>(&run.report).unwrap()["retract"] == 1).unwrap();
+    let plan = desk.engine.undo_run(removed.id, "ann").unwrap();
+    assert_eq!((plan.push, plan.fields_lost), (1, 1), "{plan:?}");
+    assert!(plan.steps[0].reason.as_deref().is_some_and(|why| why.contains("history_days")), "{plan:?}");
 }

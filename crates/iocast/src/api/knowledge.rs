@@ -275,7 +275,8 @@ where
     Ok(response)
 }
 
-fn lines(items: &[impl Serialize]) -> Bytes {
+/// One item a line.
+pub(super) fn lines(items: &[impl Serialize]) -> Bytes {
     let mut out = Vec::new();
     for item in items {
         // Texts and numbers: they can always be written.

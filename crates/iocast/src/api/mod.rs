@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod openapi;
+mod preview;
 pub mod route;
 pub mod routes;
 

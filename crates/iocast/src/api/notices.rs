@@ -3,11 +3,14 @@
 use super::error::Problem;
 use super::extract::{Params, Part};
 use crate::app::App;
+use crate::tokens::Caller;
+use axum::Extension;
 use axum::Json;
 use axum::extract::State;
 use engine::notice::NoticeShown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::sync::Arc;
 
 #[derive(Deserialize, JsonSchema)]
@@ -48,11 +51,21 @@ pub(super) async fn list(
 }
 
 /// `{ok, error?}`: a channel that does not work is an answer, not a failure of the question.
-pub(super) async fn test(State(app): State<Arc<App>>, Part(name): Part<String>) -> Result<Json<Tested>, Problem> {
-    app.hop(move |app| match app.engine()?.tell_test(&name) {
-        Ok(()) => Ok(Json(Tested { notify: name, ok: true, error: None })),
-        Err(engine::EngineError::Conflict(why)) => Ok(Json(Tested { notify: name, ok: false, error: Some(why) })),
-        Err(error) => Err(error.into()),
+pub(super) async fn test(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Part(name): Part<String>,
+) -> Result<Json<Tested>, Problem> {
+    app.hop(move |app| {
+        let engine = app.engine()?;
+        let tested = match engine.tell_test(&name) {
+            Ok(()) => Tested { notify: name, ok: true, error: None },
+            Err(engine::EngineError::Conflict(why)) => Tested { notify: name, ok: false, error: Some(why) },
+            Err(error) => return Err(error.into()),
+        };
+        let detail = json!({ "ok": tested.ok }).to_string();
+        engine.store().audit(&caller.name, "notify.test", &tested.notify, &detail, engine.world().now())?;
+        Ok(Json(tested))
     })
     .await
 }

@@ -7,8 +7,8 @@ use super::nouns::{
 use super::route::{delete, follow, get, job, post, put};
 use super::shapes::{Page, PageQuery};
 use super::{
-    changes, config, connectors, import, indicators, jobs, knowledge, lists, notices, observations, openapi, rules,
-    runs, sources, system,
+    changes, config, connectors, import, indicators, jobs, knowledge, lists, notices, observations, openapi, preview,
+    rules, runs, sources, system,
 };
 use crate::app::rules::{RuleReport, RuleTest};
 use crate::app::status::Status;
@@ -164,6 +164,13 @@ pub static TABLE: &[Route] = &[
     .query::<knowledge::LineQuery>()
     .answers::<Page<Delivery>>()
     .or_lines(),
+    get("/api/v1/targets/{name}/preview", Read, "Each step a pass would take now, and what it would skip.", || {
+        routing::get(preview::preview)
+    })
+    .query::<preview::PreviewQuery>()
+    .answers::<preview::PreviewPage>()
+    .or_lines()
+    .fails(&[409]),
     get("/api/v1/rules", Read, "Rules.", || routing::get(nouns::list::<Rules>))
         .query::<PageQuery>()
         .answers::<Page<Doc<Rules>>>(),
@@ -385,7 +392,9 @@ pub static TABLE: &[Route] = &[
     get("/api/v1/plans", Read, "Held plans, the latest first.", || routing::get(runs::plans))
         .query::<runs::PlanQuery>()
         .answers::<Vec<HeldPlan>>(),
-    get("/api/v1/plans/{id}", Read, "One held plan with its steps.", || routing::get(runs::plan)).answers::<HeldPlan>(),
+    get("/api/v1/plans/{id}", Read, "One held plan with its steps.", || routing::get(runs::plan))
+        .answers::<HeldPlan>()
+        .fails(IN_USE),
     post("/api/v1/plans/{id}/approve", Admin, "Allows exactly the steps of a held plan.", || {
         routing::post(runs::approve_plan)
     })
@@ -454,6 +463,11 @@ pub static TABLE: &[Route] = &[
     post("/api/v1/freeze", Admin, "Stops every new call to a destination.", || routing::post(system::freeze))
         .body::<system::FreezeNote>()
         .answers::<system::Frozen>(),
+    post("/api/v1/clock/trust", Admin, "Says that the clock is right, where it was not believed.", || {
+        routing::post(system::trust_clock)
+    })
+    .body::<system::FreezeNote>()
+    .answers::<system::ClockTrusted>(),
     post("/api/v1/thaw", Admin, "Lets calls to destinations go on.", || routing::post(system::thaw))
         .answers::<system::Frozen>(),
 ];

@@ -252,6 +252,13 @@ fn asked(
     note: Option<&str>,
 ) -> Result<Json<HeldPlan>, Problem> {
     if !approve {
+        // An approval keeps the words with the plan; until there is one, the log does.
+        if let Some(note) = note {
+            let engine = app.engine()?;
+            let detail = serde_json::json!({ "note": note, "about": plan.about }).to_string();
+            let object = format!("plan {}", plan.id);
+            engine.store().audit(&caller.name, "plan.note", &object, &detail, engine.world().now())?;
+        }
         return Ok(Json(plan));
     }
     let plan = app.engine()?.approve_plan(plan.id, &caller.name, note)?;

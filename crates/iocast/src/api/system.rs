@@ -297,7 +297,7 @@ pub(super) async fn backup(
     .await
 }
 
-/// Why effects are stopped.
+/// Why, in a person's own words.
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct FreezeNote {
@@ -328,6 +328,30 @@ pub(super) async fn thaw(
         engine.store().set_setting("reconcile_first", "false")?;
         app.hurry();
         Ok(Json(Frozen { frozen: false }))
+    })
+    .await
+}
+
+/// A clock that a person says is right.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ClockTrusted {
+    /// What it says. RFC 3339.
+    now: String,
+    /// Whether it was doubted before.
+    was_doubted: bool,
+}
+
+pub(super) async fn trust_clock(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Body(body): Body<FreezeNote>,
+) -> Result<Json<ClockTrusted>, Problem> {
+    app.hop(move |app| {
+        let engine = app.engine()?;
+        let was_doubted = engine.clock_warning().is_some();
+        engine.trust_clock(&caller.name, body.note.as_deref())?;
+        app.hurry();
+        Ok(Json(ClockTrusted { now: engine.world().now().to_string(), was_doubted }))
     })
     .await
 }

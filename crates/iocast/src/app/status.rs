@@ -4,6 +4,7 @@ use super::App;
 use crate::api::Problem;
 use engine::notice::{ChannelShown, NoticeShown};
 use engine::state::{ConnectionState, TargetState};
+use engine::{BudgetUse, FreezeShown, HeldPlan};
 use intel::Timestamp;
 use kit::http::{PaceRow, Paces};
 use schemars::JsonSchema;
@@ -20,6 +21,12 @@ pub(crate) struct Status {
     pub(crate) records: u64,
     /// Whether calls to destinations are stopped.
     pub(crate) frozen: bool,
+    /// Who stopped them, since when and why. A restored exchange that nobody has looked at says so here too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) frozen_by: Option<FreezeShown>,
+    /// Why the clock is not believed, and what to do; null: it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) clock: Option<String>,
     /// What needs a person, the gravest first.
     pub(crate) notices: Vec<NoticeShown>,
     /// The channels through which people are told.
@@ -30,6 +37,8 @@ pub(crate) struct Status {
     pub(crate) buckets: Vec<BucketStatus>,
     /// The targets.
     pub(crate) targets: Vec<TargetStatus>,
+    /// The plans that wait for a person, the oldest first.
+    pub(crate) plans: Vec<PlanStatus>,
     /// The hosts that were called since the process began, account by account.
     pub(crate) calls: Vec<CallStatus>,
     /// What was noticed in the configuration that is no mistake.
@@ -105,6 +114,55 @@ pub(crate) struct TargetStatus {
     pub(crate) denied: bool,
 }
 
+/// One plan that waits for a person.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct PlanStatus {
+    /// Its number.
+    pub(crate) plan: u64,
+    /// Its target.
+    pub(crate) target: String,
+    /// `pass`, `undo` or `return`.
+    pub(crate) kind: String,
+    /// Since when it waits. RFC 3339.
+    pub(crate) since: String,
+    /// For how many hours.
+    pub(crate) age_hours: u64,
+    /// When it expires. RFC 3339.
+    pub(crate) until: Option<String>,
+    /// Entries to add.
+    pub(crate) push: u64,
+    /// Entries to change.
+    pub(crate) update: u64,
+    /// Entries to take back.
+    pub(crate) retract: u64,
+    /// Why most of its steps wait.
+    pub(crate) waits: Option<String>,
+    /// How much of the change budget of its target is spent.
+    pub(crate) budget: Option<BudgetUse>,
+    /// No call to its target begins while it waits.
+    pub(crate) halts: bool,
+}
+
+impl PlanStatus {
+    fn of(plan: &HeldPlan, now: Timestamp) -> PlanStatus {
+        let since = Timestamp::parse(&plan.created).unwrap_or(now);
+        PlanStatus {
+            plan: plan.id,
+            target: plan.target.clone(),
+            kind: plan.kind.clone(),
+            since: plan.created.clone(),
+            age_hours: now.since(since).as_secs() / 3600,
+            until: plan.until.clone(),
+            push: plan.push,
+            update: plan.update,
+            retract: plan.retract,
+            waits: plan.waits.first().map(|waits| waits.why.clone()),
+            budget: plan.budget,
+            halts: plan.halts,
+        }
+    }
+}
+
 /// One account at one host.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct CallStatus {
@@ -150,6 +208,7 @@ impl App {
         let engine = self.engine()?;
         let config = engine.config();
         let store = engine.store();
+        let now = engine.world().now();
         let time = |micros: Option<i64>| micros.map(|micros| Timestamp::from_micros(micros).to_string());
         let (mut sources, mut buckets) = (Vec::new(), Vec::new());
         for connection in config.connections.values() {
@@ -210,13 +269,16 @@ impl App {
             indicators: known.index.len() as u64,
             records: known.index.n_records() as u64,
             frozen: engine.is_frozen()?,
+            frozen_by: engine.frozen_by()?,
+            clock: engine.clock_warning(),
             notices,
             channels,
             sources,
             buckets,
             targets,
+            plans: waiting.iter().rev().map(|plan| PlanStatus::of(plan, now)).collect(),
             calls: engine.world().paces().map(Paces::rows).unwrap_or_default().into_iter().map(Into::into).collect(),
-            warnings: engine.clock_warning().into_iter().chain(config.warnings.iter().cloned()).collect(),
+            warnings: config.warnings.clone(),
         })
     }
 }

@@ -1,8 +1,8 @@
 //! `plan`: what the brakes hold back until a person decides.
 
-use super::output::{Column, How, column, hidden, number, parse, text};
+use super::output::{Column, Format, How, Mark, column, defang, hidden, minute, number, parse, text, thousands};
 use super::run::done;
-use super::share::print_steps;
+use super::share::{budget, print_steps};
 use super::{CliError, Ctx, Exit, Outcome};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -32,7 +32,11 @@ enum PlanCommand {
         status: Option<String>,
     },
     /// One plan with its steps
-    #[command(after_help = "Examples:\n  iocast plan show 3\n  iocast plan show 3 --format json")]
+    #[command(after_help = "\
+Examples:
+  iocast plan show 3
+  iocast plan show 3 --format csv > plan.csv     every step, for a spreadsheet
+  iocast plan show 3 --format json")]
     Show {
         /// Its number
         id: u64,
@@ -78,8 +82,25 @@ const COLUMNS: &[Column] = &[
     number("push", "push"),
     number("update", "update"),
     number("retract", "retract"),
+    text("author", "author"),
+    column("until", "until", How::Time),
     text("who", "decided by"),
     text("note", "note"),
+    hidden("hash"),
+    hidden("kind"),
+    hidden("about"),
+    hidden("pins"),
+];
+
+/// Steps, for programs.
+const LINES: &[Column] = &[
+    column("plan", "plan", How::Number),
+    text("target", "target"),
+    text("verb", "step"),
+    text("kind", "kind"),
+    column("entry", "entry", How::Indicator),
+    text("reason", "because"),
+    text("waits", "waits for"),
     hidden("hash"),
 ];
 
@@ -95,7 +116,13 @@ pub(crate) fn plan(args: &PlanArgs, ctx: &Ctx) -> Outcome {
                 ctx.out.note("no such plan: nothing waits");
             }
         }
-        PlanCommand::Show { id } => show(&client.get(&format!("/api/v1/plans/{id}"), &[])?, ctx)?,
+        PlanCommand::Show { id } => {
+            let answer = client.get(&format!("/api/v1/plans/{id}"), &[])?;
+            match ctx.out.format {
+                Format::Csv | Format::Ndjson => list(&answer, ctx)?,
+                _ => show(&answer, ctx)?,
+            }
+        }
         PlanCommand::Approve { id, note, only, except, hash } => {
             let said = json!({ "note": note, "only": only, "except": except, "hash": hash });
             let answer = client.post(&format!("/api/v1/plans/{id}/approve"), &[], &said)?;
@@ -136,26 +163,123 @@ pub(crate) fn asked(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Every step on a line of its own.
+fn list(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
+    let plan: Value = parse(answer)?;
+    let mut printer = ctx.out.printer(LINES);
+    for step in plan["steps"].as_array().into_iter().flatten() {
+        let mut step = step.clone();
+        for key in ["id", "target", "hash"] {
+            let named = if key == "id" { "plan" } else { key };
+            step[named] = plan[key].clone();
+        }
+        printer.row(&step.to_string())?;
+    }
+    printer.end()?;
+    Ok(())
+}
+
+/// Steps of the difference to the plan before that a table names, of each sort.
+const DIFFERENCE_SHOWN: usize = 5;
+
 fn show(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
     if !ctx.out.is_table() {
         return ctx.out.document(answer);
     }
     let plan: Value = parse(answer)?;
-    let words = |key: &str| plan[key].as_str().unwrap_or_default();
+    let words = |key: &str| plan[key].as_str().filter(|text| !text.is_empty());
+    let n = |value: &Value| thousands(value.as_u64().unwrap_or(0));
+    let until = words("until").map_or_else(String::new, |until| match words("status") {
+        Some("approved") => format!(", until {}", minute(until)),
+        _ => format!(", expires {}", minute(until)),
+    });
     ctx.out.line(&format!(
-        "plan {} for {}: {}, made {}\n  push {}, update {}, retract {}; hash {}",
+        "plan {} for {}: {}, made {}{until}",
         plan["id"],
-        words("target"),
-        words("status"),
-        words("created"),
-        plan["push"],
-        plan["update"],
-        plan["retract"],
-        words("hash"),
+        words("target").unwrap_or_default(),
+        words("status").unwrap_or_default(),
+        minute(words("created").unwrap_or_default()),
     ))?;
-    if !words("who").is_empty() {
-        ctx.out.line(&format!("  decided by {} {}", words("who"), words("note")))?;
+    ctx.out.line(&format!(
+        "  push {}, update {}, retract {}; hash {}",
+        n(&plan["push"]),
+        n(&plan["update"]),
+        n(&plan["retract"]),
+        words("hash").unwrap_or_default(),
+    ))?;
+    match (words("kind"), words("author")) {
+        (Some("undo"), author) => {
+            ctx.out.line(&format!(
+                "  undoes {}; {} asked",
+                words("about").unwrap_or("a run"),
+                author.unwrap_or("?")
+            ))?;
+        }
+        (Some("return"), author) => {
+            ctx.out.line(&format!(
+                "  returns {}; {} asked",
+                words("about").unwrap_or("a target"),
+                author.unwrap_or("?")
+            ))?;
+        }
+        (_, Some(author)) => ctx.out.line(&format!("  author: {author}, who last changed what feeds the target"))?,
+        (_, None) => ctx.out.line("  author: nobody, the sources changed")?,
+    }
+    for waits in plan["waits"].as_array().into_iter().flatten() {
+        ctx.out.line(&format!("  {} wait: {}", n(&waits["steps"]), waits["why"].as_str().unwrap_or_default()))?;
+    }
+    if plan["halts"] == true {
+        ctx.out.line("  it stopped a run half-way: its target stands still until this is decided")?;
+    }
+    if plan["budget"].is_object() {
+        ctx.out.line(&format!("  {}", budget(&plan["budget"])))?;
+    }
+    if plan["pins"].as_u64().unwrap_or(0) > 0 {
+        let target = words("target").unwrap_or("NAME");
+        ctx.out.line(&format!(
+            "  {} entries then stay as this leaves them, until `iocast target unpin {target}`",
+            n(&plan["pins"])
+        ))?;
+    }
+    if plan["fields_lost"].as_u64().unwrap_or(0) > 0 {
+        ctx.out.line(&format!(
+            "  {} carry what they do now: what they carried then is no longer kept (`history_days`)",
+            n(&plan["fields_lost"])
+        ))?;
+    }
+    difference(&plan["replaced"], ctx)?;
+    if let Some(who) = words("who") {
+        let at = words("decided").map_or_else(String::new, |at| format!(" {}", minute(at)));
+        let note = words("note").map_or_else(String::new, |note| format!(": {note}"));
+        ctx.out.line(&format!("  decided by {who}{at}{note}"))?;
     }
     ctx.out.line("")?;
     print_steps(plan["steps"].as_array().map(Vec::as_slice).unwrap_or_default(), ctx)
+}
+
+/// What came and what went since the plan whose place it took.
+fn difference(replaced: &Value, ctx: &Ctx) -> Result<(), CliError> {
+    if !replaced.is_object() {
+        return Ok(());
+    }
+    let n = |key: &str| replaced[key].as_u64().unwrap_or(0);
+    ctx.out.line(&format!(
+        "  took the place of plan {}: {} came, {} went",
+        replaced["plan"],
+        thousands(n("n_came")),
+        thousands(n("n_went"))
+    ))?;
+    for (key, count, mark) in [("came", "n_came", Mark::New), ("went", "n_went", Mark::Gone)] {
+        let some: Vec<&str> = replaced[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        for step in some.iter().take(DIFFERENCE_SHOWN) {
+            let (verb, entry) = step.split_once(' ').unwrap_or(("", step));
+            let kind = intel::IndicatorKey::parse(None, entry).map_or("url", |key| key.kind().as_str());
+            ctx.out.marked(mark, &format!("{verb} {}", defang(kind, entry)))?;
+        }
+        if n(count) > DIFFERENCE_SHOWN as u64 {
+            let more = thousands(n(count) - DIFFERENCE_SHOWN as u64);
+            ctx.out.line(&format!("    … and {more} more that {key}; --format json names them"))?;
+        }
+    }
+    Ok(())
 }

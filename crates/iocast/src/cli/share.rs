@@ -1,8 +1,9 @@
 //! `share`: makes targets hold what they should, or shows what that would take.
 
+use super::client::{Client, part};
 use super::output::{Column, Format, How, column, hidden, number, parse, text, thousands};
 use super::pull::{by_reason, exit_of};
-use super::{CliError, Ctx, Outcome};
+use super::{CliError, Ctx, Exit, Outcome};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 Examples:
   iocast share --all --dry-run          show every step; nothing is sent
   iocast share block-ip --approve       approve the plan that this very command computes
+  iocast share block-ip --dry-run --format csv > plan.csv     every step and every skip, with reasons
   iocast share --all --format json
 
 planned = push + update + retract = accepted + refused + unknown + waiting (deferred).
@@ -70,11 +72,26 @@ const STEPS_WHY: &[Column] = &[STEPS[0], STEPS[1], STEPS[2], STEPS[3]];
 const STEPS_WAIT: &[Column] = &[STEPS[0], STEPS[1], STEPS[2], STEPS[4]];
 const STEPS_ALONE: &[Column] = &[STEPS[0], STEPS[1], STEPS[2]];
 
+/// Rows of a preview, for programs.
+const ROW: &[Column] = &[
+    text("target", "target"),
+    text("step", "step"),
+    text("kind", "kind"),
+    column("entry", "entry", How::Indicator),
+    text("code", "code"),
+    text("reason", "because"),
+    text("waits", "waits for"),
+    column("sources", "sources", How::List),
+];
+
 /// Steps shown in a table.
 pub(crate) const STEPS_SHOWN: usize = 40;
 
 pub(crate) fn share(args: &ShareArgs, ctx: &Ctx) -> Outcome {
     let client = ctx.client()?;
+    if args.dry_run && matches!(ctx.out.format, Format::Csv | Format::Ndjson) {
+        return list(args, &client, ctx);
+    }
     let mut asked = json!({ "dry_run": args.dry_run, "approve": args.approve });
     if let Some(hash) = &args.expect {
         asked["expect"] = json!(hash);
@@ -98,6 +115,79 @@ pub(crate) fn share(args: &ShareArgs, ctx: &Ctx) -> Outcome {
     Ok(exit_of(&reports))
 }
 
+/// Rows asked for at once.
+const ROWS: &str = "10000";
+
+/// Each step that passes would take and what they would skip, for programs and spreadsheets: all of it.
+fn list(args: &ShareArgs, client: &Client, ctx: &Ctx) -> Outcome {
+    let mut names = args.names.clone();
+    if args.all {
+        let mut after: Option<String> = None;
+        loop {
+            let query: Vec<(&str, &str)> = after.iter().map(|after| ("after", after.as_str())).collect();
+            let page: Value = parse(&client.get("/api/v1/targets", &query)?)?;
+            let enabled = page["items"].as_array().into_iter().flatten().filter(|target| target["enabled"] != false);
+            names.extend(enabled.filter_map(|target| target["name"].as_str()).map(str::to_owned));
+            match page["next"].as_str() {
+                Some(next) => after = Some(next.to_owned()),
+                None => break,
+            }
+        }
+    }
+    let mut printer = ctx.out.printer(ROW);
+    for name in &names {
+        let path = format!("/api/v1/targets/{}/preview", part(name));
+        let mut after: Option<String> = None;
+        loop {
+            let mut query = vec![("limit", ROWS)];
+            query.extend(after.iter().map(|after| ("after", after.as_str())));
+            let page: Value = parse(&client.get(&path, &query)?)?;
+            if after.is_none() {
+                head(&page, ctx);
+            }
+            for row in page["items"].as_array().into_iter().flatten() {
+                let mut row = row.clone();
+                row["target"] = json!(name);
+                printer.row(&row.to_string())?;
+            }
+            match page["next"].as_str() {
+                Some(next) => after = Some(next.to_owned()),
+                None => break,
+            }
+        }
+    }
+    printer.end()?;
+    Ok(Exit::Done)
+}
+
+/// What the rows have in common, beside them.
+fn head(page: &Value, ctx: &Ctx) {
+    let name = page["target"].as_str().unwrap_or_default();
+    let n = |key: &str| thousands(page[key].as_u64().unwrap_or(0));
+    ctx.out.note(&format!(
+        "{name}: push {}, update {}, retract {}, leave {}, skip {}; {}; hash {}",
+        n("push"),
+        n("update"),
+        n("retract"),
+        n("leave"),
+        n("skip"),
+        budget(&page["budget"]),
+        page["hash"].as_str().unwrap_or_default(),
+    ));
+    for why in page["holds"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        ctx.out.note(&format!("{name} waits: {why}"));
+    }
+}
+
+/// How much of the change budget is spent, on a line.
+pub(crate) fn budget(budget: &Value) -> String {
+    let one = |key: &str| {
+        let n = |field: &str| thousands(budget[key][field].as_u64().unwrap_or(0));
+        format!("{key} {} of {} in 24 h, {} may go now", n("used_24h"), n("per_day"), n("left"))
+    };
+    format!("budget: {}; {}", one("adds"), one("removals"))
+}
+
 /// What the numbers do not say.
 fn remarks(report: &Value, ctx: &Ctx) -> Result<(), CliError> {
     let name = report["target"].as_str().unwrap_or_default();
@@ -118,6 +208,9 @@ fn remarks(report: &Value, ctx: &Ctx) -> Result<(), CliError> {
     let skipped = by_reason(&report["skipped_by"]);
     if !skipped.is_empty() {
         ctx.out.note(&format!("{name} skips {skipped}"));
+    }
+    if report["status"] == "dry_run" && report["budget"].is_object() {
+        ctx.out.note(&format!("{name} {}", budget(&report["budget"])));
     }
     if let Some(hash) = report["hash"].as_str() {
         ctx.out.note(&format!("{name}: `iocast share {name} --expect {hash}` does exactly this, or nothing"));
@@ -162,7 +255,7 @@ pub(crate) fn print_steps(steps: &[Value], ctx: &Ctx) -> Result<(), CliError> {
     printer.end()?;
     if steps.len() > STEPS_SHOWN {
         let more = (steps.len() - STEPS_SHOWN) as u64;
-        ctx.out.line(&format!("… and {} more; --format json shows them", thousands(more)))?;
+        ctx.out.line(&format!("… and {} more; --format csv shows them all", thousands(more)))?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::client::part;
 use super::indicator::import::confirmed;
-use super::output::{Column, How, column, hidden, number, parse, text, thousands};
+use super::output::{Column, How, column, defang, hidden, minute, number, parse, text, thousands};
 use super::run;
 use super::{CliError, Ctx, Exit, Outcome};
 use clap::{Args, Subcommand};
@@ -135,10 +135,17 @@ fn show(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
     let enabled = if source["enabled"] == true { "" } else { ", disabled" };
     let lists = if source["complete"] == true { "lists everything" } else { "says what is new" };
     ctx.out.line(&format!("{} ({}): {lists}{enabled}", words("name"), words("connector")))?;
-    ctx.out.line(&format!("  last run: {}, {}", words("status"), words("last_run")))?;
+    match source["last_run"].as_str() {
+        Some(at) => ctx.out.line(&format!("  last run: {}, {}", words("status"), minute(at)))?,
+        None => ctx.out.line("  never pulled")?,
+    }
     ctx.out.line(&format!("  records: {}, of which {} count", count("records"), count("active")))?;
     if source["believed_at"].is_string() {
-        ctx.out.line(&format!("  last believed: {}, {} rows", words("believed_at"), count("believed_rows")))?;
+        ctx.out.line(&format!(
+            "  last believed: {}, {} rows",
+            minute(&words("believed_at")),
+            count("believed_rows")
+        ))?;
     }
     if let Some(run) = source["suspect_run"].as_u64() {
         ctx.out.line(&format!("  run {run} is suspect and waits: {}", words("suspect_why")))?;
@@ -151,6 +158,12 @@ fn show(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
         ctx.out.line(&format!("  ended by a rollback: {}", count("ended_by_rollback")))?;
     }
     Ok(())
+}
+
+/// A value of which only the text is known, so that no terminal makes a link of it.
+fn defanged(value: &str) -> String {
+    let kind = intel::IndicatorKey::parse(None, value).map_or("url", |key| key.kind().as_str());
+    defang(kind, value)
 }
 
 fn told(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
@@ -176,7 +189,7 @@ fn told(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
             continue;
         }
         let some = told[format!("{key}_some")].as_array().cloned().unwrap_or_default();
-        let some: Vec<&str> = some.iter().filter_map(Value::as_str).take(3).collect();
+        let some: Vec<String> = some.iter().filter_map(Value::as_str).take(3).map(defanged).collect();
         let such_as = if some.is_empty() { String::new() } else { format!(": {}", some.join(", ")) };
         ctx.out.line(&format!("  {} {words}{such_as}", count(&told[key])))?;
     }

@@ -3,7 +3,7 @@
 use super::output::{Column, How, column, minute, number, parse, text, thousands};
 use super::run::done;
 use super::{CliError, Ctx, Exit, Outcome};
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 /// How everything is: sources, buckets, targets, what waits
@@ -24,6 +24,32 @@ pub(crate) struct FreezeArgs {
 #[derive(Args)]
 #[command(after_help = "Examples:\n  iocast thaw\n  iocast share --all --dry-run     what would go out now?")]
 pub(crate) struct ThawArgs {}
+
+/// The clock: whether time may expire what is known
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  iocast clock trust\n  iocast status            says whether the clock is believed"
+)]
+pub(crate) struct ClockArgs {
+    #[command(subcommand)]
+    command: ClockCommand,
+}
+
+#[derive(Subcommand)]
+enum ClockCommand {
+    /// Say that the clock is right
+    ///
+    /// A clock that jumps more than a day ahead is not believed: nothing expires until it comes back, or until this is
+    /// said. What has expired by then is taken back within each target's brakes.
+    #[command(
+        after_help = "Examples:\n  iocast clock trust\n  iocast clock trust --note \"the time server was wrong before\""
+    )]
+    Trust {
+        /// Why, for the audit log
+        #[arg(long)]
+        note: Option<String>,
+    },
+}
 
 const SOURCES: &[Column] = &[
     text("name", "source"),
@@ -50,6 +76,16 @@ const TARGETS: &[Column] = &[
     column("last_run", "last run", How::Time),
     number("present", "present"),
     text("next", "what to do"),
+];
+
+const PLANS: &[Column] = &[
+    column("plan", "plan", How::Number),
+    text("target", "target"),
+    text("age", "waits for"),
+    text("steps", "would"),
+    text("waits", "because"),
+    text("budget_left", "budget left"),
+    column("until", "expires", How::Time),
 ];
 
 /// Hosts that hold us back, or did.
@@ -84,6 +120,78 @@ fn next_step(row: &Value) -> Option<String> {
     })
 }
 
+/// Who stopped everything, since when and why.
+pub(super) fn frozen(status: &Value) -> Option<String> {
+    let by = &status["frozen_by"];
+    let word = |key: &str| by[key].as_str().filter(|text| !text.is_empty());
+    let note = word("note").map_or_else(String::new, |note| format!(": {note}"));
+    let since = word("at").map_or_else(String::new, |at| format!(" since {}", minute(at)));
+    match word("by") {
+        Some("restore") => Some(format!("nothing goes to any destination yet{note}")),
+        Some(by) => {
+            let who = match (by, word("who")) {
+                ("file", _) => " by the file FREEZE in the data directory".to_owned(),
+                (_, Some(who)) => format!(" by {who}"),
+                _ => String::new(),
+            };
+            Some(format!("frozen{who}{since}{note}; nothing goes to any destination until `iocast thaw`"))
+        }
+        None if status["frozen"].as_bool() == Some(true) => {
+            Some("frozen: nothing goes to any destination until `iocast thaw`".to_owned())
+        }
+        None => None,
+    }
+}
+
+/// A waiting plan as a row: its age, its steps and what is left of the budget in words.
+fn waiting(plan: &Value) -> Value {
+    let n = |value: &Value| thousands(value.as_u64().unwrap_or(0));
+    let mut row = plan.clone();
+    let hours = plan["age_hours"].as_u64().unwrap_or(0);
+    row["age"] = json!(match hours {
+        0 => "under an hour".to_owned(),
+        1 => "1 hour".to_owned(),
+        2..48 => format!("{hours} hours"),
+        _ => format!("{} days", hours / 24),
+    });
+    row["steps"] = json!(steps_of(plan));
+    let left = |of: &str| n(&plan["budget"][of]["left"]);
+    row["budget_left"] = match plan["budget"].is_object() {
+        true => json!(format!("{} adds, {} removals", left("adds"), left("removals"))),
+        false => Value::Null,
+    };
+    if plan["halts"].as_bool() == Some(true) {
+        row["waits"] = json!("it stopped a run half-way: its target stands still");
+    } else if plan["waits"].is_null() && plan["kind"] != "pass" {
+        row["waits"] = json!("a person asked for it");
+    }
+    row
+}
+
+/// `push 3, retract 1`.
+fn steps_of(plan: &Value) -> String {
+    let each = ["push", "update", "retract"].into_iter();
+    let said = each.filter_map(|verb| Some((verb, plan[verb].as_u64().filter(|n| *n > 0)?)));
+    let said: Vec<String> = said.map(|(verb, n)| format!("{verb} {}", thousands(n))).collect();
+    if said.is_empty() { "only set pins".to_owned() } else { said.join(", ") }
+}
+
+pub(crate) fn clock(args: &ClockArgs, ctx: &Ctx) -> Outcome {
+    let ClockCommand::Trust { note } = &args.command;
+    let answer = ctx.client()?.post("/api/v1/clock/trust", &[], &json!({ "note": note }))?;
+    let told: Value = parse(&answer)?;
+    let now = told["now"].as_str().unwrap_or_default();
+    done(
+        &answer,
+        &match told["was_doubted"].as_bool() {
+            Some(true) => format!("the clock says {now} and is believed: what has expired by then goes now"),
+            _ => format!("the clock says {now} and was believed already"),
+        },
+        ctx,
+    )?;
+    Ok(Exit::Done)
+}
+
 pub(crate) fn status(ctx: &Ctx) -> Outcome {
     let answer = ctx.client()?.get("/api/v1/status", &[])?;
     match ctx.out.is_table() {
@@ -97,8 +205,11 @@ fn show(status: &Value, ctx: &Ctx) -> Result<(), CliError> {
     let n = |key: &str| thousands(status[key].as_u64().unwrap_or(0));
     let version = status["version"].as_str().unwrap_or("?");
     ctx.out.line(&format!("iocast {version}: {} indicators, {} records", n("indicators"), n("records")))?;
-    if status["frozen"].as_bool() == Some(true) {
-        ctx.out.line("frozen: nothing goes to any destination until `iocast thaw`")?;
+    if let Some(line) = frozen(status) {
+        ctx.out.line(&line)?;
+    }
+    if let Some(clock) = status["clock"].as_str() {
+        ctx.out.line(clock)?;
     }
     let list = |key: &str| status[key].as_array().map(Vec::as_slice).unwrap_or_default();
     let (notices, channels) = (list("notices"), list("channels"));
@@ -115,6 +226,11 @@ fn show(status: &Value, ctx: &Ctx) -> Result<(), CliError> {
             channel["waiting"].as_u64().unwrap_or(0),
             word("error")
         ))?;
+    }
+    let plans: Vec<Value> = list("plans").iter().map(waiting).collect();
+    if !plans.is_empty() {
+        ctx.out.line("")?;
+        ctx.out.rows(&json!(plans).to_string(), PLANS)?;
     }
     for (key, columns) in [("sources", SOURCES), ("buckets", BUCKETS), ("targets", TARGETS)] {
         let mut rows = status[key].as_array().cloned().unwrap_or_default();

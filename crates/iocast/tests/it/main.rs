@@ -28,6 +28,7 @@ mod receiver;
 #[cfg(all(unix, feature = "rig"))]
 mod rig;
 mod server;
+mod shown;
 #[cfg(all(unix, feature = "rig"))]
 mod stories;
 mod support;

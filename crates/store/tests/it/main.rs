@@ -14,6 +14,7 @@ mod life;
 #[cfg(unix)]
 mod power;
 mod rest;
+mod undo;
 
 use intel::{Claim, Ended, IndicatorKey, IndicatorKind, Reputation, Severity, SourceRecord, Timestamp, Tlp};
 use store::{Append, Change, Store};

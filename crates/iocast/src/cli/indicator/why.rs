@@ -1,7 +1,9 @@
 //! "Why is it there, why is it not?" in words: the answer first, then who says so, then each target.
 
 use crate::cli::output::{defang, minute, printable, thousands};
-use serde_json::Value;
+use crate::cli::share::budget;
+use crate::cli::status::frozen;
+use serde_json::{Value, json};
 
 /// Columns of a screen; longer lines are cut, unless everything is asked for.
 const WIDTH: usize = 100;
@@ -50,6 +52,9 @@ fn shown(report: &Value, most: Most, all: bool) -> String {
     let kind = word(report, "kind");
     out.line(&format!("{}  {kind}", defang(kind, &printable(word(report, "value")))));
     out.whole(word(report, "answer"));
+    if let Some(line) = frozen(&json!({ "frozen_by": report["frozen"] })) {
+        out.line(&line);
+    }
     summary(&mut out, report);
     records(&mut out, list(&report["records"]));
     let targets = list(&report["targets"]);
@@ -219,7 +224,28 @@ fn target(out: &mut Screen, target: &Value) {
     let guard = &target["guard"];
     if guard["excepted"].as_bool() == Some(true) {
         let (list, value) = (word(guard, "list"), word(guard, "value"));
-        out.line(&format!("    guard: {value} of list {list}, and an exception lets it through here"));
+        let by = &guard["exception"];
+        let lets = match by.is_object() {
+            true => format!(
+                "{} lets it through here until {}: {}",
+                word(by, "approver"),
+                word(by, "until"),
+                word(by, "reason")
+            ),
+            false => "an exception lets it through here".to_owned(),
+        };
+        out.line(&format!("    guard: {value} of list {list}; {lets}"));
+    }
+    let pin = &target["pin"];
+    if pin.is_object() {
+        let stays = if word(pin, "hold") == "in" { "stays there" } else { "stays out" };
+        out.line(&format!(
+            "    undone: it {stays}, by {} {} (plan {}), until it is lifted:",
+            word(pin, "who"),
+            minute(word(pin, "at")),
+            pin["plan"]
+        ));
+        out.line(&format!("      {}", word(pin, "lift")));
     }
     let shown: Vec<&str> = texts(&target["together_with"]).collect();
     if !shown.is_empty() {
@@ -234,6 +260,9 @@ fn target(out: &mut Screen, target: &Value) {
     if let Some(waits) = target["plan"]["waits"].as_str() {
         let plan = &target["plan"];
         out.line(&format!("    plan {} would {} it: {waits}", plan["id"], word(plan, "verb")));
+        if plan["budget"].is_object() {
+            out.line(&format!("    {}", budget(&plan["budget"])));
+        }
     }
     line(out, target);
     let sharings = list(&target["sharings"]);
@@ -323,7 +352,6 @@ fn texts(value: &Value) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn target(name: &str) -> Value {
         json!({

@@ -1,0 +1,195 @@
+//! The whole list of what a pass would do and would not do, row by row: what is added, changed and taken back, and what
+//! a rule selects and does not go, each with its reason.
+
+use super::{BudgetUse, Collected, Mode, Plan, collect};
+use crate::config::Target;
+use crate::error::EngineError;
+use crate::ledger::Ledger;
+use crate::state::TargetState;
+use crate::{Engine, Known};
+use index::Selection;
+use intel::IndicatorId;
+use intel::sharing::Why;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// One row of a preview.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PreviewRow {
+    /// `push`, `update`, `retract`, `settle`, `drop`; `skip`: it is selected and does not go.
+    pub step: &'static str,
+    /// What kind of indicator.
+    pub kind: &'static str,
+    /// The entry as the destination stores it.
+    pub entry: String,
+    /// The stable code of why it is not wanted, or is skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+    /// The same as a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why the step waits for a person, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
+    /// Who stands by the indicator.
+    pub sources: Vec<String>,
+}
+
+/// What a preview says as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PreviewHead {
+    /// Which target.
+    pub target: String,
+    /// The name of the whole set of steps: `expect` of a pass does exactly this, or nothing.
+    pub hash: String,
+    /// Entries to add.
+    pub push: u64,
+    /// Entries to change.
+    pub update: u64,
+    /// Entries to take back.
+    pub retract: u64,
+    /// Entries that are as they should be.
+    pub leave: u64,
+    /// Entries that a rule selects and that do not go.
+    pub skip: u64,
+    /// What holds steps back, in sentences.
+    pub holds: Vec<String>,
+    /// How much of the change budget is spent.
+    pub budget: BudgetUse,
+    /// Rows there are.
+    pub rows: u64,
+}
+
+/// What a pass over a target would do, computed once and read row by row.
+pub struct Preview {
+    plan: Plan,
+    /// What is told as a whole.
+    pub head: PreviewHead,
+    /// Of the set of entries that are skipped, with why where the plan knows it.
+    skipped: Vec<(IndicatorId, Option<Why>)>,
+    collected: Collected,
+    target: intel::TargetId,
+}
+
+/// What a rule selects and does not go, by the first reason, but for candidates: `restrain` tells those.
+pub(super) fn skipped_sets(collected: &Collected, ledger: &Ledger) -> (Vec<(&'static str, Selection)>, Selection) {
+    let mut rest = collected.considered.clone();
+    let mut going = collected.yes.clone();
+    going.and_not(&collected.guarded);
+    rest.and_not(&going);
+    rest.and_not(ledger.live());
+    let mut guarded = collected.guarded.clone();
+    guarded.and(&collected.yes);
+    let mut marked = collected.considered.clone();
+    marked.and_not(&collected.tlp_ok);
+    let reasons = [
+        ("excepted", &collected.excepted),
+        ("kind_not_accepted", &collected.wrong_kind),
+        ("too_broad", &collected.too_broad),
+        ("guarded", &guarded),
+        ("muted", &collected.held),
+        ("tlp", &marked),
+    ];
+    let mut sets = Vec::new();
+    for (name, set) in reasons {
+        let mut hit = rest.clone();
+        hit.and(set);
+        rest.and_not(&hit);
+        if hit.count() > 0 {
+            sets.push((name, hit));
+        }
+    }
+    (sets, going)
+}
+
+impl Preview {
+    /// Rows from a place on, `n` at most: first what would be done, then what is skipped.
+    pub fn rows(&self, engine: &Engine, from: usize, n: usize) -> Vec<PreviewRow> {
+        let known = engine.known();
+        let (now, config) = (engine.world().now(), engine.config());
+        let Some(target) = config.targets.get(&self.target) else { return Vec::new() };
+        let restrained = &self.plan.restrained;
+        let sources = |id: IndicatorId| known.index.summary(id, now).sources.into_iter().collect::<Vec<_>>();
+        let steps = restrained.now.iter().chain(&restrained.held).skip(from).take(n).map(|step| {
+            let shown = self.plan.show(&known, step, now);
+            PreviewRow {
+                step: shown.verb,
+                kind: shown.kind,
+                entry: shown.entry,
+                code: step.reason.as_ref().map(Why::as_str),
+                reason: shown.reason,
+                waits: shown.waits,
+                sources: sources(IndicatorId(step.entry)),
+            }
+        });
+        let mut rows: Vec<PreviewRow> = steps.collect();
+        let from = from.saturating_sub(restrained.now.len() + restrained.held.len());
+        let skipped = self.skipped.iter().skip(from).take(n - rows.len()).map(|(id, why)| {
+            let why = why.clone().unwrap_or_else(|| self.why_not(&known, target, *id, now));
+            PreviewRow {
+                step: "skip",
+                kind: known.index.key_ref(*id).0.as_str(),
+                entry: self.plan.entries.text(&known, *id).to_owned(),
+                code: Some(why.as_str()),
+                reason: Some(why.to_string()),
+                waits: None,
+                sources: sources(*id),
+            }
+        });
+        rows.extend(skipped);
+        rows
+    }
+
+    fn why_not(&self, known: &Known, target: &Target, id: IndicatorId, now: intel::Timestamp) -> Why {
+        match self.collected.held.contains(id) && !self.collected.guarded.contains(id) {
+            true => self.collected.muted_name(known, target, id),
+            false => self.collected.why_not(known, target, id, now),
+        }
+    }
+}
+
+impl Engine {
+    /// What a pass over one target would do now and what it would leave, to be read row by row. Nothing is asked of the
+    /// destination.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], or a failing store.
+    pub fn preview(&self, name: &str) -> Result<Preview, EngineError> {
+        self.advance()?;
+        let config = self.config();
+        let target = config.target(name).ok_or_else(|| self.no_target(name))?;
+        let now = self.sober(self.world.now());
+        let state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
+        let plan = self.plan(&config, target, &state, Mode::default(), now)?;
+        let known = self.known();
+        let collected = collect(&known, &config, target, &self.key_cache, now);
+        let empty = Ledger::default();
+        let ledger = known.ledgers.get(&target.id).unwrap_or(&empty);
+        let (sets, _) = skipped_sets(&collected, ledger);
+        let mut told = Selection::default();
+        let mut skipped: Vec<(IndicatorId, Option<Why>)> = Vec::new();
+        for (entry, why) in &plan.restrained.skipped {
+            told.insert(IndicatorId(*entry));
+            skipped.push((IndicatorId(*entry), Some(why.clone())));
+        }
+        for (_, set) in sets {
+            skipped.extend(set.iter().filter(|id| !told.contains(*id)).map(|id| (id, None)));
+        }
+        let counts = plan.counts();
+        let n_steps = plan.restrained.now.len() + plan.restrained.held.len();
+        let head = PreviewHead {
+            target: target.doc.name.clone(),
+            hash: plan.hash(&known),
+            push: counts.push,
+            update: counts.update,
+            retract: counts.retract,
+            leave: counts.leave,
+            skip: skipped.len() as u64,
+            holds: plan.restrained.holds.iter().map(ToString::to_string).collect(),
+            budget: plan.budget,
+            rows: (n_steps + skipped.len()) as u64,
+        };
+        drop(known);
+        Ok(Preview { plan, head, skipped, collected, target: target.id })
+    }
+}
