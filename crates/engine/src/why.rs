@@ -152,8 +152,10 @@ pub struct WhyTarget {
     /// Values that are one entry with it here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub together_with: Vec<String>,
-    /// No call to a destination begins.
+    /// No call to this destination begins.
     pub frozen: bool,
+    /// That is because the exchange was restored from a backup, and nobody has adopted what is there.
+    pub restored: bool,
     /// Passes over the target that failed in a row.
     pub failures: u32,
     /// The indicator whose ledger line it is.
@@ -298,7 +300,7 @@ impl Engine {
         let Some(id) = id else {
             let waits = !report.notes.is_empty();
             for target in config.targets.values() {
-                report.targets.push(unknown_at(target, waits, frozen));
+                report.targets.push(unknown_at(target, waits, frozen, self.must_reconcile(target.id)?));
             }
             report.answer = match waits {
                 true => "It is nowhere: what is said of it came in a run that waits for a person.".to_owned(),
@@ -323,7 +325,8 @@ impl Engine {
                 answer.wanted = false;
             }
             drop(known);
-            answer.frozen = frozen;
+            answer.restored = self.must_reconcile(target.id)?;
+            answer.frozen = frozen || answer.restored;
             if let Some(line) = &mut answer.line {
                 line.run = self.store.line(target.id, answer.entry.unwrap_or(id))?.map(|row| row.run.0);
             }
@@ -541,6 +544,7 @@ impl Engine {
             plan: None,
             together_with: together.iter().map(|id| known.index.key_ref(*id).1.to_owned()).collect(),
             frozen: false,
+            restored: false,
             failures: 0,
             target: target.doc.name.clone(),
             present: line.is_some_and(|l| l.state == LineState::Present),
@@ -708,6 +712,10 @@ fn sentence(at: &WhyTarget, records: &[WhyRecord]) -> String {
     let since = at.line.as_ref().map_or_else(String::new, |line| format!(" since {}", minute(&line.first_intent)));
     let state = at.line.as_ref().map_or("", |line| line.state.as_str());
     let words = at.words.as_deref().map_or_else(String::new, |words| format!(", which says: {words}"));
+    let stopped = match at.restored {
+        true => format!("the exchange was restored, and `iocast target adopt {name}` is waited for"),
+        false => "everything is frozen".to_owned(),
+    };
     match (at.present, at.wanted, waits) {
         (true, true, Some(waits)) if at.step != "leave" => {
             format!("It is at {name}{since}; a change of it waits: {waits}.")
@@ -721,7 +729,7 @@ fn sentence(at: &WhyTarget, records: &[WhyRecord]) -> String {
         }
         (true, false, None) if at.code == "muted" => format!("It is at {name}{since} and stays: {}.", at.why),
         (true, false, None) if at.frozen => {
-            format!("It is still at {name} and would go, but everything is frozen: {}.", at.why)
+            format!("It is still at {name} and would go, but {stopped}: {}.", at.why)
         }
         (true, false, None) => format!("It is still at {name} and goes with the next pass: {}.", at.why),
         (false, _, _) if matches!(state, "pending" | "unknown") => {
@@ -732,7 +740,7 @@ fn sentence(at: &WhyTarget, records: &[WhyRecord]) -> String {
         (false, _, _) if state == "released" => format!("It is at {name}, left there when its sharing was deleted."),
         (false, true, Some(waits)) => format!("It is not at {name} yet: {waits}."),
         (false, true, None) if state == "refused" => format!("It is not at {name}: refused by the destination{words}."),
-        (false, true, None) if at.frozen => format!("It is not at {name} yet: everything is frozen."),
+        (false, true, None) if at.frozen => format!("It is not at {name} yet: {stopped}."),
         (false, true, None) => format!("It is not at {name} yet and goes with the next pass{because}."),
         (false, false, _) => format!("It is not at {name}: {}.", at.why),
     }
@@ -744,7 +752,7 @@ fn capital(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-fn unknown_at(target: &Target, waits: bool, frozen: bool) -> WhyTarget {
+fn unknown_at(target: &Target, waits: bool, frozen: bool, restored: bool) -> WhyTarget {
     WhyTarget {
         answer: match waits {
             true => format!("It is not at {} because its row came in a suspect run that waits.", target.doc.name),
@@ -756,7 +764,8 @@ fn unknown_at(target: &Target, waits: bool, frozen: bool) -> WhyTarget {
         rank: None,
         plan: None,
         together_with: Vec::new(),
-        frozen,
+        frozen: frozen || restored,
+        restored,
         failures: 0,
         target: target.doc.name.clone(),
         present: false,

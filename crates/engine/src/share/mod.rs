@@ -16,6 +16,7 @@ mod look;
 mod pins;
 mod replace;
 mod send;
+mod shown;
 mod undo;
 mod verify;
 
@@ -27,6 +28,7 @@ pub use cut::Cut;
 pub use held::{BudgetUse, HeldPlan, Part, Replaced, UseShown};
 pub(crate) use pins::load_pins;
 pub use pins::{PinShown, Pins};
+pub use shown::{CapacityShown, LearnedShown, TargetShown};
 pub use verify::{Verify, VerifyReport};
 
 use crate::config::{Config, Target};

@@ -44,10 +44,10 @@ target = "block-ip"
 "#;
 
 /// A folder with a feed, a configuration, and whatever commands make of them.
-struct Desk(TempDir);
+pub(crate) struct Desk(pub(crate) TempDir);
 
 impl Desk {
-    fn new() -> Desk {
+    pub(crate) fn new() -> Desk {
         let desk = Desk(TempDir::new().unwrap());
         desk.put("levels.txt", LEVELS);
         desk.put("site.toml", &SITE.replace("{{dir}}", &desk.dir()));
@@ -55,7 +55,7 @@ impl Desk {
     }
 
     /// With the configuration applied.
-    fn applied() -> Desk {
+    pub(crate) fn applied() -> Desk {
         let desk = Desk::new();
         desk.ok("apply site.toml");
         desk
@@ -69,11 +69,11 @@ impl Desk {
         desk
     }
 
-    fn dir(&self) -> String {
+    pub(crate) fn dir(&self) -> String {
         self.0.path().canonicalize().unwrap().display().to_string()
     }
 
-    fn put(&self, name: &str, text: &str) {
+    pub(crate) fn put(&self, name: &str, text: &str) {
         fs::write(self.0.path().join(name), text).unwrap();
     }
 
@@ -91,11 +91,11 @@ impl Desk {
         self.run_in(line, &[])
     }
 
-    fn run(&self, line: &str) -> Ran {
+    pub(crate) fn run(&self, line: &str) -> Ran {
         self.run_in(line, &[("IOCAST_DATA", "data"), ("IOCAST_FILES", &self.dir()), ("IOCAST_KEY_FILE", "key")])
     }
 
-    fn ok(&self, line: &str) -> Ran {
+    pub(crate) fn ok(&self, line: &str) -> Ran {
         let ran = self.run(line);
         assert_eq!(ran.code, 0, "{line}: {}{}", ran.out, ran.err);
         ran
