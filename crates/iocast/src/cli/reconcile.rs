@@ -31,7 +31,7 @@ Examples:
   iocast target verify block-ip --believe     it really is as empty as it says
 
 Without --all up to 1,000 entries are asked about where a destination cannot be read as a whole; the next time goes on there.
-`verify = \"1d\"` of a [[target]] says how often this is done by itself.
+A running server does this once a day: `verify` of a [[target]] says how often, or \"off\".
 
 Status: same, drift, doubt (nothing is concluded), cannot (there is no way to ask), failed.
 Exit code 0 if it is the same; 1 if it failed; 3 else.")]
