@@ -22,7 +22,8 @@ const NOTE_MOST: usize = 2_000;
 /// Who froze the exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FreezeShown {
-    /// `person`, `file` (in the data directory) or `restore` (nobody has looked at a restored exchange yet).
+    /// `person`, `file` (in the data directory) or `restore` (targets of a restored exchange that nobody has
+    /// adopted yet; others go on).
     pub by: String,
     /// Who, where that is known.
     pub who: Option<String>,
@@ -80,8 +81,13 @@ impl Engine {
             let nobody = FreezeShown { by: "person".to_owned(), who: None, at: None, note: None };
             return Ok(Some(said.unwrap_or(nobody)));
         }
-        if self.store.setting("reconcile_first")?.is_some_and(|v| v == "true") {
-            let note = "restored from a backup: look at what it would do before it does it".to_owned();
+        let waiting = self.to_reconcile()?;
+        if !waiting.is_empty() {
+            let note = format!(
+                "restored from a backup: {} wait{} for `iocast target adopt`",
+                waiting.join(", "),
+                if waiting.len() == 1 { "s" } else { "" }
+            );
             return Ok(Some(FreezeShown { by: "restore".to_owned(), who: None, at: None, note: Some(note) }));
         }
         Ok(None)
@@ -105,7 +111,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Lets effects go on: the file is removed too.
+    /// Lets effects go on: the file is removed too. What a restore stopped stays stopped, target by target, until
+    /// somebody adopts what is there: [`Engine::to_reconcile`] names them.
     ///
     /// # Errors
     /// A failing store, or a file that cannot be removed.

@@ -50,8 +50,8 @@ pub use registry::Registry;
 pub use retract::{RETRACT_MOST, Retracted};
 pub use rollback::{Rollback, RollbackTarget};
 pub use share::{
-    Adopt, AdoptReport, BudgetUse, Cut, HeldPlan, Mode, Part, PinShown, Pins, PlannedStep, Preview, PreviewHead,
-    PreviewRow, ShareReport, UseShown, Verify, VerifyReport, WaitsFor,
+    Adopt, AdoptReport, BudgetUse, CapacityShown, Cut, HeldPlan, LearnedShown, Mode, Part, PinShown, Pins, PlannedStep,
+    Preview, PreviewHead, PreviewRow, ShareReport, TargetShown, UseShown, Verify, VerifyReport, WaitsFor,
 };
 pub use suspect::SuspectPreview;
 pub use told::{Delivery, DeliveryCursor, GuardAnswer, GuardFinding, Record};

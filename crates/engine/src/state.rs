@@ -182,7 +182,12 @@ pub struct Drift {
 impl Drift {
     /// Whether there is anything to tell a person of.
     pub fn is_any(&self) -> bool {
-        self.missing + self.lost + self.unknown + self.harmed > 0 || self.doubt.is_some()
+        self.n_different() > 0 || self.doubt.is_some()
+    }
+
+    /// Entries that are not as the ledger says.
+    pub fn n_different(&self) -> u64 {
+        self.missing + self.lost + self.unknown + self.harmed
     }
 
     /// Most samples kept.

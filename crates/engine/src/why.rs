@@ -168,8 +168,10 @@ pub struct WhyTarget {
     /// Values that are one entry with it here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub together_with: Vec<String>,
-    /// No call to a destination begins.
+    /// No call to this destination begins.
     pub frozen: bool,
+    /// That is because the exchange was restored from a backup, and nobody has adopted what is there.
+    pub restored: bool,
     /// Passes over the target that failed in a row.
     pub failures: u32,
     /// The indicator whose ledger line it is.
@@ -322,7 +324,7 @@ impl Engine {
         let Some(id) = id else {
             let waits = !report.notes.is_empty();
             for target in config.targets.values() {
-                report.targets.push(unknown_at(target, waits, frozen));
+                report.targets.push(unknown_at(target, waits, frozen, self.must_reconcile(target.id)?));
             }
             report.answer = match waits {
                 true => "It is nowhere: what is said of it came in a run that waits for a person.".to_owned(),
@@ -355,7 +357,8 @@ impl Engine {
                 answer.wanted = false;
             }
             drop(known);
-            answer.frozen = frozen;
+            answer.restored = self.must_reconcile(target.id)?;
+            answer.frozen = frozen || answer.restored;
             if let Some(line) = &mut answer.line {
                 line.run = self.store.line(target.id, answer.entry.unwrap_or(id))?.map(|row| row.run.0);
             }
@@ -577,6 +580,7 @@ impl Engine {
             pin: people::pin_of(known, target, id),
             together_with: together.iter().map(|id| known.index.key_ref(*id).1.to_owned()).collect(),
             frozen: false,
+            restored: false,
             failures: 0,
             target: target.doc.name.clone(),
             present: line.is_some_and(|l| l.state == LineState::Present),
@@ -708,7 +712,7 @@ fn place(known: &Known, collected: &Collected, target: &Target, id: IndicatorId,
     WhyRank { position: better + 1, of, limit }
 }
 
-fn unknown_at(target: &Target, waits: bool, frozen: bool) -> WhyTarget {
+fn unknown_at(target: &Target, waits: bool, frozen: bool, restored: bool) -> WhyTarget {
     WhyTarget {
         answer: match waits {
             true => format!("It is not at {} because its row came in a suspect run that waits.", target.doc.name),
@@ -721,7 +725,8 @@ fn unknown_at(target: &Target, waits: bool, frozen: bool) -> WhyTarget {
         plan: None,
         pin: None,
         together_with: Vec::new(),
-        frozen,
+        frozen: frozen || restored,
+        restored,
         failures: 0,
         target: target.doc.name.clone(),
         present: false,

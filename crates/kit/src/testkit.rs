@@ -14,12 +14,14 @@
 //!   push.json         {"action": "block", "params": {…}, "items": [{"kind": "ipv4", "value": "192.0.2.1"}]}
 //! ```
 //!
-//! The first word of a file's name, up to `-` or `.`, says what is done: `check`, `pull`, `push`, `retract`, `publish`
-//! or `look`. `{{dir}}` in settings stands for the folder, which is also the one allowed directory. A case may say
+//! The first word of a file's name, up to `-` or `.`, says what is done: `check`, `pull`, `push`, `retract`, `publish`,
+//! `look`, `read`, `replace` or `deploy`. A `read-X` and a `look-X` of the same X are of one state and have to agree. A
+//! `replace` names what others have there, `"foreign": [{"entry": "…", "remote_id": "…"}]`, and the `"version"` read. `{{dir}}` in settings stands for the folder, which is also the one allowed directory. A case may say
 //! `"html": true` where a page of HTML is what the source is supposed to give.
 
 mod case;
 mod faults;
+mod shared;
 mod show;
 
 #[cfg(test)]
@@ -61,10 +63,12 @@ pub fn conformance(connector: &dyn Connector, exchanges: Option<&Path>) -> Vec<S
             wrong.push(format!("{}: {problem}", case.name));
         }
     }
+    wrong.extend(shared::ask(connector, &cases));
     let settings = cases.first().map(|case| case.settings.clone()).or_else(|| manifest.check(&examples(manifest)).ok());
     if let Some(settings) = settings {
         same_settings(connector, &settings, &mut wrong);
         sides(connector, &settings, &mut wrong);
+        shared::declared(connector, &settings, &mut wrong);
     }
     wrong.into_iter().map(|problem| format!("{}: {problem}", manifest.name)).collect()
 }

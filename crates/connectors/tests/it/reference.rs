@@ -166,11 +166,31 @@ fn action(out: &mut String, action: &Action) {
         line(out, "* URLs are written without their scheme");
     }
     if action.delivery == Delivery::Items {
-        line(out, &format!("* at most {} entries a call", action.batch));
+        match action.batch_bytes {
+            Some(bytes) => line(out, &format!("* at most {} entries and {bytes} bytes of them a call", action.batch)),
+            None => line(out, &format!("* at most {} entries a call", action.batch)),
+        }
     }
     line(out, if action.can_retract { "* entries can be taken back" } else { "* entries cannot be taken back" });
-    if action.can_look {
-        line(out, "* it can be asked what is there");
+    if !action.idempotent {
+        line(
+            out,
+            "* what is sent twice is there twice, so an answer that was lost is asked for before anything is repeated",
+        );
+    }
+    match (action.can_read, action.can_look) {
+        (true, _) => line(out, "* all that is there can be read, what others put there included"),
+        (false, true) => line(out, "* it can be asked what is there, entry by entry"),
+        (false, false) => {}
+    }
+    if let Some(lag) = action.lag {
+        line(out, &format!("* what it says may be {} old", duration(lag)));
+    }
+    if action.deploys {
+        line(
+            out,
+            "* what is sent takes effect with one commit at the end of a pass, never with what others have pending",
+        );
     }
     if action.marks {
         line(out, "* what it writes carries this exchange's id");

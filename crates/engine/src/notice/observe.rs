@@ -60,11 +60,25 @@ impl Engine {
             source(connection, &state, now, &mut out);
         }
         let waiting = self.plans(Some("waiting"))?;
+        let waits_for_adoption = self.to_reconcile()?;
         for target in config.targets.values() {
             let text = self.store.target_state(target.id)?.unwrap_or_default();
             let state = TargetState::parse(Some(&text));
             let refused = self.known().ledgers.get(&target.id).map_or(0, |l| l.count(LineState::Refused)) as u64;
             of_target(target, &state, refused, &mut out);
+            if waits_for_adoption.contains(&target.doc.name) {
+                let name = &target.doc.name;
+                out.push(notice(
+                    Kind::Frozen,
+                    Severity::Critical,
+                    format!("target {name}"),
+                    &format!(
+                        "The exchange was restored from a backup: nothing goes to {name} or is taken back from it."
+                    ),
+                    &format!("`iocast target adopt {name} --preview`, then `iocast target adopt {name}`"),
+                    format!("/api/v1/targets/{name}/state"),
+                ));
+            }
             for plan in waiting.iter().filter(|plan| plan.target == target.doc.name) {
                 let parts = [(plan.push, "add"), (plan.update, "change"), (plan.retract, "take back")];
                 let parts: Vec<String> =
@@ -194,8 +208,11 @@ fn of_target(target: &Target, state: &TargetState, refused: u64, out: &mut Vec<N
             Kind::Refused,
             Severity::Warning,
             subject(),
-            &format!("{name} refuses {}; each is offered again once a day.", counted(refused, "entry", "entries")),
-            &format!("`iocast target deliveries {name} --state refused` has its words"),
+            &format!(
+                "{name} refuses {}; each is offered again after a day, then less often, at last once a week.",
+                counted(refused, "entry", "entries")
+            ),
+            &format!("`iocast target refused {name}` has its words"),
             format!("/api/v1/targets/{name}/deliveries?state=refused"),
         ));
     }
@@ -203,14 +220,17 @@ fn of_target(target: &Target, state: &TargetState, refused: u64, out: &mut Vec<N
         let text = match &drift.doubt {
             Some(doubt) => format!("What {name} says it holds is doubted: {doubt}."),
             None => {
-                let entries = counted(drift.missing + drift.lost + drift.unknown + drift.harmed, "entry", "entries");
+                let entries = counted(drift.n_different(), "entry", "entries");
                 format!("{name} does not hold what we left there: {entries} differ.")
             }
         };
         let next_step = match &drift.doubt {
             Some(_) => format!("`iocast target verify {name}` asks again; with `--believe` it is taken for true"),
-            None => format!("`iocast target verify {name}`"),
+            None => format!(
+                "`iocast target show {name}` says what; the next pass mends it, or `iocast target adopt {name}`"
+            ),
         };
-        out.push(notice(Kind::Drift, Severity::Warning, subject(), &text, &next_step, "/api/v1/status".to_owned()));
+        let path = format!("/api/v1/targets/{name}/state");
+        out.push(notice(Kind::Drift, Severity::Warning, subject(), &text, &next_step, path));
     }
 }

@@ -91,19 +91,20 @@ struct Found {
 impl Engine {
     /// Whether this store was restored and a target is still to be read by a person.
     pub(crate) fn must_reconcile(&self, target: TargetId) -> Result<bool, EngineError> {
-        if !self.is_restored()? {
-            return Ok(false);
-        }
-        Ok(!self.reconciled()?.contains(&target.0))
+        Ok(self.reconciles_first()? && !self.reconciled()?.contains(&target.0))
+    }
+
+    fn reconciles_first(&self) -> Result<bool, EngineError> {
+        Ok(self.store.setting(RECONCILE_FIRST)?.is_some_and(|value| value == "true"))
     }
 
     /// Whether this store was restored from a backup, and some target waits for a person to say that what its ledger
-    /// remembers may be acted on.
+    /// remembers may be acted on. Nothing else ends that: not time, and not a thaw.
     ///
     /// # Errors
     /// A failing store.
     pub fn is_restored(&self) -> Result<bool, EngineError> {
-        Ok(self.store.setting(RECONCILE_FIRST)?.is_some_and(|value| value == "true"))
+        Ok(!self.to_reconcile()?.is_empty())
     }
 
     fn reconciled(&self) -> Result<HashSet<u32>, EngineError> {
@@ -113,7 +114,7 @@ impl Engine {
 
     /// Somebody said it of this target; said of all, the exchange goes on as ever.
     fn reconcile(&self, config: &Config, target: TargetId) -> Result<(), EngineError> {
-        if !self.is_restored()? {
+        if !self.reconciles_first()? {
             return Ok(());
         }
         let mut done = self.reconciled()?;
@@ -133,7 +134,7 @@ impl Engine {
     /// # Errors
     /// A failing store.
     pub fn to_reconcile(&self) -> Result<Vec<String>, EngineError> {
-        if !self.is_restored()? {
+        if !self.reconciles_first()? {
             return Ok(Vec::new());
         }
         let done = self.reconciled()?;

@@ -211,7 +211,8 @@ impl Engine {
         }
         let error = if effects.is_empty() && !lost_body && !is_staged {
             None
-        } else if !self.may_call(target.id)? {
+        } else if self.is_stopped(target.id)? {
+            // A lost list is not made again either: by a restored ledger it would be older than what its readers have.
             counts.deferred += effects.len() as u64;
             None
         } else {

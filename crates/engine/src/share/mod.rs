@@ -17,6 +17,7 @@ mod pins;
 mod preview;
 mod replace;
 mod send;
+mod shown;
 mod undo;
 mod verify;
 
@@ -29,6 +30,7 @@ pub use held::{BudgetUse, HeldPlan, Part, Replaced, UseShown, WaitsFor};
 pub(crate) use pins::load_pins;
 pub use pins::{PinShown, Pins};
 pub use preview::{Preview, PreviewHead, PreviewRow};
+pub use shown::{CapacityShown, LearnedShown, TargetShown};
 pub use verify::{Verify, VerifyReport};
 
 use crate::config::{Config, Target};
@@ -276,7 +278,9 @@ impl Engine {
             self.note_not_done(target.id, run, &effects)?;
         }
         let held = !plan.restrained.held.is_empty();
-        let frozen = plan.restrained.holds.iter().any(|h| h.as_str() == "frozen");
+        // Restored and not adopted it stands still, also where its old ledger sees nothing to do.
+        let restored = self.must_reconcile(target.id)?;
+        let frozen = restored || plan.restrained.holds.iter().any(|h| h.as_str() == "frozen");
         let status = match &error {
             _ if frozen => ShareStatus::Frozen,
             Some(_) => ShareStatus::Failed,
@@ -315,7 +319,7 @@ impl Engine {
         self.store.set_target_state(target.id, &state.to_text())?;
         let mut report = self.report(target, &plan, counts, status, run);
         report.config.clone_from(&config.version);
-        if self.must_reconcile(target.id)? {
+        if restored {
             report.holds.push(format!(
                 "this exchange was restored from a backup: `iocast target adopt {name} --preview` shows what is there"
             ));

@@ -214,7 +214,7 @@ impl Engine {
 
     /// What is not known is asked before anything is compared; a destination that cannot be reached is asked later.
     fn settle_first(&self, config: &Config, target: &Target) -> Result<(), EngineError> {
-        if self.is_frozen()? {
+        if self.is_frozen()? || self.must_reconcile(target.id)? {
             return Ok(());
         }
         let mut state = TargetState::parse(self.store.target_state(target.id)?.as_deref());

@@ -38,6 +38,10 @@ pub(super) fn sentence(at: &WhyTarget, records: &[WhyRecord]) -> String {
     let since = at.line.as_ref().map_or_else(String::new, |line| format!(" since {}", minute(&line.first_intent)));
     let state = at.line.as_ref().map_or("", |line| line.state.as_str());
     let words = at.words.as_deref().map_or_else(String::new, |words| format!(", which says: {words}"));
+    let stopped = match at.restored {
+        true => format!("the exchange was restored, and `iocast target adopt {name}` is waited for"),
+        false => "everything is frozen".to_owned(),
+    };
     match (at.present, at.wanted, waits) {
         (true, true, Some(waits)) if at.step != "leave" => {
             format!("It is at {name}{since}; a change of it waits: {waits}.")
@@ -51,7 +55,7 @@ pub(super) fn sentence(at: &WhyTarget, records: &[WhyRecord]) -> String {
         }
         (true, false, None) if at.code == "muted" => format!("It is at {name}{since} and stays: {}.", at.why),
         (true, false, None) if at.frozen => {
-            format!("It is still at {name} and would go, but everything is frozen: {}.", at.why)
+            format!("It is still at {name} and would go, but {stopped}: {}.", at.why)
         }
         (true, false, None) => format!("It is still at {name} and goes with the next pass: {}.", at.why),
         (false, _, _) if matches!(state, "pending" | "unknown") => {
@@ -62,7 +66,7 @@ pub(super) fn sentence(at: &WhyTarget, records: &[WhyRecord]) -> String {
         (false, _, _) if state == "released" => format!("It is at {name}, left there when its sharing was deleted."),
         (false, true, Some(waits)) => format!("It is not at {name} yet: {waits}."),
         (false, true, None) if state == "refused" => format!("It is not at {name}: refused by the destination{words}."),
-        (false, true, None) if at.frozen => format!("It is not at {name} yet: everything is frozen."),
+        (false, true, None) if at.frozen => format!("It is not at {name} yet: {stopped}."),
         (false, true, None) => format!("It is not at {name} yet and goes with the next pass{because}."),
         (false, false, _) => format!("It is not at {name}: {}.", at.why),
     }

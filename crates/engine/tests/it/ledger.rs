@@ -70,7 +70,7 @@ impl Bench {
     }
 
     /// The process ends and starts again.
-    pub(crate) fn restart(&mut self) {
+    fn restart(&mut self) {
         let store = self.engine.take().unwrap().into_store();
         self.engine = Some(self.sim.open(store, self.dir.path()).unwrap());
     }
@@ -359,7 +359,7 @@ fn f48_nothing_is_sent_to_another_tenant() {
 }
 
 /// What was sent and not deployed is not said to be there; a failed deployment is tried again without sending anything
-/// twice; what others have pending is not activated by us. With a stop of the process at every point of a pass.
+/// twice; what others have pending is not activated by us.
 #[test]
 fn what_is_staged_is_there_when_it_is_deployed() {
     for action in ["stage", "blind-stage"] {
@@ -391,6 +391,47 @@ fn what_is_staged_is_there_when_it_is_deployed() {
         bench.tool(|tool| tool.others_pending = false);
         bench.rest("t");
         assert_eq!((bench.count("t", "gone"), bench.tool(|tool| tool.ours().len())), (6, 6));
+    }
+}
+
+/// The process stops at each step of a pass over a destination that deploys, one after the other, and starts again; one
+/// that can be asked and one that cannot. Whatever was sent or deployed by then: entries come to be there, each once, the
+/// ledger says so only when they are, and what is taken back goes.
+#[test]
+fn a_stop_between_staging_and_deploying_loses_nothing() {
+    for action in ["stage", "blind-stage"] {
+        let mut n_stopped = 0;
+        for stop_in in 0..40 {
+            let mut bench = Bench::new(1, &[("t", action, json!({}))]);
+            bench.feed(values(0..6));
+            let share = |bench: &Bench| bench.engine().share("t", Mode { approve: true, ..Mode::default() }, &Silent);
+            let mut stopped_at = |bench: &mut Bench| {
+                bench.sim.lock().stop_in = Some(stop_in);
+                let stopped = matches!(share(bench), Err(EngineError::Stopped(_)));
+                bench.sim.lock().stop_in = None;
+                if stopped {
+                    n_stopped += 1;
+                    bench.restart();
+                    let there = bench.tool(|tool| tool.ours().len());
+                    assert!(bench.count("t", "present") <= there, "{action} {stop_in}: not there, and said to be");
+                }
+                stopped
+            };
+            let first = stopped_at(&mut bench);
+            bench.sim.wait(HOUR);
+            bench.rest("t");
+            assert_eq!((bench.count("t", "present"), bench.tool(|t| t.ours().len())), (6, 6), "{action} {stop_in}");
+            bench.feed(values(3..6));
+            let second = stopped_at(&mut bench);
+            bench.sim.wait(HOUR);
+            bench.rest("t");
+            assert_eq!((bench.count("t", "present"), bench.tool(|t| t.ours().len())), (3, 3), "{action} {stop_in}");
+            if !first && !second {
+                break;
+            }
+            assert!(stop_in < 39, "{action}: there is no end of steps");
+        }
+        assert!(n_stopped >= 8, "{action}: {n_stopped} stops");
     }
 }
 

@@ -16,10 +16,13 @@ fn names(range: std::ops::Range<u64>) -> Vec<String> {
 }
 
 /// A copy seven days old is put back against destinations that have moved on: entries were added, taken back and taken
-/// over by others since. In five styles (not where a second push is a second entry and only single entries can be asked
-/// about: there what was pushed since the copy is pushed once more, an open gap): nothing is pushed, retracted or replaced before a person has adopted what is
-/// there, the preview changes nothing, entries with our mark that the old ledger does not know become lines, entries that
-/// are gone become tombstones, and what others have there is not touched; then everything comes to rest by ordinary plans.
+/// over by others since. In five styles. Nothing is pushed, retracted or replaced before a person has adopted what is
+/// there; the preview changes nothing; entries that are gone become tombstones; what others have there is not touched.
+/// Where everything can be read and carries our mark (two of the five), entries that the old ledger does not know become
+/// lines; where entries can only be asked about one by one (two), they are pushed again, which is harmless there; where
+/// nothing carries a mark (one), they count as others' and stay. Then everything comes to rest by ordinary plans. Not shown,
+/// an open gap: where only single entries can be asked about and a second push is a second entry, what was pushed since the
+/// copy is pushed once more.
 #[test]
 fn f14_an_old_backup_takes_nothing_back_before_a_person_confirms() {
     for action in ["look", "read", "stage", "shared", "plain"] {

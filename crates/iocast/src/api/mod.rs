@@ -28,6 +28,7 @@ mod shapes;
 mod sources;
 mod strict;
 mod system;
+mod targets;
 
 pub use error::Problem;
 

@@ -8,7 +8,7 @@ use super::route::{delete, follow, get, job, post, put};
 use super::shapes::{Page, PageQuery};
 use super::{
     changes, config, connectors, import, indicators, jobs, knowledge, lists, notices, observations, openapi, preview,
-    rules, runs, sources, system,
+    rules, runs, sources, system, targets,
 };
 use crate::app::rules::{RuleReport, RuleTest};
 use crate::app::status::Status;
@@ -17,8 +17,8 @@ use engine::config::PolicyDoc;
 use engine::guards::{GuardListInForce, GuardListShown};
 use engine::notice::NoticeShown;
 use engine::{
-    Applied, ConfigFile, Delivery, GuardAnswer, HeldPlan, Hit, PastWord, PullReport, Record, Retracted, Rollback,
-    ShareReport, SourceShown, SuspectPreview, WhyReport,
+    AdoptReport, Applied, ConfigFile, Delivery, GuardAnswer, HeldPlan, Hit, PastWord, PullReport, Record, Retracted,
+    Rollback, ShareReport, SourceShown, SuspectPreview, TargetShown, VerifyReport, WhyReport,
 };
 
 pub use super::route::{Answer, Docs, Needs, Patience, Route, Verb};
@@ -158,6 +158,37 @@ pub static TABLE: &[Route] = &[
     .query::<nouns::LeaveEntries>()
     .answers_nothing()
     .tagged(),
+    get(
+        "/api/v1/targets/{name}/state",
+        Read,
+        "How a target is: what it holds, drift, room, budget, what it waits for.",
+        || routing::get(targets::state),
+    )
+    .answers::<TargetShown>()
+    .fails(&[404]),
+    job(
+        "/api/v1/targets/{name}/verify",
+        Admin,
+        "Reads back what a target holds and compares it with the ledger.",
+        || routing::post(targets::verify),
+    )
+    .body::<targets::VerifyBody>()
+    .example(r#"{"all": true}"#)
+    .answers::<VerifyReport>()
+    .fails(&[404]),
+    job("/api/v1/targets/{name}/adopt", Admin, "Takes over what a target holds, or says what that would do.", || {
+        routing::post(targets::adopt)
+    })
+    .body::<targets::AdoptBody>()
+    .example(r#"{"preview": true}"#)
+    .answers::<AdoptReport>()
+    .fails(&[404, 409, 502]),
+    get("/api/v1/targets/{name}/cut", Read, "What is wanted at a target and has no place there, by rank.", || {
+        routing::get(targets::cut)
+    })
+    .query::<targets::CutQuery>()
+    .answers::<targets::CutShown>()
+    .fails(&[404]),
     get("/api/v1/targets/{name}/deliveries", Read, "What we put at a target, and what became of it.", || {
         routing::get(knowledge::deliveries_at)
     })
@@ -468,8 +499,10 @@ pub static TABLE: &[Route] = &[
     })
     .body::<system::FreezeNote>()
     .answers::<system::ClockTrusted>(),
-    post("/api/v1/thaw", Admin, "Lets calls to destinations go on.", || routing::post(system::thaw))
-        .answers::<system::Frozen>(),
+    post("/api/v1/thaw", Admin, "Lifts a freeze, and says which targets still wait after a restore.", || {
+        routing::post(system::thaw)
+    })
+    .answers::<system::Frozen>(),
 ];
 
 /// The forms of served lists.

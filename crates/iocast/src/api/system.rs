@@ -96,8 +96,11 @@ pub(super) struct BackupMade {
 /// Whether calls to destinations are stopped.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Frozen {
-    /// They are.
+    /// They are, at every destination.
     frozen: bool,
+    /// Targets that stand still all the same, because the exchange was restored from a backup: each until somebody adopts
+    /// what it holds.
+    restored: Vec<String>,
 }
 
 /// Says nothing but that the process answers: anybody may ask.
@@ -311,8 +314,9 @@ pub(super) async fn freeze(
     Body(body): Body<FreezeNote>,
 ) -> Result<Json<Frozen>, Problem> {
     app.hop(move |app| {
-        app.engine()?.freeze(&caller.name, body.note.as_deref())?;
-        Ok(Json(Frozen { frozen: true }))
+        let engine = app.engine()?;
+        engine.freeze(&caller.name, body.note.as_deref())?;
+        Ok(Json(Frozen { frozen: true, restored: engine.to_reconcile()? }))
     })
     .await
 }
@@ -324,10 +328,8 @@ pub(super) async fn thaw(
     app.hop(move |app| {
         let engine = app.engine()?;
         engine.thaw(&caller.name)?;
-        // A restored exchange is frozen until a person has looked at what it would do.
-        engine.store().set_setting("reconcile_first", "false")?;
         app.hurry();
-        Ok(Json(Frozen { frozen: false }))
+        Ok(Json(Frozen { frozen: false, restored: engine.to_reconcile()? }))
     })
     .await
 }

@@ -3,7 +3,7 @@
 use super::App;
 use crate::api::Problem;
 use engine::notice::{ChannelShown, NoticeShown};
-use engine::state::{ConnectionState, TargetState};
+use engine::state::{ConnectionState, Drift, TargetState};
 use engine::{BudgetUse, FreezeShown, HeldPlan};
 use intel::Timestamp;
 use kit::http::{PaceRow, Paces};
@@ -19,11 +19,13 @@ pub(crate) struct Status {
     pub(crate) indicators: u64,
     /// What sources say about them.
     pub(crate) records: u64,
-    /// Whether calls to destinations are stopped.
+    /// Whether calls to destinations are stopped: everywhere, or at the targets of `restored`.
     pub(crate) frozen: bool,
     /// Who stopped them, since when and why. A restored exchange that nobody has looked at says so here too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) frozen_by: Option<FreezeShown>,
+    /// Targets of an exchange restored from a backup that stand still until somebody adopts what they hold.
+    pub(crate) restored: Vec<String>,
     /// Why the clock is not believed, and what to do; null: it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) clock: Option<String>,
@@ -112,6 +114,16 @@ pub(crate) struct TargetStatus {
     pub(crate) failures: u32,
     /// It denied us: a person must act.
     pub(crate) denied: bool,
+    /// It waits for somebody to adopt what it holds, because the exchange was restored from a backup.
+    pub(crate) restored: bool,
+    /// Entries that differ from what the ledger says, by the last reading; null: it was not read back yet.
+    pub(crate) drift: Option<u64>,
+    /// Why nothing was concluded from that reading.
+    pub(crate) doubt: Option<String>,
+    /// Who it says we are, where that is not who we were: nothing is sent.
+    pub(crate) identity_found: Option<String>,
+    /// When it was last read back.
+    pub(crate) verified: Option<String>,
 }
 
 /// One plan that waits for a person.
@@ -240,6 +252,7 @@ impl App {
             });
         }
         let waiting = engine.plans(Some("waiting"))?;
+        let restored = engine.to_reconcile()?;
         let mut targets = Vec::new();
         for target in config.targets.values() {
             let state = TargetState::parse(store.target_state(target.id)?.as_deref());
@@ -259,6 +272,11 @@ impl App {
                 verdicts_took_ms: state.verdicts.map(|verdicts| verdicts.slowest_ms),
                 failures: state.failures,
                 denied: state.denied,
+                restored: restored.contains(&target.doc.name),
+                drift: state.drift.as_ref().map(Drift::n_different),
+                doubt: state.drift.and_then(|drift| drift.doubt),
+                identity_found: state.identity_found,
+                verified: time(state.verified),
             });
         }
         engine.take_notice()?;
@@ -268,8 +286,9 @@ impl App {
             version: env!("CARGO_PKG_VERSION"),
             indicators: known.index.len() as u64,
             records: known.index.n_records() as u64,
-            frozen: engine.is_frozen()?,
+            frozen: engine.is_frozen()? || !restored.is_empty(),
             frozen_by: engine.frozen_by()?,
+            restored,
             clock: engine.clock_warning(),
             notices,
             channels,

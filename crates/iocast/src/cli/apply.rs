@@ -142,7 +142,7 @@ fn is_empty(file: &engine::ConfigFile) -> bool {
 }
 
 /// Asks a person; everything but a yes is a no.
-fn confirmed(question: &str, answers: &mut dyn BufRead) -> Result<bool, CliError> {
+pub(super) fn confirmed(question: &str, answers: &mut dyn BufRead) -> Result<bool, CliError> {
     write!(io::stderr(), "{question} [y/N] ")?;
     let mut answer = String::new();
     answers.take(MAX_ANSWER_BYTES).read_line(&mut answer)?;

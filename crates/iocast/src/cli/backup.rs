@@ -23,8 +23,9 @@ pub(crate) struct BackupArgs {
 
 /// Put a backup in a data directory that no process has open
 ///
-/// A restored exchange starts frozen, because its ledger is older than reality: nothing is sent or taken back before a
-/// person has looked (`iocast share --all --dry-run`) and said `iocast thaw`.
+/// A restored ledger is older than reality: it does not know what was sent since. So each target stands still until
+/// somebody has looked (`iocast target adopt NAME --preview`) and said `iocast target adopt NAME`. After the last one
+/// everything goes on. `iocast thaw` does not end this.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -62,7 +63,11 @@ pub(crate) fn restore(args: &RestoreArgs, ctx: &Ctx) -> Outcome {
     })?;
     ctx.out.line(&format!("{} is restored to {}", args.file.display(), dir.display()))?;
     ctx.out.note(
-        "its ledger is older than reality, so it starts frozen: look at `iocast share --all --dry-run`, then `iocast thaw`",
+        "its ledger is older than reality, so every target stands still until somebody says what is there:\n  \
+         iocast status                          the targets that wait\n  \
+         iocast target adopt NAME --preview     what each holds, beside what the ledger says\n  \
+         iocast target adopt NAME               take that over; after the last one everything goes on\n  \
+         iocast share --all --dry-run           what a pass would do then",
     );
     Ok(Exit::Done)
 }

@@ -21,6 +21,7 @@ mod output;
 mod plan;
 mod progress;
 mod pull;
+mod reconcile;
 mod rule;
 mod run;
 mod secret;

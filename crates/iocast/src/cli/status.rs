@@ -21,6 +21,9 @@ pub(crate) struct FreezeArgs {
 }
 
 /// Let calls to destinations go on
+///
+/// What somebody froze goes on. Targets of an exchange that was restored from a backup stand still all the same, each
+/// until `iocast target adopt`; they are named.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  iocast thaw\n  iocast share --all --dry-run     what would go out now?")]
 pub(crate) struct ThawArgs {}
@@ -75,6 +78,7 @@ const TARGETS: &[Column] = &[
     text("status", "status"),
     column("last_run", "last run", How::Time),
     number("present", "present"),
+    number("drift", "drift"),
     text("next", "what to do"),
 ];
 
@@ -109,10 +113,23 @@ fn next_step(row: &Value) -> Option<String> {
     if let Some(run) = row["suspect_run"].as_u64() {
         return Some(format!("`iocast run show {run}`: approve or discard"));
     }
+    if row["restored"].as_bool() == Some(true) {
+        return Some(format!("restored: `iocast target adopt {name} --preview`"));
+    }
+    if row["identity_found"].is_string() {
+        return Some(format!("it calls us somebody else: `iocast target adopt {name} --preview`"));
+    }
     if let Some(plan) = row["waiting_plan"].as_u64() {
         return Some(format!("`iocast plan show {plan}`: approve or reject"));
     }
-    let failures = row["failures"].as_u64().filter(|n| *n > 0)?;
+    let failures = row["failures"].as_u64().unwrap_or(0);
+    if failures == 0 {
+        if row["doubt"].is_string() {
+            return Some(format!("what it shows is doubted: `iocast target verify {name}`"));
+        }
+        let n = row["drift"].as_u64().filter(|n| *n > 0)?;
+        return Some(format!("{} differ: `iocast target show {name}`", thousands(n)));
+    }
     let failed = if failures == 1 { "failed once".to_owned() } else { format!("failed {failures} times") };
     Some(match row["not_before"].as_str() {
         Some(until) => format!("{failed}; tried again after {}", minute(until)),
@@ -127,7 +144,8 @@ pub(super) fn frozen(status: &Value) -> Option<String> {
     let note = word("note").map_or_else(String::new, |note| format!(": {note}"));
     let since = word("at").map_or_else(String::new, |at| format!(" since {}", minute(at)));
     match word("by") {
-        Some("restore") => Some(format!("nothing goes to any destination yet{note}")),
+        // Which targets wait after a restore is said by themselves.
+        Some("restore") => None,
         Some(by) => {
             let who = match (by, word("who")) {
                 ("file", _) => " by the file FREEZE in the data directory".to_owned(),
@@ -207,6 +225,12 @@ fn show(status: &Value, ctx: &Ctx) -> Result<(), CliError> {
     ctx.out.line(&format!("iocast {version}: {} indicators, {} records", n("indicators"), n("records")))?;
     if let Some(line) = frozen(status) {
         ctx.out.line(&line)?;
+    }
+    let restored = names(&status["restored"]);
+    if !restored.is_empty() {
+        ctx.out.line(&format!(
+            "restored from a backup: nothing goes to {restored} until `iocast target adopt NAME` of each"
+        ))?;
     }
     if let Some(clock) = status["clock"].as_str() {
         ctx.out.line(clock)?;
@@ -290,8 +314,24 @@ pub(crate) fn thaw(ctx: &Ctx) -> Outcome {
         }
     };
     let answer = client.post("/api/v1/thaw", &[], &json!({}))?;
-    done(&answer, "thawed: calls to destinations go on", ctx)?;
+    let restored = names(&parse::<Value>(&answer)?["restored"]);
+    done(&answer, &thawed(&restored), ctx)?;
     Ok(Exit::Done)
+}
+
+/// Texts, in a row.
+fn names(list: &Value) -> String {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn thawed(restored: &str) -> String {
+    match restored.is_empty() {
+        true => "thawed: calls to destinations go on".to_owned(),
+        false => format!(
+            "thawed; restored from a backup, {restored} still wait{} for `iocast target adopt`",
+            if restored.contains(',') { "" } else { "s" }
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -317,6 +357,16 @@ mod tests {
                 Some("failed 2 times; tried again after 2026-01-31 08:30"),
             ),
             (json!({"name": "a", "failures": 0}), None),
+            (json!({"name": "a", "failures": 0, "drift": 0}), None),
+            (json!({"name": "a", "failures": 0, "drift": 12}), Some("12 differ: `iocast target show a`")),
+            (
+                json!({"name": "a", "drift": 0, "doubt": "x"}),
+                Some("what it shows is doubted: `iocast target verify a`"),
+            ),
+            (
+                json!({"name": "a", "waiting_plan": 2, "restored": true}),
+                Some("restored: `iocast target adopt a --preview`"),
+            ),
         ];
         for (row, said) in cases {
             assert_eq!(next_step(&row).as_deref(), said);

@@ -3,15 +3,18 @@
 use super::client::{Client, Lines, part};
 use super::indicator::{most, streamed};
 use super::output::{Column, How, column, hidden, number, parse, text};
-use super::{CliError, Ctx, Exit, Outcome};
+use super::{CliError, Ctx, Exit, Outcome, reconcile};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// What we put at each target
+/// Targets: how each is, what it holds, what it refuses
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
+  iocast target show block-ip
+  iocast target verify block-ip         does it hold what we think?
+  iocast target adopt block-ip          take over what it holds, after a restore or a change of account
   iocast target deliveries block-ip
   iocast target deliveries block-ip --state refused
   iocast target deliveries block-ip --count
@@ -24,7 +27,12 @@ pub(crate) struct TargetArgs {
 
 #[derive(Subcommand)]
 enum TargetCommand {
+    Show(reconcile::ShowArgs),
     Deliveries(DeliveriesArgs),
+    Refused(reconcile::RefusedArgs),
+    Cut(reconcile::CutArgs),
+    Verify(reconcile::VerifyArgs),
+    Adopt(reconcile::AdoptArgs),
     /// Return a target to what it held at a time: makes a plan that waits, or with --yes goes at once
     #[command(
         after_help = "Examples:\n  iocast target return block-ip --to 2026-01-31T14:05:00Z\n  iocast target return \
@@ -112,13 +120,19 @@ const COLUMNS: &[Column] = &[
     hidden("entry"),
     hidden("remote_id"),
     hidden("remote_expires"),
+    hidden("exhausted"),
 ];
 
 const COUNTS: &[Column] = &[text("state", "state"), number("count", "entries")];
 
 pub(crate) fn target(args: &TargetArgs, ctx: &Ctx) -> Outcome {
     match &args.command {
+        TargetCommand::Show(args) => return reconcile::show(args, ctx),
         TargetCommand::Deliveries(args) => return deliveries(args, ctx),
+        TargetCommand::Refused(args) => return reconcile::refused(args, ctx),
+        TargetCommand::Cut(args) => return reconcile::cut(args, ctx),
+        TargetCommand::Verify(args) => return reconcile::verify(args, ctx),
+        TargetCommand::Adopt(args) => return reconcile::adopt(args, ctx),
         TargetCommand::Return { name, to, yes, note } => {
             let said = json!({ "to": to, "approve": yes, "note": note });
             let answer = ctx.client()?.post(&format!("/api/v1/targets/{}/return", part(name)), &[], &said)?;

@@ -44,7 +44,7 @@ target = "block-ip"
 "#;
 
 /// A folder with a feed, a configuration, and whatever commands make of them.
-pub(crate) struct Desk(TempDir);
+pub(crate) struct Desk(pub(crate) TempDir);
 
 impl Desk {
     pub(crate) fn new() -> Desk {

@@ -25,6 +25,7 @@ mod overload;
 mod peers;
 #[cfg(unix)]
 mod receiver;
+mod restore;
 #[cfg(all(unix, feature = "rig"))]
 mod rig;
 mod server;

@@ -1,7 +1,7 @@
 //! One recorded case: what is done with which settings, and what must come of it.
 
 use super::{expect, show};
-use crate::connection::{Connector, Cursor, Cx, Outgoing, Pulled, Rows, TargetSpec};
+use crate::connection::{Connector, Cursor, Cx, Outgoing, Placed, Presence, Pulled, Reading, Remote, Rows, TargetSpec};
 use crate::error::ConnectorError;
 use crate::files::Files;
 use crate::http::{Exchanges, Http};
@@ -48,6 +48,9 @@ pub(super) enum Deed {
     Retract,
     Publish,
     Look,
+    Read,
+    Replace,
+    Deploy,
 }
 
 /// A recorded case.
@@ -66,9 +69,13 @@ pub struct Case {
     folder: PathBuf,
     after: Option<Cursor>,
     now: Timestamp,
-    action: String,
+    pub(super) action: String,
     params: Value,
-    items: Vec<Outgoing>,
+    pub(super) items: Vec<Outgoing>,
+    pub(super) foreign: Vec<Remote>,
+    pub(super) version: Option<String>,
+    /// What a `read` and a `look` of one state have in common: what follows the first word of their names.
+    pub(super) suffix: String,
 }
 
 /// Pages of one pull; a source that wants more goes in circles.
@@ -106,6 +113,9 @@ impl Case {
             Some("retract") => Deed::Retract,
             Some("publish") => Deed::Publish,
             Some("look") => Deed::Look,
+            Some("read") => Deed::Read,
+            Some("replace") => Deed::Replace,
+            Some("deploy") => Deed::Deploy,
             _ => return Ok(None),
         };
         let file = |extension: &str| folder.join(format!("{name}.{extension}"));
@@ -157,6 +167,15 @@ impl Case {
             action: action_name,
             params,
             items: items.iter().map(|one| item(one, now)).collect::<Result<_, _>>().map_err(wrong)?,
+            foreign: own["foreign"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(remote)
+                .collect::<Result<_, _>>()
+                .map_err(wrong)?,
+            version: own["version"].as_str().map(str::to_owned),
+            suffix: name.split_once('-').map_or_else(String::new, |(_, rest)| rest.to_owned()),
             settings,
         }))
     }
@@ -184,8 +203,7 @@ impl Case {
             return Err(ConnectorError::Unexpected(format!("more than {MAX_PAGES} pages")));
         }
         let destination = connection.destination().ok_or(ConnectorError::Unsupported)?;
-        let mark = "iocast:test";
-        let target = TargetSpec { name: "test", action: &self.action, params: &self.params, mark };
+        let target = self.target();
         let items: &[Outgoing] = if empty { &[] } else { &self.items };
         let counted = |n: usize| {
             if n == items.len() {
@@ -208,11 +226,46 @@ impl Case {
                 counted(presences.len())?;
                 Ok(show::presences(&presences))
             }
+            Deed::Read => {
+                let mut found = Vec::new();
+                let reading = destination.read(target, &mut |remote| found.push(remote), &cx)?;
+                Ok(show::reading(&found, &reading))
+            }
+            Deed::Replace => {
+                let theirs = self.foreign.iter().filter(|_| !empty).cloned().map(Placed::Foreign);
+                let mut all = theirs.chain(items.iter().cloned().map(Placed::Ours));
+                destination.replace(target, &mut all, self.version.as_deref(), &cx)?;
+                Ok("replaced\n".to_owned())
+            }
+            Deed::Deploy => destination.deploy(target, &cx).map(|()| "deployed\n".to_owned()),
             _ => {
                 destination.publish(target, &mut items.iter().cloned(), &cx)?;
                 Ok("published\n".to_owned())
             }
         }
+    }
+
+    fn target(&self) -> TargetSpec<'_> {
+        TargetSpec { name: "test", action: &self.action, params: &self.params, mark: "iocast:test" }
+    }
+
+    /// What a recorded `read` hands over, and what a recorded `look` answers, by a conversation of its own.
+    pub(super) fn seen(
+        &self,
+        connector: &dyn Connector,
+    ) -> Result<(Vec<Remote>, Reading, Vec<Presence>), ConnectorError> {
+        let http = self.replay(1);
+        let files = Files::below(vec![self.folder.clone()]);
+        let cx = Cx { http: &http, files: &files, now: self.now, initial_from: self.now };
+        let connection = connector.open(&self.settings).map_err(ConnectorError::Denied)?;
+        let destination = connection.destination().ok_or(ConnectorError::Unsupported)?;
+        if self.deed == Deed::Look {
+            let answers = destination.look(self.target(), &self.items, &cx)?;
+            return Ok((Vec::new(), Reading::default(), answers));
+        }
+        let mut found = Vec::new();
+        let reading = destination.read(self.target(), &mut |remote| found.push(remote), &cx)?;
+        Ok((found, reading, Vec::new()))
     }
 
     fn replay(&self, times: usize) -> Http {
@@ -256,6 +309,19 @@ fn in_folder(value: Value, folder: &Path) -> Value {
         Value::Object(map) => map.into_iter().map(|(key, value)| (key, in_folder(value, folder))).collect(),
         other => other,
     }
+}
+
+/// An entry of somebody else.
+fn remote(value: &Value) -> Result<Remote, String> {
+    let text = |key: &str| value[key].as_str().map(str::to_owned);
+    let kind = text("kind").map(|name| IndicatorKind::from_name(&name).ok_or_else(|| format!("{name:?} is no kind")));
+    Ok(Remote {
+        entry: text("entry").ok_or("what others have needs an entry")?,
+        kind: kind.transpose()?,
+        remote_id: text("remote_id"),
+        marked: false,
+        expires_at: text("expires_at").and_then(|time| Timestamp::parse(&time)),
+    })
 }
 
 /// An item of a case; what is not given has a plain value.

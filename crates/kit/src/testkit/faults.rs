@@ -1,6 +1,6 @@
 //! The questions asked of every connector: what becomes of a bad answer?
 
-use super::case::{Case, Outcome};
+use super::case::{Case, Deed, Outcome};
 use crate::connection::Connector;
 use crate::decode::Limits;
 use crate::error::ConnectorError;
@@ -22,6 +22,10 @@ enum Must {
     Later(Option<u64>),
     /// Anything but success.
     Fail,
+    /// Of a reading: anything but one that says that it is all there is.
+    NotWhole,
+    /// Somebody else wrote first.
+    Changed,
     /// Anything but a panic.
     Survive,
 }
@@ -65,11 +69,13 @@ pub(super) fn ask(connector: &dyn Connector, case: &Case) -> Vec<String> {
     let echo = format!("no: {canary}");
     let echo = move |status: u16| Answer::new(status, echo.clone());
     let plain = |status: u16| Answer::new(status, "");
+    // Nothing may be concluded from, or written over, what cannot be understood.
+    let survive = if case.deed == Deed::Read { Must::NotWhole } else { Must::Survive };
     type Make<'a> = Box<dyn Fn() -> Answer + Send + Sync + 'a>;
     let echo = &echo;
     let cut = &cut;
     let (deep, big) = (&deep, &big);
-    let questions: Vec<(&str, Must, Make<'_>)> = vec![
+    let mut questions: Vec<(&str, Must, Make<'_>)> = vec![
         ("a 401", Must::Denied, Box::new(move || echo(401))),
         ("a 403", Must::Denied, Box::new(move || echo(403))),
         (
@@ -105,17 +111,16 @@ pub(super) fn ask(connector: &dyn Connector, case: &Case) -> Vec<String> {
             Must::Fail,
             Box::new(move || plain(302).header_pair("Location", "https://elsewhere.invalid/")),
         ),
-        (
-            "bytes that are no text",
-            Must::Survive,
-            Box::new(move || Answer::new(200, vec![0xff, 0, 0xfe, 0x80, b'\n', 0xc3])),
-        ),
-        ("deep nesting", Must::Survive, Box::new(move || Answer::new(200, deep.as_str()))),
-        ("an empty body", Must::Survive, Box::new(move || plain(200))),
-        ("null", Must::Survive, Box::new(move || Answer::new(200, "null"))),
+        ("bytes that are no text", survive, Box::new(move || Answer::new(200, vec![0xff, 0, 0xfe, 0x80, b'\n', 0xc3]))),
+        ("deep nesting", survive, Box::new(move || Answer::new(200, deep.as_str()))),
+        ("an empty body", survive, Box::new(move || plain(200))),
+        ("null", survive, Box::new(move || Answer::new(200, "null"))),
         ("an empty list", Must::Survive, Box::new(move || Answer::new(200, "[]"))),
         ("an empty object", Must::Survive, Box::new(move || Answer::new(200, "{}"))),
     ];
+    if case.version.is_some() {
+        questions.push(("a 412", Must::Changed, Box::new(move || plain(412))));
+    }
     for (what, must, make) in questions {
         // The room wants an answer that outlives the call: made once per question, given as bytes.
         let made = Recipe::of(make());
@@ -152,7 +157,11 @@ impl Must {
                 Ok(())
             }
             (Must::Later(secs), _) => Err(format!("Later with the wait {secs:?}")),
-            (Must::Fail, Err(_)) => Ok(()),
+            (Must::Fail | Must::NotWhole, Err(_)) | (Must::Changed, Err(ConnectorError::Changed)) => Ok(()),
+            // A reading that says that it is a part is no success either.
+            (Must::Fail | Must::NotWhole, Ok(text)) if text.contains("\"whole\":false") => Ok(()),
+            (Must::NotWhole, Ok(_)) => Err("an error, or a reading that is not whole".into()),
+            (Must::Changed, _) => Err("Changed".into()),
             // A batch may say it of each item.
             (Must::Fail, Ok(text))
                 if text.lines().all(|line| line.contains("\"unknown\"") || line.contains("\"refused\"")) =>

@@ -1,7 +1,7 @@
 //! Observations and outcomes as lines of JSON, with only what was said, in one order.
 
 use super::case::Collected;
-use crate::connection::{ItemOutcome, Presence, Pulled};
+use crate::connection::{ItemOutcome, Presence, Pulled, Reading, Remote};
 use intel::{Observation, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -86,5 +86,23 @@ pub(super) fn presences(presences: &[Presence]) -> String {
         };
         line(&mut out, &value);
     }
+    out
+}
+
+pub(super) fn reading(found: &[Remote], reading: &Reading) -> String {
+    let mut out = String::new();
+    for remote in found {
+        let mut map = Map::new();
+        map.insert("entry".into(), json!(remote.entry));
+        map.insert("marked".into(), json!(remote.marked));
+        let more = [
+            ("kind", remote.kind.map(|kind| json!(kind.as_str()))),
+            ("remote_id", remote.remote_id.as_ref().map(|id| json!(id))),
+            ("expires_at", remote.expires_at.map(|time| json!(time.to_string()))),
+        ];
+        map.extend(more.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+        line(&mut out, &Value::Object(map));
+    }
+    line(&mut out, &json!({"whole": reading.whole, "version": reading.version, "capacity": reading.capacity}));
     out
 }

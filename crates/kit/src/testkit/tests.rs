@@ -1,7 +1,10 @@
 //! A sample connector that conforms, and broken ones that are found out.
 
 use super::*;
-use crate::connection::{Connection, Cursor, Cx, Destination, ItemOutcome, Outgoing, Pulled, Rows, Source, TargetSpec};
+use crate::connection::{
+    Connection, Cursor, Cx, Destination, ItemOutcome, Outgoing, Placed, Presence, Pulled, Reading, Remote, Rows,
+    Source, TargetSpec,
+};
 use crate::error::ConnectorError;
 use crate::secret::Secret;
 use intel::Observation;
@@ -237,4 +240,207 @@ fn expectations_are_written_on_request() {
     assert_eq!(expect_or(&file, "a\nb\n", false), Ok(()));
     assert!(expect_or(&file, "a\nc\n", false).unwrap_err().contains("line 2: expected `b`, got `c`"));
     assert!(expect_or(&file, "a\nb", false).is_err());
+}
+
+const SHARED: &str = r#"
+name = "shared"
+title = "Shared"
+summary = "A list that others write too."
+category = "platform"
+
+[[setting]]
+key = "url"
+type = "url"
+label = "Address"
+help = "Where it is."
+required = true
+
+[[action]]
+name = "list"
+title = "List"
+summary = "Writes it."
+delivery = "replace"
+can_read = true
+can_look = true
+deploys = true
+marks = true
+"#;
+
+/// What is wrong with the connector of a shared list.
+#[derive(Clone, Copy, PartialEq)]
+enum Slip {
+    None,
+    DropsOthers,
+    BelievesAnything,
+    TakesAll,
+    Overwrites,
+    NoDeploy,
+}
+
+struct SharedList(Manifest, Slip);
+
+struct SharedLink(String, Slip);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Address {
+    url: String,
+}
+
+#[derive(Deserialize)]
+struct Held {
+    entry: String,
+    mark: Option<String>,
+}
+
+impl Connector for SharedList {
+    fn manifest(&self) -> &Manifest {
+        &self.0
+    }
+
+    fn open(&self, settings: &Value) -> Result<Box<dyn Connection>, String> {
+        let settings: Address = serde_json::from_value(settings.clone()).map_err(|error| error.to_string())?;
+        Ok(Box::new(SharedLink(settings.url, self.1)))
+    }
+}
+
+impl Connection for SharedLink {
+    fn check(&self, cx: &Cx<'_>) -> Result<(), ConnectorError> {
+        cx.http.get(&self.0).send()?.json::<Vec<Held>>().map(drop)
+    }
+
+    fn destination(&self) -> Option<&dyn Destination> {
+        Some(self)
+    }
+}
+
+impl Destination for SharedLink {
+    fn read(
+        &self,
+        target: TargetSpec<'_>,
+        each: &mut dyn FnMut(Remote),
+        cx: &Cx<'_>,
+    ) -> Result<Reading, ConnectorError> {
+        let answer = cx.http.get(&self.0).send()?;
+        let held: Vec<Held> = match self.1 {
+            Slip::BelievesAnything => answer.json().unwrap_or_default(),
+            _ => answer.json()?,
+        };
+        for held in held {
+            let marked = held.mark.as_deref() == Some(target.mark) || self.1 == Slip::TakesAll;
+            each(Remote { entry: held.entry, marked, ..Remote::default() });
+        }
+        Ok(Reading { whole: true, ..Reading::default() })
+    }
+
+    fn look(&self, target: TargetSpec<'_>, entries: &[Outgoing], cx: &Cx<'_>) -> Result<Vec<Presence>, ConnectorError> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let held: Vec<Held> = cx.http.get(&self.0).send()?.json()?;
+        let answer = |entry: &Outgoing| match held.iter().find(|held| held.entry == entry.entry) {
+            Some(held) if held.mark.as_deref() == Some(target.mark) => Presence::Ours { remote_id: None },
+            Some(_) => Presence::Foreign,
+            None => Presence::Absent,
+        };
+        Ok(entries.iter().map(answer).collect())
+    }
+
+    fn replace(
+        &self,
+        _: TargetSpec<'_>,
+        all: &mut dyn Iterator<Item = Placed>,
+        version: Option<&str>,
+        cx: &Cx<'_>,
+    ) -> Result<(), ConnectorError> {
+        let mut list = Vec::new();
+        for placed in all {
+            match placed {
+                Placed::Foreign(_) if self.1 == Slip::DropsOthers => {}
+                Placed::Foreign(remote) => list.push(remote.entry),
+                Placed::Ours(item) => list.push(item.entry),
+            }
+        }
+        let mut request = cx.http.post_json(&self.0, &json!(list));
+        if let Some(version) = version {
+            request = request.header("If-Match", version);
+        }
+        match request.also(&[412]).send()? {
+            answer if answer.status == 412 && self.1 != Slip::Overwrites => Err(ConnectorError::Changed),
+            answer => answer.json::<bool>().map(drop),
+        }
+    }
+
+    fn deploy(&self, _: TargetSpec<'_>, cx: &Cx<'_>) -> Result<(), ConnectorError> {
+        match self.1 {
+            Slip::NoDeploy => Err(ConnectorError::Unsupported),
+            _ => cx.http.post_json(&self.0, &json!({"commit": true})).send()?.json::<bool>().map(drop),
+        }
+    }
+}
+
+/// The conversations of a shared list; `sent` is what a recorded replace wrote.
+fn shared_folder(sent: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let held = r#"[{"entry": "ours.example", "mark": "iocast:test"}, {"entry": "theirs \"x\"", "mark": null}]"#;
+    let get = format!("GET https://a.example/l\n\nHTTP 200\n\n{held}\n");
+    let items = r#"[{"value": "ours.example"}, {"value": "no.example"}]"#;
+    let foreign = r#"[{"entry": "theirs \"x\""}]"#;
+    let replace = format!("POST https://a.example/l\nIf-Match: v1\n\n{sent}\n\nHTTP 200\n\ntrue\n");
+    for (name, text) in [
+        ("settings.json", r#"{"url": "https://a.example/l"}"#.to_owned()),
+        ("read.http", get.clone()),
+        (
+            "read.expect",
+            "{\"entry\":\"ours.example\",\"marked\":true}\n{\"entry\":\"theirs \\\"x\\\"\",\"marked\":false}\n\
+             {\"capacity\":null,\"version\":null,\"whole\":true}\n"
+                .to_owned(),
+        ),
+        ("look.http", get),
+        ("look.json", format!("{{\"items\": {items}}}")),
+        ("look.expect", "{\"ours\":true,\"remote_id\":null}\n{\"absent\":true}\n".to_owned()),
+        ("replace.http", replace),
+        (
+            "replace.json",
+            format!("{{\"items\": [{{\"value\": \"new.example\"}}], \"foreign\": {foreign}, \"version\": \"v1\"}}"),
+        ),
+        ("replace.expect", "replaced\n".to_owned()),
+        ("deploy.http", "POST https://a.example/l\n\n{\"commit\": true}\n\nHTTP 200\n\ntrue\n".to_owned()),
+        ("deploy.expect", "deployed\n".to_owned()),
+    ] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_shared_list_is_held_to_reading_and_replacing() {
+    let kept = shared_folder(r#"["theirs \"x\"", "new.example"]"#);
+    let dropped = shared_folder(r#"["new.example"]"#);
+    let judge = |slip: Slip, folder: &tempfile::TempDir| {
+        conformance(&SharedList(Manifest::parse(SHARED).unwrap(), slip), Some(folder.path())).join("\n")
+    };
+    assert_eq!(judge(Slip::None, &kept), "");
+    for (slip, folder, expect) in [
+        (Slip::DropsOthers, &kept, "replace: "),
+        // Recorded with the mistake in it.
+        (Slip::DropsOthers, &dropped, "which is somebody else's, is not written back"),
+        (Slip::BelievesAnything, &kept, "read: null must be an error, or a reading that is not whole"),
+        (Slip::BelievesAnything, &kept, "read: a page of HTML must be an error"),
+        (Slip::Overwrites, &kept, "replace: a 412 must be Changed"),
+        (Slip::NoDeploy, &kept, "action list declares deploys, and the connector does not have it"),
+    ] {
+        let found = judge(slip, folder);
+        assert!(found.contains(expect), "expected {expect:?} in {found}");
+    }
+    // What is read as ours and is said to be somebody else's: the two cannot both be true.
+    fs::write(kept.path().join("look.json"), r#"{"items": [{"value": "x.example", "entry": "theirs \"x\""}]}"#)
+        .unwrap();
+    fs::write(kept.path().join("look.expect"), "{\"foreign\":true}\n").unwrap();
+    assert_eq!(judge(Slip::None, &kept), "");
+    let found = judge(Slip::TakesAll, &kept);
+    assert!(found.contains("read and look disagree: \"theirs \\\"x\\\"\" was read with our mark"), "{found}");
+    let unread = SHARED.replace("can_read = true\n", "");
+    let found = conformance(&SharedList(Manifest::parse(&unread).unwrap(), Slip::None), None).join("\n");
+    assert!(found.contains("action list replaces what others have there too, and cannot read it"), "{found}");
 }
