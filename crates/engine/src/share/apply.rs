@@ -192,6 +192,7 @@ impl Engine {
             counts.deferred += effects.len() as u64;
             return Ok((counts, None));
         };
+        let counted = self.ordinary(&pass, &effects);
         let lost_body = target.action.delivery == Delivery::Hosted
             && self.bodies.get(&target.doc.name).is_none()
             && self.known().ledgers.get(&target.id).is_some_and(|ledger| !ledger.present().is_empty());
@@ -230,13 +231,37 @@ impl Engine {
             let ended = counts.unknown == 0 && counts.deferred == 0;
             state.filled |= ended;
         }
-        // The rolling budget counts what nobody was asked about: no first fill, nothing approved, nothing repeated.
-        if !plan.approved {
-            let count = |verb: Verb| effects.iter().filter(|s| s.step == verb && !s.safety && !s.repeat).count();
-            let adds = if self.was_filled(target)? { count(Verb::Push) } else { 0 };
-            self.store.add_effects(target.id, run, adds, count(Verb::Retract), now)?;
-        }
+        // The rolling budget counts what nobody was asked about: no first fill, nothing approved, nothing repeated; and
+        // of that what was begun.
+        let (adds, removals) = self.begun(target, &counted);
+        let adds = if self.was_filled(target)? { adds } else { 0 };
+        self.store.add_effects(target.id, run, adds, removals, now)?;
         Ok((counts, error))
+    }
+
+    /// The pushes and removals that the rolling budget counts, each with its line before it.
+    fn ordinary(&self, pass: &Pass<'_>, effects: &[&Planned]) -> Vec<(IndicatorId, Verb, Option<Line>)> {
+        let known = self.known();
+        let ledger = known.ledgers.get(&pass.target.id);
+        let counts = |step: &&&Planned| {
+            matches!(step.step, Verb::Push | Verb::Retract) && pass.plan.is_ordinary(step, pass.now)
+        };
+        let before = |step: &&Planned| {
+            let id = IndicatorId(step.entry);
+            (id, step.step, ledger.and_then(|ledger| ledger.get(id)).map(|entry| entry.line))
+        };
+        effects.iter().filter(counts).map(before).collect()
+    }
+
+    /// How many of these pushes and removals were begun: those whose line is not what it was.
+    fn begun(&self, target: &Target, counted: &[(IndicatorId, Verb, Option<Line>)]) -> (usize, usize) {
+        let known = self.known();
+        let ledger = known.ledgers.get(&target.id);
+        let is_begun = |id: IndicatorId, before: &Option<Line>| {
+            ledger.and_then(|ledger| ledger.get(id)).map(|entry| entry.line) != *before
+        };
+        let n = |verb: Verb| counted.iter().filter(|(id, step, before)| *step == verb && is_begun(*id, before)).count();
+        (n(Verb::Push), n(Verb::Retract))
     }
 
     /// Whether the target had been filled before this pass.

@@ -492,3 +492,23 @@ fn what_guards_is_checked_when_it_is_applied() {
     let lists = bench.engine.guard_lists().unwrap();
     assert!(lists.iter().any(|list| list.name == "shipped:popular-domains" && list.class == "warn"));
 }
+
+/// What a guard list of now says is never answered from what one of before was asked, however lists come and go between
+/// two passes.
+#[test]
+fn f37_what_is_remembered_of_one_guard_is_not_taken_for_another() {
+    let bench = Bench::new(&["evil-shop.biz", "late-shop.biz"]);
+    bench.engine.pull("feed", &Silent).unwrap();
+    let guard = |value: &str| {
+        let list = GuardDoc::of("ours", None, vec![value.to_owned()]);
+        bench.engine.apply(&ConfigFile { guard: vec![list], ..ConfigFile::default() }, "test", false).unwrap();
+    };
+    for round in 0..40 {
+        guard(&format!("round-{round}.example.org"));
+        assert_eq!(bench.engine.preview("edr").unwrap().push, 2, "{round}");
+        guard(&format!("between-{round}.example.org"));
+        guard("late-shop.biz");
+        let report = bench.engine.preview("edr").unwrap();
+        assert_eq!((report.push, report.skipped_by.get("guarded")), (1, Some(&1)), "{round}: {report:?}");
+    }
+}
