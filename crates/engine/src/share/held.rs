@@ -256,6 +256,7 @@ impl Engine {
         let filter = RunFilter { kind: Some("share"), subject: Some(&target.doc.name), status: Some("success") };
         let since = self.store.runs(filter, 1, None)?.first().map(|run| run.started);
         let mut names: BTreeSet<String> = BTreeSet::from([target.doc.name.clone()]);
+        names.extend(self.config().connections.get(&target.connection).map(|connection| connection.doc.name.clone()));
         for sharing in &target.sharings {
             names.extend([sharing.doc.source.clone(), sharing.rule.name.clone()]);
         }

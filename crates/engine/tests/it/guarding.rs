@@ -5,7 +5,7 @@ use engine::config::GuardDoc;
 use engine::guards::SHIPPED;
 use engine::{ConfigFile, Engine, Mode, Progress, Silent};
 use intel::guard::{Guard, GuardClass, GuardList, Relation};
-use intel::{IndicatorKey, IndicatorKind, IpNet};
+use intel::{IndicatorKey, IndicatorKind, IpNet, Verdict, VerdictKind};
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use store::Store;
@@ -510,5 +510,31 @@ fn f37_what_is_remembered_of_one_guard_is_not_taken_for_another() {
         guard("late-shop.biz");
         let report = bench.engine.preview("edr").unwrap();
         assert_eq!((report.push, report.skipped_by.get("guarded")), (1, Some(&1)), "{round}: {report:?}");
+    }
+}
+
+/// An entry that two URLs are written as is not there when a person said of one of them that it is no threat, whichever
+/// the other one is; not before, and not after it was there.
+#[test]
+fn a_verdict_on_one_url_keeps_out_the_entry_it_shares_with_another() {
+    for first in [true, false] {
+        let bench = Bench::new(&["http://evil-shop.biz/x", "https://evil-shop.biz/x", "https://evil-shop.biz/y"]);
+        let file: ConfigFile = serde_json::from_value(json!({
+            "connection": [serde_json::to_value(connection("bare", "sim-bare", Some("bare"))).unwrap()],
+            "target": [serde_json::to_value(target("bare", "bare", &json!({}))).unwrap()],
+            "sharing": [{ "source": "feed", "rule": "all", "target": "bare" }]
+        }))
+        .unwrap();
+        bench.engine.apply(&file, "test", false).unwrap();
+        bench.engine.pull("feed", &Silent).unwrap();
+        let there = || bench.sim.product("bare", |product| product.held.keys().cloned().collect::<Vec<_>>());
+        if !first {
+            bench.engine.share("bare", Mode::default(), &Silent).unwrap();
+            assert_eq!(there(), ["evil-shop.biz/x", "evil-shop.biz/y"]);
+        }
+        let verdict = Verdict { kind: VerdictKind::Safe, until: None };
+        bench.engine.verdict("http://evil-shop.biz/x", None, Some(verdict), "ann").unwrap();
+        bench.engine.share("bare", Mode::default(), &Silent).unwrap();
+        assert_eq!(there(), ["evil-shop.biz/y"], "{first}");
     }
 }

@@ -607,6 +607,18 @@ fn who_deletes_a_sharing_does_not_approve_what_follows_alone() {
     let plan = desk.share("edr").plan.unwrap();
     assert_eq!(desk.engine.held_plan(plan).unwrap().author.as_deref(), Some("ann"));
     assert_eq!(desk.share("list").plan, None);
+    // And by the connection that is written to.
+    desk.pass_time(60);
+    let mut tool = serde_json::to_value(connection("tool", "sim-tool", Some("tool"))).unwrap();
+    tool["reads"] = json!(["edr"]);
+    let file: ConfigFile = serde_json::from_value(json!({ "connection": [tool] })).unwrap();
+    desk.engine.apply(&file, "eve", false).unwrap();
+    desk.lists((1..4).map(|n| (n, 5)));
+    let plan = desk.share("edr").plan.unwrap();
+    assert_eq!(desk.engine.held_plan(plan).unwrap().author.as_deref(), Some("ann"), "what waits stays whose it was");
+    desk.engine.store().drop_waiting_plan(desk.target_id("edr")).unwrap();
+    let plan = desk.share("edr").plan.unwrap();
+    assert_eq!(desk.engine.held_plan(plan).unwrap().author.as_deref(), Some("eve"));
 }
 
 /// The file that freezes may be anything at all: looking at its note never waits and never reads without end.
