@@ -43,14 +43,20 @@ fn is_there(path: &Path) -> bool {
 }
 
 /// What the file says. Only a plain file says anything: a pipe would keep us waiting, a link may lead anywhere.
-fn note_of(path: &Path, is_plain: bool) -> String {
+fn note_of(path: &Path, is_plain: bool) -> Option<String> {
     let mut text = Vec::new();
     if is_plain && let Ok(file) = fs::File::open(path) {
         // What cannot be read whole is a note all the same.
         let _ = file.take(NOTE_MOST).read_to_end(&mut text);
     }
-    let text = String::from_utf8_lossy(&text);
-    text.trim().chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
+    freeze_note(&text)
+}
+
+/// The note in the bytes of a [`FREEZE_FILE`]: text without what a terminal would obey. None: it says nothing.
+pub fn freeze_note(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let note: String = text.trim().chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
+    (!note.trim().is_empty()).then_some(note)
 }
 
 /// Whether any call may begin.
@@ -77,14 +83,14 @@ impl Engine {
     pub fn frozen_by(&self) -> Result<Option<FreezeShown>, EngineError> {
         if let Some(path) = file_of(&self.store).filter(|path| is_there(path)) {
             let meta = fs::symlink_metadata(&path);
-            let text = note_of(&path, meta.as_ref().is_ok_and(fs::Metadata::is_file));
+            let note = note_of(&path, meta.as_ref().is_ok_and(fs::Metadata::is_file));
             let at = meta.and_then(|meta| meta.modified()).ok();
             let at = at.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
             return Ok(Some(FreezeShown {
                 by: "file".to_owned(),
                 who: None,
                 at: at.map(|since| intel::Timestamp::EPOCH.after(since).to_string()),
-                note: (!text.is_empty()).then_some(text),
+                note,
             }));
         }
         if self.store.setting("frozen")?.is_some_and(|v| v == "true") {

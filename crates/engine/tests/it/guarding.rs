@@ -468,6 +468,7 @@ fn what_guards_is_checked_when_it_is_applied() {
         (json!({ "guard": [{ "name": "x", "patterns": ["*"] }] }), "would guard everything"),
         (json!({ "guard": [{ "name": "x", "patterns": ["/(a/"] }] }), "is no regular expression"),
         (json!({ "guard": [{ "name": "x", "patterns": ["/.*/"] }] }), "everything is meant"),
+        (json!({ "guard": [{ "name": "x", "patterns": ["/.+/"] }] }), "would guard everything"),
         (json!({ "guard": [{ "name": "x" }] }), "one of them says what is guarded"),
         (json!({ "guard": [{ "name": "x", "warninglist": "/nowhere/list.json" }] }), "/nowhere/list.json"),
         (exception("2026-02-01"), "over already"),

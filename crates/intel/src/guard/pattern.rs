@@ -17,6 +17,9 @@ pub const PATTERN_MEMORY: usize = 1 << 20;
 /// The same for one of a warning list.
 pub(super) const SEARCH_MEMORY: usize = 128 << 10;
 
+/// Values that have nothing in common: what matches all of them says nothing.
+const UNLIKE: [&str; 4] = ["198.51.100.7", "2001:db8::e", "q-9.invalid", "0f"];
+
 /// One pattern of a guard list.
 #[derive(Debug, Clone)]
 pub struct GuardPattern {
@@ -61,6 +64,9 @@ impl GuardPattern {
             if regex.is_match("") {
                 return Err("matches nothing at all, so everything is meant: say what must be in it".to_owned());
             }
+            if UNLIKE.iter().all(|value| regex.is_match(value)) {
+                return Err("would guard everything".to_owned());
+            }
             return made(Form::Regex(regex, None));
         }
         if !text.contains(['*', '?']) {
@@ -98,7 +104,7 @@ impl GuardPattern {
             return Err(format!("is longer than {PATTERN_BYTES} bytes"));
         }
         let regex = compile(expression, SEARCH_MEMORY)?;
-        if regex.is_match("") {
+        if regex.is_match("") || UNLIKE.iter().all(|value| regex.is_match(value)) {
             return Err("matches everything".to_owned());
         }
         Ok(GuardPattern { text: shown.into(), form: Form::Regex(regex, None) })
