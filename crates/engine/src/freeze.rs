@@ -10,6 +10,7 @@ use intel::TargetId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::{PlanFilter, PlanStatus, Store};
@@ -17,7 +18,7 @@ use store::{PlanFilter, PlanStatus, Store};
 /// The file in the data directory that freezes the exchange by being there. Its text is the note.
 pub const FREEZE_FILE: &str = "FREEZE";
 /// Most bytes of that file that are read.
-const NOTE_MOST: usize = 2_000;
+const NOTE_MOST: u64 = 2_000;
 
 /// Who froze the exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +41,23 @@ fn file_of(store: &Store) -> Option<PathBuf> {
 /// Whether the file is there. One that cannot be looked at is taken to be: this errs on the side of stopping.
 fn is_there(path: &Path) -> bool {
     !matches!(fs::symlink_metadata(path), Err(error) if error.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// What the file says. Only a plain file says anything: a pipe would keep us waiting, a link may lead anywhere.
+fn note_of(path: &Path, is_plain: bool) -> Option<String> {
+    let mut text = Vec::new();
+    if is_plain && let Ok(file) = fs::File::open(path) {
+        // What cannot be read whole is a note all the same.
+        let _ = file.take(NOTE_MOST).read_to_end(&mut text);
+    }
+    freeze_note(&text)
+}
+
+/// The note in the bytes of a [`FREEZE_FILE`]: text without what a terminal would obey. None: it says nothing.
+pub fn freeze_note(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let note: String = text.trim().chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
+    (!note.trim().is_empty()).then_some(note)
 }
 
 /// Whether any call may begin.
@@ -65,15 +83,15 @@ impl Engine {
     /// A failing store.
     pub fn frozen_by(&self) -> Result<Option<FreezeShown>, EngineError> {
         if let Some(path) = file_of(&self.store).filter(|path| is_there(path)) {
-            let text = fs::read(&path).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text[..text.len().min(NOTE_MOST)]).trim().to_owned();
-            let at = fs::symlink_metadata(&path).and_then(|meta| meta.modified()).ok();
+            let meta = fs::symlink_metadata(&path);
+            let note = note_of(&path, meta.as_ref().is_ok_and(fs::Metadata::is_file));
+            let at = meta.and_then(|meta| meta.modified()).ok();
             let at = at.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
             return Ok(Some(FreezeShown {
                 by: "file".to_owned(),
                 who: None,
                 at: at.map(|since| intel::Timestamp::EPOCH.after(since).to_string()),
-                note: (!text.is_empty()).then_some(text),
+                note,
             }));
         }
         if self.store.setting("frozen")?.is_some_and(|v| v == "true") {

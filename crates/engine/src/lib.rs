@@ -42,7 +42,7 @@ pub use configure::{Applied, ApplyOptions, Change};
 pub use delete::Prune;
 pub use desk::{Hit, NewIndicator};
 pub use error::EngineError;
-pub use freeze::{FREEZE_FILE, FreezeShown};
+pub use freeze::{FREEZE_FILE, FreezeShown, freeze_note};
 pub use history::{PastWord, SourceShown};
 pub use ingest::{Ingested, Op, Outcome, Push, Standing};
 pub use pull::PullReport;

@@ -54,6 +54,8 @@ pub static ALL: &[&Target] = &[
     &targets::rules::RULE,
     &targets::rules::EXCEPTIONS,
     &targets::guard::GUARD,
+    &targets::guard::WARNING_LIST,
+    &targets::guard::GUARD_PATTERN,
     &targets::formats::STIX_PATTERN,
     &targets::formats::STIX_OBJECT,
     &targets::formats::STIX,

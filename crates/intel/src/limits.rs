@@ -58,6 +58,8 @@ pub const REFUSED_EXHAUSTED: u32 = 5;
 pub const BREAKER_OPENS_AFTER: u32 = 5;
 /// While a breaker is open one call is made in this time.
 pub const BREAKER_PROBE_EVERY: Duration = Duration::from_secs(60);
+/// Most entries of a destination that are kept while it is read back; one that gives more is not read whole.
+pub const READ_BACK_MOST: usize = 5_000_000;
 /// How long a limit that a destination kept silent about is believed before it is tried again.
 pub const LEARNED_CAPACITY_STANDS: Duration = Duration::from_secs(7 * 24 * 3600);
 /// What the new rows of one page of a source may come to in memory (bytes). A page is folded in with its cursor in one

@@ -149,7 +149,8 @@ impl ApprovedSet {
         ApprovedSet { until: now.after(limits::APPROVAL_STANDS), steps: steps.into_iter().collect() }
     }
 
-    fn allows(&self, step: &Planned, now: Timestamp) -> bool {
+    /// Whether a step is one of these, at a time at which they are still allowed.
+    pub fn allows(&self, step: &Planned, now: Timestamp) -> bool {
         now < self.until && self.steps.contains(&(step.entry, step.step, step.fingerprint))
     }
 }

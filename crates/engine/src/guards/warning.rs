@@ -4,7 +4,7 @@
 //! anything that holds the text. `regex`: `/…/` with its flags. `matching_attributes` says which kinds of indicators a
 //! list speaks of. What cannot be used is counted and told; a list of which nothing can be used says so.
 
-use intel::guard::{GuardClass, GuardList, GuardPattern, Kinds};
+use intel::guard::{GuardClass, GuardList, GuardPattern, Kinds, LIST_PATTERNS};
 use intel::{IndicatorKey, IndicatorKind, IpNet};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub const WARNING_LIST_BYTES: u64 = 64 << 20;
 /// Most warning lists of one directory.
 pub const WARNING_LISTS: usize = 500;
-/// Most substrings and regular expressions of one warning list.
+/// Most substrings of one warning list; of regular expressions [`LIST_PATTERNS`].
 pub const WARNING_PATTERNS: usize = 20_000;
 /// Rejected entries shown of one list.
 const SHOWN: usize = 5;
@@ -63,8 +63,13 @@ impl WarningList {
         if !["string", "hostname", "cidr", "substring", "regex"].contains(&list.how.as_str()) {
             return Err(format!("has the type \"{}\", none of string, hostname, cidr, substring, regex", list.how));
         }
-        if matches!(list.how.as_str(), "substring" | "regex") && list.list.len() > WARNING_PATTERNS {
-            return Err(format!("holds {} patterns, at most {WARNING_PATTERNS} are used", list.list.len()));
+        let most = match list.how.as_str() {
+            "substring" => WARNING_PATTERNS,
+            "regex" => LIST_PATTERNS,
+            _ => usize::MAX,
+        };
+        if list.list.len() > most {
+            return Err(format!("holds {} patterns, at most {most} are used", list.list.len()));
         }
         from.clone_into(&mut list.from);
         Ok(list)
@@ -95,13 +100,13 @@ impl WarningList {
             "cidr" => list.keys.push(network(entry).ok_or("is neither address nor network")?),
             "substring" => list.patterns.push(GuardPattern::substring(entry)?),
             "regex" => {
-                let (expression, flags) = match entry.strip_prefix('/').and_then(|rest| rest.rsplit_once('/')) {
-                    Some((expression, flags)) if flags.chars().all(|c| "gimsuxUD".contains(c)) => (expression, flags),
-                    _ => (entry, ""),
+                let expression = match entry.strip_prefix('/').and_then(|rest| rest.rsplit_once('/')) {
+                    Some((expression, flags)) if flags.chars().all(|c| "gimsuxUD".contains(c)) => expression,
+                    _ => entry,
                 };
                 // PHP escapes what need not be; only what stays an escape is kept so.
                 let expression = expression.replace("\\/", "/").replace("\\@", "@").replace("\\-", "-");
-                list.patterns.push(GuardPattern::search(entry, &expression, flags.contains('i'))?);
+                list.patterns.push(GuardPattern::search(entry, &expression)?);
             }
             "hostname" => match name_of(entry.trim_start_matches('.')) {
                 Some(name) => list.keys.push(IndicatorKey::from_stored(IndicatorKind::Domain, name)),
@@ -248,6 +253,10 @@ mod tests {
         let read = read(json!({ "type": "regex", "list": ["/(?=x)/", "/ok/"], "matching_attributes": ["domain"] }));
         assert_eq!((read.read, read.rejected, read.list.patterns.len()), (2, 1, 1));
         assert!(read.examples[0].contains("look-around"), "{:?}", read.examples);
+        let many = json!({ "type": "regex", "list": vec!["/a.b/"; 1_001] }).to_string();
+        assert!(WarningList::parse("x", many.as_bytes()).unwrap_err().contains("at most 1000"));
+        let wide = self::read(json!({ "type": "regex", "list": ["/\\w{40}x/", "/ok/"] }));
+        assert_eq!(wide.rejected, 1, "one that takes more than a list of a thousand of them can: {:?}", wide.examples);
         let wrong = WarningList::parse("x", br#"{"type":"fuzzy","list":[]}"#).unwrap_err();
         assert!(wrong.contains("\"fuzzy\""), "{wrong}");
         assert!(WarningList::parse("x", b"<html>").unwrap_err().starts_with("is no MISP warning list"));

@@ -70,6 +70,9 @@ fn row_of(entry: &Entry, run: RunId) -> LineRow {
 /// The counts of a pass, and what stopped it.
 type Applied = (Counts, Option<ConnectorError>);
 
+/// A step that the rolling budget counts once it is begun, with its line before it.
+type Counted = (IndicatorId, Verb, Option<Line>);
+
 /// One pass's fixed surroundings.
 pub(super) struct Pass<'a> {
     pub(super) target: &'a Target,
@@ -192,6 +195,7 @@ impl Engine {
             counts.deferred += effects.len() as u64;
             return Ok((counts, None));
         };
+        let counted = self.ordinary(&pass, &effects)?;
         let lost_body = target.action.delivery == Delivery::Hosted
             && self.bodies.get(&target.doc.name).is_none()
             && self.known().ledgers.get(&target.id).is_some_and(|ledger| !ledger.present().is_empty());
@@ -231,13 +235,38 @@ impl Engine {
             let ended = counts.unknown == 0 && counts.deferred == 0;
             state.filled |= ended;
         }
-        // The rolling budget counts what nobody was asked about: no first fill, nothing approved, nothing repeated.
-        if !plan.approved {
-            let count = |verb: Verb| effects.iter().filter(|s| s.step == verb && !s.safety && !s.repeat).count();
-            let adds = if self.was_filled(target)? { count(Verb::Push) } else { 0 };
-            self.store.add_effects(target.id, run, adds, count(Verb::Retract), now)?;
-        }
+        // The rolling budget counts what nobody was asked about: no first fill, nothing approved, nothing repeated; and
+        // of that what was begun.
+        let (adds, removals) = self.begun(target, &counted);
+        self.store.add_effects(target.id, run, adds, removals, now)?;
         Ok((counts, error))
+    }
+
+    /// The pushes and removals that the rolling budget counts, each with its line before it.
+    fn ordinary(&self, pass: &Pass<'_>, effects: &[&Planned]) -> Result<Vec<Counted>, EngineError> {
+        let was_filled = self.was_filled(pass.target)?;
+        let known = self.known();
+        let ledger = known.ledgers.get(&pass.target.id);
+        let counts = |step: &&&Planned| {
+            let is_counted = step.step == Verb::Retract || (step.step == Verb::Push && was_filled);
+            is_counted && pass.plan.is_ordinary(step, pass.now)
+        };
+        let before = |step: &&Planned| {
+            let id = IndicatorId(step.entry);
+            (id, step.step, ledger.and_then(|ledger| ledger.get(id)).map(|entry| entry.line))
+        };
+        Ok(effects.iter().filter(counts).map(before).collect())
+    }
+
+    /// How many of these pushes and removals were begun: those whose line is not what it was.
+    fn begun(&self, target: &Target, counted: &[Counted]) -> (usize, usize) {
+        let known = self.known();
+        let ledger = known.ledgers.get(&target.id);
+        let is_begun = |id: IndicatorId, before: &Option<Line>| {
+            ledger.and_then(|ledger| ledger.get(id)).map(|entry| entry.line) != *before
+        };
+        let n = |verb: Verb| counted.iter().filter(|(id, step, before)| *step == verb && is_begun(*id, before)).count();
+        (n(Verb::Push), n(Verb::Retract))
     }
 
     /// Whether the target had been filled before this pass.
@@ -507,8 +536,8 @@ impl Engine {
         self.world.step("share.intended")?;
         let changed = changed(effects);
         let published = self.call(connection, pass.now, |cx| {
-            let known = self.known();
-            let mut all = items.iter().map(|id| pass.item(&known, *id, &changed));
+            // Looked up one by one: what is known must not stand still while the other side takes its time.
+            let mut all = items.iter().map(|id| pass.item(&self.known(), *id, &changed));
             destination.publish(spec(pass.target, &self.exchange), &mut all, cx)
         });
         self.world.step("share.called")?;

@@ -7,18 +7,19 @@ use crate::Known;
 use crate::config::{Config, Target};
 use index::{NotShared, Scope, Selection};
 use intel::expr::Expr;
+use intel::guard::Guard;
 use intel::rule::Rule;
 use intel::sharing::Why;
 use intel::{IndicatorId, IndicatorKey, IndicatorKind, RuleId, Timestamp, Tlp, VerdictKind};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 /// Answers that depend on the key alone, kept between passes: which keys a rule's listed values except, and which the
 /// guard stops. Keys never change and ids are never given twice, so only new ids are looked at.
 #[derive(Default)]
 pub(crate) struct KeyCache {
     values: Mutex<BTreeMap<RuleId, (Arc<Rule>, Scanned)>>,
-    guard: Mutex<(usize, Scanned)>,
+    guard: Mutex<(Weak<Guard>, Scanned)>,
 }
 
 #[derive(Default, Clone)]
@@ -42,9 +43,9 @@ impl KeyCache {
     /// Keys that the guard stops, whatever the target.
     pub(crate) fn guarded(&self, known: &Known) -> Selection {
         let mut slot = crate::unpoison(self.guard.lock());
-        let identity = Arc::as_ptr(&known.guard) as usize;
-        if slot.0 != identity {
-            *slot = (identity, Scanned::default());
+        // Kept weakly: as long as it is, no other guard can come to stand at its address and be taken for it.
+        if !std::ptr::eq(slot.0.as_ptr(), Arc::as_ptr(&known.guard)) {
+            *slot = (Arc::downgrade(&known.guard), Scanned::default());
         }
         slot.1.scan(known, |key| known.guard.stops(key));
         slot.1.hits.clone()

@@ -8,7 +8,7 @@ use crate::ledger::Ledger;
 use index::Selection;
 use intel::echo::split_hops;
 use intel::sharing::Wanted;
-use intel::{IndicatorId, IndicatorKind, Timestamp};
+use intel::{IndicatorId, IndicatorKind, Timestamp, VerdictKind};
 use kit::Outgoing;
 use kit::manifest::{Delivery, Render};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -123,7 +123,11 @@ impl Entries {
                 by_text.entry(text).or_default().push(id.0);
             }
         }
-        for id in collected.excepted.iter().chain(collected.guarded.iter()) {
+        // A veto counts also of a key that no rule selects, as none does what a verdict has ended.
+        let vetoes = |verdict| matches!(verdict, VerdictKind::FalsePositive | VerdictKind::Safe);
+        let by_verdict = known.index.analysts().filter(|(_, analyst)| analyst.verdict_at(now).is_some_and(vetoes));
+        let by_verdict = by_verdict.map(|(id, _)| id).filter(|id| known.index.exists(*id));
+        for id in collected.excepted.iter().chain(collected.guarded.iter()).chain(by_verdict) {
             let (kind, value) = known.index.key_ref(id);
             if kind == IndicatorKind::Url
                 && let Some(members) = by_text.get_mut(render(self.render, kind, value))

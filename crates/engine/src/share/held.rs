@@ -291,9 +291,11 @@ impl Engine {
         let filter = RunFilter { kind: Some("share"), subject: Some(&target.doc.name), status: Some("success") };
         let since = self.store.runs(filter, 1, None)?.first().map(|run| run.started);
         let mut names: BTreeSet<String> = BTreeSet::from([target.doc.name.clone()]);
+        names.extend(self.config().connections.get(&target.connection).map(|connection| connection.doc.name.clone()));
         for sharing in &target.sharings {
-            names.extend([sharing.doc.name(), sharing.doc.source.clone(), sharing.rule.name.clone()]);
+            names.extend([sharing.doc.source.clone(), sharing.rule.name.clone()]);
         }
+        let of_target = format!(" \u{2192} {}", target.doc.name);
         let mut before = None;
         loop {
             let page = self.store.audit_log(500, before)?;
@@ -301,8 +303,13 @@ impl Engine {
                 if since.is_some_and(|since| entry.at < since) {
                     return Ok(None);
                 }
-                let about = entry.action.split('.').next().unwrap_or_default();
-                if matches!(about, "rule" | "sharing" | "target" | "connection") && names.contains(&entry.object) {
+                let feeds = match entry.action.split('.').next().unwrap_or_default() {
+                    "rule" | "target" | "connection" => names.contains(&entry.object),
+                    // By its target: one that was deleted feeds it no more, and that is what it did.
+                    "sharing" | "guard_exception" => entry.object.ends_with(&of_target),
+                    _ => false,
+                };
+                if feeds {
                     return Ok(Some(entry.who.clone()));
                 }
             }

@@ -11,6 +11,7 @@ use crate::ledger::Entry;
 use crate::state::{LearnedCapacity, TargetState};
 use crate::{Engine, unpoison};
 use intel::drift::{self, Doubt};
+use intel::limits::READ_BACK_MOST;
 use intel::sharing::LineState;
 use intel::{IndicatorId, RunId, Timestamp};
 use kit::manifest::Delivery;
@@ -175,9 +176,15 @@ impl Engine {
     ) -> Result<Read, EngineError> {
         let mut entries = Vec::new();
         let now = self.world.now();
-        let reading = self.call(connection, now, |cx| {
-            destination.read(spec(target, &self.exchange), &mut |remote| entries.push(remote), cx)
-        })?;
+        let mut is_cut = false;
+        let mut keep = |remote| match entries.len() < READ_BACK_MOST {
+            true => entries.push(remote),
+            false => is_cut = true,
+        };
+        let mut reading =
+            self.call(connection, now, |cx| destination.read(spec(target, &self.exchange), &mut keep, cx))?;
+        // What was not kept may be anything: nothing is concluded, and nothing is written over it.
+        reading.whole &= !is_cut;
         if let Some(limit) = reading.capacity {
             state.learned = Some(LearnedCapacity { limit, at: now.micros(), is_said: true });
         } else if state.learned.is_some_and(|learned| learned.is_said) {

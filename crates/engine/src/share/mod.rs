@@ -41,7 +41,7 @@ use crate::{Engine, Known, unpoison};
 use entries::Entries;
 use index::Selection;
 use intel::delivery::{Counts, ShareStatus};
-use intel::plan::{Brakes, Budget, Candidate, FirstFill, Planned, Restrained, plan_hash, restrain, room};
+use intel::plan::{ApprovedSet, Brakes, Budget, Candidate, FirstFill, Planned, Restrained, plan_hash, restrain, room};
 use intel::schedule::backoff;
 use intel::sharing::{LineState, Rank, TargetView, Verb, Wanted, Why};
 use intel::{DAY, IndicatorId, RunId, TargetId, Timestamp};
@@ -147,8 +147,10 @@ pub(crate) struct Plan {
     /// Revision of the index the plan was made on.
     pub(crate) revision: u64,
     pub(crate) shape: u64,
-    /// A person allowed what this plan does: it is no part of the rolling budget.
-    pub(crate) approved: bool,
+    /// A person allowed all that this plan does: it is no part of the rolling budget.
+    pub(crate) is_approved: bool,
+    /// The steps a person allowed before: they are none either.
+    approved: Option<ApprovedSet>,
     /// What is to be there, capacity still to come.
     wanted: Selection,
     /// How much of the budget is spent.
@@ -160,6 +162,12 @@ impl Plan {
     fn hash(&self, known: &Known) -> String {
         let steps = self.restrained.now.iter().chain(&self.restrained.held);
         plan_hash(steps.map(|s| (self.entries.text(known, IndicatorId(s.entry)), s.step, s.fingerprint))).to_string()
+    }
+
+    /// Whether the rolling budget knows of a step: nobody was asked about it, and it was not begun before.
+    pub(crate) fn is_ordinary(&self, step: &Planned, now: Timestamp) -> bool {
+        let is_allowed = self.is_approved || self.approved.as_ref().is_some_and(|approved| approved.allows(step, now));
+        !is_allowed && !step.safety && !step.repeat
     }
 
     /// Whether an indicator is to be there.
@@ -497,13 +505,14 @@ impl Engine {
             Candidate { entry: id.0, wanted, line, fingerprint, desired_expiry, guarded: None, bytes }
         });
         let mut restrained = restrain(candidates, &view, &brakes, now);
-        let approved = brakes.approved.is_some() || (mode.approve && !restrained.held.is_empty());
+        let is_approved = mode.approve && !restrained.held.is_empty();
         if mode.approve {
             approve_all(&mut restrained);
         }
         let skipped = skipped_by(&collected, &entries, ledger, &restrained);
         let budget = BudgetUse::of(&brakes);
-        Ok(Plan { restrained, entries, left, skipped, revision, shape: basis, approved, wanted, budget })
+        let approved = brakes.approved;
+        Ok(Plan { restrained, entries, left, skipped, revision, shape: basis, is_approved, approved, wanted, budget })
     }
 
     pub(super) fn brakes(

@@ -353,7 +353,7 @@ impl Engine {
         let mut again = self.draft(pass, &read, lines, effects, true);
         again.placed.extend(n_lost.iter().cloned().map(Placed::Foreign));
         // What we added is in what was read, and is no line of before: it goes out again.
-        let known_foreign: Vec<Remote> = draft.foreign.clone();
+        let theirs: HashSet<&str> = draft.foreign.iter().map(|remote| remote.entry.as_str()).collect();
         let added: HashSet<&str> = draft
             .placed
             .iter()
@@ -361,7 +361,7 @@ impl Engine {
                 Placed::Ours(item) => Some(item.entry.as_str()),
                 Placed::Foreign(_) => None,
             })
-            .filter(|text| !known_foreign.iter().any(|remote| remote.entry == *text))
+            .filter(|text| !theirs.contains(text))
             .collect();
         again.placed.retain(|placed| match placed {
             Placed::Foreign(remote) => !added.contains(remote.entry.as_str()),

@@ -5,7 +5,7 @@ use engine::config::GuardDoc;
 use engine::guards::SHIPPED;
 use engine::{ConfigFile, Engine, Mode, Progress, Silent};
 use intel::guard::{Guard, GuardClass, GuardList, Relation};
-use intel::{IndicatorKey, IndicatorKind, IpNet};
+use intel::{IndicatorKey, IndicatorKind, IpNet, Verdict, VerdictKind};
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use store::Store;
@@ -468,6 +468,7 @@ fn what_guards_is_checked_when_it_is_applied() {
         (json!({ "guard": [{ "name": "x", "patterns": ["*"] }] }), "would guard everything"),
         (json!({ "guard": [{ "name": "x", "patterns": ["/(a/"] }] }), "is no regular expression"),
         (json!({ "guard": [{ "name": "x", "patterns": ["/.*/"] }] }), "everything is meant"),
+        (json!({ "guard": [{ "name": "x", "patterns": ["/.+/"] }] }), "would guard everything"),
         (json!({ "guard": [{ "name": "x" }] }), "one of them says what is guarded"),
         (json!({ "guard": [{ "name": "x", "warninglist": "/nowhere/list.json" }] }), "/nowhere/list.json"),
         (exception("2026-02-01"), "over already"),
@@ -491,4 +492,50 @@ fn what_guards_is_checked_when_it_is_applied() {
     assert!(!stopped("wikipedia.org", None));
     let lists = bench.engine.guard_lists().unwrap();
     assert!(lists.iter().any(|list| list.name == "shipped:popular-domains" && list.class == "warn"));
+}
+
+/// What a guard list of now says is never answered from what one of before was asked, however lists come and go between
+/// two passes.
+#[test]
+fn f37_what_is_remembered_of_one_guard_is_not_taken_for_another() {
+    let bench = Bench::new(&["evil-shop.biz", "late-shop.biz"]);
+    bench.engine.pull("feed", &Silent).unwrap();
+    let guard = |value: &str| {
+        let list = GuardDoc::of("ours", None, vec![value.to_owned()]);
+        bench.engine.apply(&ConfigFile { guard: vec![list], ..ConfigFile::default() }, "test", false).unwrap();
+    };
+    for round in 0..40 {
+        guard(&format!("round-{round}.example.org"));
+        assert_eq!(bench.engine.preview("edr").unwrap().push, 2, "{round}");
+        guard(&format!("between-{round}.example.org"));
+        guard("late-shop.biz");
+        let report = bench.engine.preview("edr").unwrap();
+        assert_eq!((report.push, report.skipped_by.get("guarded")), (1, Some(&1)), "{round}: {report:?}");
+    }
+}
+
+/// An entry that two URLs are written as is not there when a person said of one of them that it is no threat, whichever
+/// the other one is; not before, and not after it was there.
+#[test]
+fn a_verdict_on_one_url_keeps_out_the_entry_it_shares_with_another() {
+    for first in [true, false] {
+        let bench = Bench::new(&["http://evil-shop.biz/x", "https://evil-shop.biz/x", "https://evil-shop.biz/y"]);
+        let file: ConfigFile = serde_json::from_value(json!({
+            "connection": [serde_json::to_value(connection("bare", "sim-bare", Some("bare"))).unwrap()],
+            "target": [serde_json::to_value(target("bare", "bare", &json!({}))).unwrap()],
+            "sharing": [{ "source": "feed", "rule": "all", "target": "bare" }]
+        }))
+        .unwrap();
+        bench.engine.apply(&file, "test", false).unwrap();
+        bench.engine.pull("feed", &Silent).unwrap();
+        let there = || bench.sim.product("bare", |product| product.held.keys().cloned().collect::<Vec<_>>());
+        if !first {
+            bench.engine.share("bare", Mode::default(), &Silent).unwrap();
+            assert_eq!(there(), ["evil-shop.biz/x", "evil-shop.biz/y"]);
+        }
+        let verdict = Verdict { kind: VerdictKind::Safe, until: None };
+        bench.engine.verdict("http://evil-shop.biz/x", None, Some(verdict), "ann").unwrap();
+        bench.engine.share("bare", Mode::default(), &Silent).unwrap();
+        assert_eq!(there(), ["evil-shop.biz/y"], "{first}");
+    }
 }

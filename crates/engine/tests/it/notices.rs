@@ -291,3 +291,47 @@ fn two_rounds_at_once_tell_it_once() {
         .collect();
     assert_eq!(rounds.into_iter().map(|round| round.join().unwrap()).sum::<u64>(), 1);
 }
+
+/// Shown: what a notice quotes is data on every channel: no control byte, no line of its own, nothing that turns the
+/// direction of writing, in headline, text and next step. How: notices whose every text is a payload are told. Figures: 13
+/// payloads x 3 texts; bytes that a mail, a log or a terminal obeys: 0.
+#[test]
+fn f36_what_people_are_told_forges_nothing() {
+    let bench = Bench::new(&[channel("log", &json!({}))]);
+    let payloads = [
+        "a\r\nBcc: everyone@example.org",
+        "a\n\n<html>",
+        "\u{0}x",
+        "\u{1b}[2J",
+        "\u{9b}31m",
+        "\u{85}next",
+        "\u{2028}line",
+        "\u{202e}gpj.exe",
+        "\u{2066}isolate",
+        "<132>1 2026-01-01T00:00:00Z - other - forged",
+        "=?utf-8?q?=0d=0aBcc=3a_x=40example=2eorg?=",
+        "\u{7f}",
+        "\t=1",
+    ];
+    for payload in payloads {
+        let notice = store::NewNotice {
+            kind: "drift",
+            subject: payload,
+            severity: "critical",
+            text: payload,
+            next_step: payload,
+            path: "",
+            is_event: true,
+        };
+        bench.engine.store().note(&notice, bench.sim.lock().now).unwrap();
+    }
+    bench.engine.tell_due().unwrap();
+    let letters = bench.letters();
+    assert_eq!(letters.len(), payloads.len());
+    for letter in letters {
+        for text in [&letter.subject, &letter.text, &letter.next_step, &letter.headline()] {
+            let obeyed = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            assert_eq!(text.chars().find(|c| obeyed(*c)), None, "{text:?}");
+        }
+    }
+}

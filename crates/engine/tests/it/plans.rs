@@ -659,3 +659,89 @@ fn an_entry_that_comes_back_without_its_fields_says_so() {
     assert_eq!((plan.push, plan.fields_lost), (1, 1), "{plan:?}");
     assert!(plan.steps[0].reason.as_deref().is_some_and(|why| why.contains("history_days")), "{plan:?}");
 }
+
+/// An approval allows what it names and nothing else: what goes beside it in the same pass counts against the budget of
+/// the day, as it is held to the budget of the pass.
+#[test]
+fn what_goes_beside_an_approved_part_counts_against_the_budget() {
+    let budget = json!({ "budget": { "removals": { "percent": 0, "at_least": 2, "at_most": 2 }, "per_day": 1 } });
+    let desk = Desk::new(7, &budget);
+    desk.lists((0..10).map(|n| (n, 5)));
+    desk.share("edr");
+    desk.lists((4..10).map(|n| (n, 5)));
+    let plan = desk.share("edr").plan.unwrap();
+    desk.engine.approve_part(plan, &Part { only: vec![value(0)], except: Vec::new() }, None, "bob", None).unwrap();
+    desk.lists((2..10).map(|n| (n, 5)));
+    let report = desk.share("edr");
+    assert_eq!((report.status.as_str(), report.retract, report.accepted), ("success", 2, 2), "{report:?}");
+    assert_eq!(desk.engine.budget_use("edr").unwrap().removals.used_24h, 1, "one was approved, one was not");
+    desk.lists((4..10).map(|n| (n, 5)));
+    assert_eq!(desk.share("edr").deferred, 2, "one of the two of this day is left");
+}
+
+/// What was not even begun has used up nothing: a freeze in the middle of a pass leaves its budget to the next one.
+#[test]
+fn what_was_not_begun_is_not_counted_against_the_budget() {
+    let desk = Desk::new(8, &json!({ "budget": { "removals": { "percent": 0, "at_least": 9 }, "per_day": 1 } }));
+    desk.lists((0..20).map(|n| (n, 5)));
+    desk.share("wall");
+    desk.sim.product("blind", |p| p.slow = true);
+    desk.lists((9..20).map(|n| (n, 5)));
+    let engine = desk.engine.clone();
+    desk.sim.lock().then = Some((0, Box::new(move || engine.freeze("ann", None).unwrap())));
+    let report = desk.share("wall");
+    assert_eq!(report.retract, 9, "{report:?}");
+    assert!(report.deferred > 0, "{report:?}");
+    desk.sim.lock().then = None;
+    desk.engine.thaw("ann").unwrap();
+    let used = desk.engine.budget_use("wall").unwrap().removals.used_24h;
+    assert_eq!(used, 9 - report.deferred, "{report:?}");
+    assert_eq!(desk.share("wall").deferred, 0, "the rest goes");
+    assert_eq!(desk.engine.budget_use("wall").unwrap().removals.used_24h, 9);
+}
+
+/// Whoever deletes a sharing, or changes the connection that is written to, is the author of what follows from it.
+#[test]
+fn who_deletes_a_sharing_does_not_approve_what_follows_alone() {
+    let desk = Desk::new(9, &json!({ "budget": { "removals": { "percent": 0, "at_least": 0 } } }));
+    desk.lists((0..4).map(|n| (n, 5)));
+    desk.share("edr");
+    desk.pass_time(60);
+    desk.engine.delete_sharing("feed", "all", "edr", "ann").unwrap();
+    let plan = desk.share("edr").plan.unwrap();
+    assert_eq!(desk.engine.held_plan(plan).unwrap().author.as_deref(), Some("ann"));
+    assert_eq!(desk.share("list").plan, None);
+    // And by the connection that is written to.
+    desk.pass_time(60);
+    let mut tool = serde_json::to_value(connection("tool", "sim-tool", Some("tool"))).unwrap();
+    tool["reads"] = json!(["edr"]);
+    let file: ConfigFile = serde_json::from_value(json!({ "connection": [tool] })).unwrap();
+    desk.engine.apply(&file, "eve", false).unwrap();
+    desk.lists((1..4).map(|n| (n, 5)));
+    let plan = desk.share("edr").plan.unwrap();
+    assert_eq!(desk.engine.held_plan(plan).unwrap().author.as_deref(), Some("ann"), "what waits stays whose it was");
+    desk.engine.store().drop_waiting_plan(desk.target_id("edr")).unwrap();
+    let plan = desk.share("edr").plan.unwrap();
+    assert_eq!(desk.engine.held_plan(plan).unwrap().author.as_deref(), Some("eve"));
+}
+
+/// The file that freezes may be anything at all: looking at its note never waits and never reads without end.
+#[cfg(unix)]
+#[test]
+fn whatever_freezes_as_a_file_is_not_waited_for() {
+    for what in ["pipe", "link", "folder"] {
+        let data = TempDir::new().unwrap();
+        let sim = Sim::new(1);
+        let engine = sim.open(Store::open(data.path()).unwrap(), &data.path().join("lists")).unwrap();
+        let path = data.path().join(engine::FREEZE_FILE);
+        match what {
+            "pipe" => assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success()),
+            "link" => std::os::unix::fs::symlink("/dev/zero", &path).unwrap(),
+            _ => std::fs::create_dir(&path).unwrap(),
+        }
+        let (done, said) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(engine.frozen_by().unwrap().unwrap()));
+        let said = said.recv_timeout(Duration::from_secs(10)).expect(what);
+        assert_eq!((said.by.as_str(), said.note), ("file", None), "{what}");
+    }
+}

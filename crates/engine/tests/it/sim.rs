@@ -181,6 +181,7 @@ impl Sim {
             kind(STREAM, false),
             kind(TOOL, true),
             kind(BLIND_TOOL, true),
+            kind(BARE_TOOL, true),
             kind(MANUAL, true),
             kind(LIST, true),
             Arc::new(
@@ -320,6 +321,29 @@ summary = "Blocks."
 delivery = "items"
 batch = 3
 can_look = false
+[[setting]]
+key = "product"
+type = "text"
+label = "Product"
+help = "Which simulated product."
+required = true
+"#;
+
+const BARE_TOOL: &str = r#"
+name = "sim-bare"
+title = "A tool that wants no scheme"
+summary = "Takes URLs without their scheme."
+category = "edr"
+source = { style = "whole" }
+[[action]]
+name = "block"
+title = "Block"
+summary = "Blocks."
+delivery = "items"
+batch = 3
+can_look = true
+object = []
+render = "no_scheme"
 [[setting]]
 key = "product"
 type = "text"

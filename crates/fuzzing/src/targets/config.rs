@@ -90,6 +90,9 @@ pub(crate) static CONFIG: Target = Target {
         Seed::Text(
             "[[tenant]]\nname = \"t\"\nconnector = \"taxii\"\n[tenant.settings]\nurl = \"https://t.example/taxii2/\"\npassword = \"env:T\"\n[[guard]]\nname = \"own\"\nclass = \"lifeline\"\nvalues = [\"example.org\", \"203.0.113.0/24\"]\n[[guard_exception]]\nvalue = \"x.example.org\"\ntarget = \"block-ip\"\nreason = \"test\"\nuntil = \"2027-01-01\"\napprover = \"me\"\n",
         ),
+        Seed::Text(
+            "[policy]\nfour_eyes = \"auto\"\n[policy.budget]\nper_day = 3\n[policy.budget.adds]\npercent = 20\nat_least = 5000\nat_most = 50000\n[[connection]]\nname = \"edge\"\nconnector = \"list\"\n[[target]]\nname = \"b\"\nconnection = \"edge\"\naction = \"publish\"\nbudget = { removals = { percent = 100, at_least = 0, at_most = 5 }, per_day = 1 }\n[[guard]]\nname = \"own\"\npatterns = [\"*.example.org\", \"/a+b/\"]\nwarninglist = \"lists/x.json.gz\"\n[[notify]]\nname = \"m\"\nchannel = \"mail\"\nsettings = { server = \"m.example\", from = \"a@example.org\", to = [\"b@example.org\"] }\n",
+        ),
         Seed::File { before: "", path: "crates/iocast/src/demo/config.toml", most: 12_000 },
     ],
     words: &[
@@ -119,6 +122,10 @@ pub(crate) static CONFIG: Target = Target {
         "proxy = \"http://u:p@h:1\"\n",
         "params = {}\n",
         "first_fill = \"approve\"\n",
+        "budget = { ",
+        "percent = 101",
+        "at_most = 0",
+        "patterns = [\"/",
         "allow_from = [\"10.0.0.0/8\"]\n",
         "\\u0000",
         "9223372036854775807",

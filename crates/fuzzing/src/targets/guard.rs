@@ -1,7 +1,9 @@
 //! The guard against a second, naive one: every guarded value is looked at, and nothing is clever.
 
-use crate::tell::text;
+use crate::tell::{choice, text};
 use crate::{Seed, Target};
+use engine::guards::WarningList;
+use intel::guard::GuardPattern;
 use intel::key::{is_under, key_net, url_host};
 use intel::{Guard, GuardClass, GuardList, IndicatorKey, IndicatorKind, Relation};
 use std::net::IpAddr;
@@ -125,4 +127,134 @@ pub(crate) static GUARD: Target = Target {
         ":8080/",
     ],
     longest: 2_048,
+};
+
+/// Keys that the lists made here are asked about.
+fn probes() -> Vec<IndicatorKey> {
+    let values = ["evil.example.com", "198.51.100.7", "2001:db8::1", "http://a.example.org/x?y", "x@mail.example.org"];
+    values.iter().filter_map(|value| IndicatorKey::parse(None, value).ok()).collect()
+}
+
+pub(crate) static WARNING_LIST: Target = Target {
+    name: "warning_list",
+    run: |data| {
+        let (first, json) = choice(data);
+        let class = GuardClass::ALL[usize::from(first) % GuardClass::ALL.len()];
+        let list = match WarningList::parse("fuzz", json) {
+            Ok(list) => list,
+            Err(why) => return assert!(!why.is_empty()),
+        };
+        let read = list.read("operator", class);
+        assert_eq!(read.read, list.list.len());
+        assert!(read.rejected <= read.read && read.examples.len() <= 6);
+        // Every entry is there or told; a fingerprint of a certificate may be there twice.
+        assert!(read.list.len() >= read.read - read.rejected && read.list.len() <= 2 * read.read, "{read:?}");
+        let written = serde_json::to_vec(&list).expect("a list can be written");
+        assert_eq!(WarningList::parse("fuzz", &written).as_ref(), Ok(&list), "what is kept reads back");
+        let exact: Vec<IndicatorKey> = read.list.keys.clone();
+        let guard = Guard::of([read.list.clone()]);
+        for key in probes().iter().chain(&exact) {
+            if let Some(hit) = guard.look_up(key) {
+                assert!(!hit.stop || class != GuardClass::Warn, "a list that warns stops nothing");
+                assert_eq!(guard.stops(key), hit.stop);
+            }
+        }
+    },
+    seeds: &[
+        Seed::Text(
+            "\0{\"type\":\"string\",\"list\":[\".example.com\",\"198.51.100.7\",\"www.example.org\"],\"name\":\"x\"}",
+        ),
+        Seed::Text(
+            "\x01{\"type\":\"hostname\",\"matching_attributes\":[\"domain\",\"url\"],\"list\":[\"a.example\",\".com\"],\"version\":7}",
+        ),
+        Seed::Text(
+            "\x02{\"type\":\"cidr\",\"matching_attributes\":[\"ip-src\"],\"list\":[\"198.51.100.9/24\",\"2001:DB8::/32\"]}",
+        ),
+        Seed::Text("\0{\"type\":\"substring\",\"list\":[\"mail.example\",\"//x\"]}"),
+        Seed::Text("\0{\"type\":\"regex\",\"list\":[\"/^(noc|abuse)\\\\@.*$/i\",\"/ok/\",\"[a-z]{3,9}x\"]}"),
+        Seed::Text(
+            "\0{\"type\":\"string\",\"matching_attributes\":[\"x509-fingerprint-sha1\"],\"list\":[\"0123456789abcdef0123456789abcdef01234567\"]}",
+        ),
+    ],
+    words: &[
+        "\"type\":\"regex\"",
+        "\"substring\"",
+        "\"hostname\"",
+        "\"cidr\"",
+        "\"list\":[",
+        "\"matching_attributes\":[\"",
+        "x509-fingerprint-sha256",
+        "domain|ip",
+        "/i\"",
+        "(?:",
+        "{9999}",
+        "\\\\w",
+        ".",
+        "/32",
+        "\",\"",
+    ],
+    longest: 4_096,
+};
+
+pub(crate) static GUARD_PATTERN: Target = Target {
+    name: "guard_pattern",
+    run: |data| {
+        let (first, rest) = choice(data);
+        let raw = text(rest);
+        let made = match first % 3 {
+            0 => GuardPattern::parse(&raw),
+            1 => GuardPattern::search(&raw, &raw),
+            _ => GuardPattern::substring(&raw),
+        };
+        let pattern = match made {
+            Ok(pattern) => pattern,
+            Err(why) => return assert!(!why.is_empty()),
+        };
+        let shown = pattern.text.clone();
+        let alone =
+            GuardList { patterns: vec![pattern.clone()], ..GuardList::new("x", GuardClass::Lifeline, Vec::new()) };
+        let beside = GuardPattern::substring("nothing-has-this").expect("a text of some length");
+        let both = GuardList { patterns: vec![beside, pattern], ..alone.clone() };
+        let (alone, both) = (Guard::of([alone]), Guard::of([both]));
+        let mut n_met = 0;
+        let asked = probes();
+        for key in &asked {
+            let (one, other) = (alone.look_up(key), both.look_up(key));
+            assert_eq!(one, other, "{shown:?} says another thing beside another");
+            n_met += usize::from(one.is_some());
+        }
+        // A freeze note is any bytes: what is shown of it holds nothing that a terminal obeys.
+        if let Some(note) = engine::freeze_note(rest) {
+            assert!(!note.chars().any(|c| c.is_control() && c != '\n') && !note.trim().is_empty());
+        }
+        assert!(n_met <= asked.len());
+    },
+    seeds: &[
+        Seed::Text("\0*.example.com"),
+        Seed::Text("\0vpn-?.example.org"),
+        Seed::Text("\0/(a|b)+\\.example\\.org/"),
+        Seed::Text("\0http://*.example.org/*"),
+        Seed::Text("\x01^198\\.51\\.100\\.[0-9]{1,3}$"),
+        Seed::Text("\x01(k|s){1000}x"),
+        Seed::Text("\x02mail.example"),
+        Seed::Text("\x02\x1b[31mred\r\n"),
+    ],
+    words: &[
+        "*",
+        "?",
+        "*.",
+        "/",
+        "(?i)",
+        "(?-i)",
+        "(?s)",
+        "\\p{L}",
+        "{1000}",
+        "|",
+        "^",
+        "$",
+        "example.org",
+        "@",
+        "\u{130}",
+    ],
+    longest: 600,
 };

@@ -43,6 +43,8 @@ targets! {
     rule: 3_000,
     exceptions: 6_000,
     guard: 4_500,
+    warning_list: 900,
+    guard_pattern: 900,
     stix_pattern: 9_000,
     stix_object: 6_000,
     stix: 2_400,

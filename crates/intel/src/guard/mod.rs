@@ -216,6 +216,17 @@ struct Value {
     below: bool,
 }
 
+/// Looks for all of these at once. None: they take too much together.
+fn set_of(regexes: &[String]) -> Option<RegexSet> {
+    let limit = PATTERN_MEMORY.saturating_mul(2 * regexes.len().max(1));
+    regex::RegexSetBuilder::new(regexes)
+        .case_insensitive(true)
+        .size_limit(limit)
+        .dfa_size_limit(limit.min(16 * PATTERN_MEMORY))
+        .build()
+        .ok()
+}
+
 /// The patterns of one list that are no plain suffixes.
 #[derive(Debug)]
 struct Patterns {
@@ -314,14 +325,18 @@ impl Guard {
         if regexes.is_empty() && substrings.is_empty() {
             return;
         }
-        // Each was compiled on its own; together they may take as much as they do apart.
-        let limit = PATTERN_MEMORY.saturating_mul(regexes.len().max(1));
-        let set = regex::RegexSetBuilder::new(regexes)
-            .case_insensitive(true)
-            .size_limit(limit)
-            .dfa_size_limit(limit.min(16 * PATTERN_MEMORY))
-            .build()
-            .unwrap_or_else(|_| RegexSet::empty());
+        let set = match set_of(&regexes) {
+            Some(set) => set,
+            // Too much together, though each was compiled on its own: none of them is given up for that.
+            None => {
+                for (regex, text) in regexes.drain(..).zip(texts.drain(..)) {
+                    let set = set_of(&[regex]);
+                    debug_assert!(set.is_some(), "{text}");
+                    self.patterns.extend(set.map(|set| Patterns { list, set, texts: vec![text], held: None }));
+                }
+                RegexSet::empty()
+            }
+        };
         let held = (!substrings.is_empty())
             .then(|| {
                 let pieces = substrings.iter().map(|text| text.as_bytes());

@@ -14,6 +14,11 @@ pub const PATTERN_BYTES: usize = 512;
 pub const LIST_PATTERNS: usize = 1_000;
 /// Most memory one compiled pattern may take, in bytes.
 pub const PATTERN_MEMORY: usize = 1 << 20;
+/// The same for one of a warning list.
+pub(super) const SEARCH_MEMORY: usize = 128 << 10;
+
+/// Values that have nothing in common: what matches all of them says nothing.
+const UNLIKE: [&str; 4] = ["198.51.100.7", "2001:db8::e", "q-9.invalid", "0f"];
 
 /// One pattern of a guard list.
 #[derive(Debug, Clone)]
@@ -55,9 +60,12 @@ impl GuardPattern {
             return Err(format!("is longer than {PATTERN_BYTES} bytes"));
         }
         if let Some(inner) = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).filter(|t| !t.is_empty()) {
-            let regex = compile(&format!("^(?:{inner})$"), true)?;
+            let regex = compile(&format!("^(?:{inner})$"), PATTERN_MEMORY)?;
             if regex.is_match("") {
                 return Err("matches nothing at all, so everything is meant: say what must be in it".to_owned());
+            }
+            if UNLIKE.iter().all(|value| regex.is_match(value)) {
+                return Err("would guard everything".to_owned());
             }
             return made(Form::Regex(regex, None));
         }
@@ -83,19 +91,20 @@ impl GuardPattern {
         let last = text.rfind(['*', '?']).map_or("", |at| &text[at + 1..]);
         let below = last.split_once('.').filter(|_| !text.contains(['/', '@'])).map(|(_, below)| below);
         let below = below.and_then(|below| canonical_name(below).ok()).map(Into::into);
-        made(Form::Regex(compile(&pattern, true)?, below))
+        made(Form::Regex(compile(&pattern, PATTERN_MEMORY)?, below))
     }
 
-    /// A regular expression that is looked for anywhere in a canonical value.
+    /// A regular expression that is looked for anywhere in a canonical value, upper and lower case alike. It may come
+    /// from strangers, a thousand at a time, so each may take less than an operator's own.
     ///
     /// # Errors
     /// Why it cannot be used.
-    pub fn search(shown: &str, expression: &str, ignore_case: bool) -> Result<GuardPattern, String> {
+    pub fn search(shown: &str, expression: &str) -> Result<GuardPattern, String> {
         if expression.len() > PATTERN_BYTES {
             return Err(format!("is longer than {PATTERN_BYTES} bytes"));
         }
-        let regex = compile(expression, ignore_case)?;
-        if regex.is_match("") {
+        let regex = compile(expression, SEARCH_MEMORY)?;
+        if regex.is_match("") || UNLIKE.iter().all(|value| regex.is_match(value)) {
             return Err("matches everything".to_owned());
         }
         Ok(GuardPattern { text: shown.into(), form: Form::Regex(regex, None) })
@@ -117,11 +126,12 @@ impl GuardPattern {
     }
 }
 
-fn compile(expression: &str, ignore_case: bool) -> Result<Regex, String> {
+/// Compiles it as it will be looked for: what fits alone when it minds the case may not fit when it does not.
+fn compile(expression: &str, memory: usize) -> Result<Regex, String> {
     let mut builder = RegexBuilder::new(expression);
-    builder.case_insensitive(ignore_case).size_limit(PATTERN_MEMORY).dfa_size_limit(PATTERN_MEMORY).nest_limit(50);
+    builder.case_insensitive(true).size_limit(memory).dfa_size_limit(memory).nest_limit(50);
     builder.build().map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => format!("takes more than {} KiB when compiled", PATTERN_MEMORY >> 10),
+        regex::Error::CompiledTooBig(_) => format!("takes more than {} KiB when compiled", memory >> 10),
         error => {
             let text = error.to_string();
             let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();

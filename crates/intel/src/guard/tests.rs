@@ -267,3 +267,25 @@ proptest! {
         }
     }
 }
+
+/// Every pattern that is taken is looked for: none is given up because it takes more beside others, or where upper and
+/// lower case are alike.
+#[test]
+fn a_pattern_that_was_taken_is_looked_for() {
+    let text = "k".repeat(300);
+    for n in [100, 1_000, 3_000, 10_000, 30_000] {
+        let Ok(large) = GuardPattern::search("large", &format!("k{{{n}}}x")) else { continue };
+        let small = GuardPattern::search("small", "k{300}").unwrap();
+        let list = GuardList { patterns: vec![large, small], ..GuardList::new("x", GuardClass::Lifeline, vec![]) };
+        let guard = Guard::of([list]);
+        let key = IndicatorKey::parse(None, &format!("http://a.example.org/{text}")).unwrap();
+        assert_eq!(guard.look_up(&key).map(|hit| hit.value.to_string()).as_deref(), Some("small"), "{n}");
+    }
+    let many: Vec<GuardPattern> =
+        (0..100).map(|n| GuardPattern::parse(&format!("/(k|s){{{}}}x{n}.*/", 1_000 + n)).unwrap()).collect();
+    let last = format!("http://a.example.org/{}", "x");
+    let asked = "ks".repeat(500) + "x0";
+    let guard = Guard::of([GuardList { patterns: many, ..GuardList::new("x", GuardClass::Lifeline, vec![]) }]);
+    assert!(guard.look_up(&IndicatorKey::from_stored(IndicatorKind::Mutex, asked)).is_some());
+    assert!(guard.look_up(&IndicatorKey::parse(None, &last).unwrap()).is_none());
+}

@@ -3,8 +3,10 @@
 use crate::support::TestApp;
 use axum::http::Method;
 use serde_json::{Value, json};
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Texts that some reader or other would obey.
 fn payloads() -> Vec<String> {
@@ -188,4 +190,151 @@ fn f36_names_in_requests_forge_nothing() {
             assert!(text.is_empty() || serde_json::from_str::<Value>(&text).is_ok(), "{path}: {text}");
         }
     }
+}
+
+/// Shown: what strangers pushed and the store kept comes out of the API as data: JSON that says what it is, is not guessed
+/// at, and has one row a line where it is asked for lines. How: payloads stand in the comments, tags and links of what a
+/// bucket is pushed, and in notices; every answer that quotes them is read. Figures: 200 payloads x 3 fields x 9 addresses:
+/// answers that are no JSON, lines that are no row, and headers with a control byte: 0.
+#[test]
+fn f36_payloads_that_were_stored_come_out_of_the_api_as_data() {
+    let app = TestApp::new();
+    app.post("/api/v1/config/apply", &json!({ "connection": [{ "name": "partner", "connector": "api-source" }] })).ok();
+    let all = payloads();
+    for (at, chunk) in all.chunks(50).enumerate() {
+        let item = |(n, payload): (usize, &String)| {
+            let value = format!("45.9.{at}.{}", n + 1);
+            json!({ "value": value, "reputation": 9, "tags": [payload, "plain"], "comment": payload, "link": payload })
+        };
+        let items: Vec<Value> = chunk.iter().enumerate().map(item).collect();
+        let answer = app.post("/api/v1/connections/partner/observations", &json!({ "items": items })).ok();
+        assert_eq!(answer["items"].as_array().map_or(0, Vec::len), chunk.len(), "{answer}");
+    }
+    let store = app.app.engine().unwrap().store();
+    for payload in &all {
+        let notice = store::NewNotice {
+            kind: "drift",
+            subject: payload,
+            severity: "warning",
+            text: payload,
+            next_step: payload,
+            path: "/api/v1/status",
+            is_event: false,
+        };
+        store.note(&notice, intel::Timestamp::from_secs(1_780_000_000)).unwrap();
+    }
+    let mut quoted = 0;
+    for path in [
+        "/api/v1/indicators?limit=1000",
+        "/api/v1/records?limit=1000",
+        "/api/v1/indicators/why?value=45.9.0.1",
+        "/api/v1/indicators/ipv4/45.9.0.1",
+        "/api/v1/indicators/ipv4/45.9.0.1/records",
+        "/api/v1/indicators/ipv4/45.9.0.1/history",
+        "/api/v1/changes",
+        "/api/v1/runs?limit=100",
+        "/api/v1/notices",
+    ] {
+        for lines in [false, true] {
+            let accept = if lines { "application/x-ndjson" } else { "application/json" };
+            let reply = app.ask(Method::GET, path, "127.0.0.1", &[("accept", accept)]);
+            let text = reply.text();
+            assert!(reply.status.is_success(), "{path}: {text}");
+            let kind = reply.header("content-type").unwrap_or_default();
+            assert!(kind.contains("json"), "{path}: {kind}");
+            assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{path}");
+            for (header, value) in &reply.headers {
+                assert!(!value.as_bytes().iter().any(u8::is_ascii_control), "{path}: {header}");
+            }
+            assert!(!text.bytes().any(|byte| byte < 0x20 && byte != b'\n'), "{path}");
+            if kind.contains("ndjson") {
+                let rows = text.lines().map(serde_json::from_str::<Value>).filter(Result::is_ok).count();
+                assert_eq!(rows, text.lines().count(), "{path}: a line is a row");
+            } else {
+                serde_json::from_str::<Value>(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+            }
+            quoted += usize::from(text.contains("script"));
+            if path == "/api/v1/notices" {
+                let turns =
+                    |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+                assert!(!text.contains(turns), "what people are told turns nothing round");
+            }
+        }
+    }
+    assert!(quoted >= 10, "only {quoted} answers quote what was pushed");
+}
+
+/// Shown: no line of the server's log is forged and none holds a byte that a terminal obeys, whatever a source answers. How:
+/// the real server pulls sources that answer 400, 200 with rows that are none, and 302, each with payloads in body and
+/// headers; its log is read as text. Figures: 200 payloads x 3 answers: forged lines 0, control bytes 0.
+#[test]
+fn f36_no_line_of_the_servers_log_is_forged() {
+    let all = payloads();
+    let sources: Vec<String> = all.chunks(4).map(|chunk| chunk.join(" ")).collect();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let bodies = sources.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut first = String::new();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let _ = reader.read_line(&mut first);
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
+                line.clear();
+            }
+            let n: usize = first.split(['/', ' ']).find_map(|part| part.parse().ok()).unwrap_or(0);
+            let body = bodies.get(n).cloned().unwrap_or_default();
+            let one: String = body.chars().map(|c| if matches!(c, '\r' | '\n' | '\0') { ' ' } else { c }).collect();
+            let status = ["400 Bad", "200 OK", "302 Found"][n % 3];
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nLocation: http://127.0.0.1/{one}\r\nWWW-Authenticate: \
+                 {one}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(body.as_bytes());
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let site: String = (0..sources.len())
+        .map(|n| {
+            format!(
+                "[[connection]]\nname = \"s{n}\"\nconnector = \"feed\"\ninterval = \"1d\"\nallow_private = \
+                 [\"127.0.0.0/8\"]\nsettings = {{ url = \"http://127.0.0.1:{port}/{n}\", format = \"text\" }}\n"
+            )
+        })
+        .collect();
+    std::fs::write(dir.path().join("site.toml"), site).unwrap();
+    let command = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_iocast"));
+        command.current_dir(dir.path()).env_clear().stdin(Stdio::null()).env("IOCAST_DATA", "data");
+        command.env("IOCAST_LOG", "debug").args(args);
+        command
+    };
+    let applied = command(&["apply", "site.toml"]).output().unwrap();
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    let mut server =
+        command(&["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let (line_of, lines) = std::sync::mpsc::channel();
+    let log = server.stderr.take().unwrap();
+    std::thread::spawn(move || {
+        BufReader::new(log).split(b'\n').map_while(Result::ok).try_for_each(|l| line_of.send(l))
+    });
+    let (mut pulls, mut said) = (0, 0);
+    while pulls < sources.len() {
+        let Ok(line) = lines.recv_timeout(Duration::from_secs(60)) else { break };
+        let line = String::from_utf8(line).unwrap();
+        assert_eq!(line.chars().find(|c| c.is_control()), None, "{line:?}");
+        assert!(!line.starts_with("ERROR forged") && !line.starts_with("next"), "{line:?}");
+        pulls += usize::from(line.contains(" pull ") || line.contains(" pull: "));
+        said += usize::from(line.contains("error="));
+    }
+    let _ = server.kill();
+    let _ = server.wait();
+    assert!(
+        pulls == sources.len() && said > 0,
+        "{pulls} of {} sources were pulled, {said} said why not",
+        sources.len()
+    );
 }
