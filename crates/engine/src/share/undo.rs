@@ -6,7 +6,7 @@
 
 use super::held::{Kept, PinSpec, keep};
 use super::pins::{Past, Pins};
-use super::{HeldPlan, Mode};
+use super::{HeldPlan, Mode, Under};
 use crate::config::{Config, Target};
 use crate::error::EngineError;
 use crate::ledger::Entry;
@@ -14,10 +14,10 @@ use crate::state::TargetState;
 use crate::{Engine, Known};
 use intel::plan::{Planned, plan_hash};
 use intel::sharing::{LineState, Verb};
-use intel::{Indicator, IndicatorId, RunId, TargetId, Timestamp};
+use intel::{IndicatorId, RunId, TargetId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use store::{Asked, Effect, Hold, Inverse, PinChange, PinRow, PlanFilter, PlanStatus};
+use store::{Asked, Effect, Hold, Inverse, Moment, PinChange, PinRow, PlanFilter, PlanStatus};
 
 /// What a step is about to change, by the lines that say what is meant.
 pub(super) fn intended(known: &Known, target: TargetId, entries: &[Entry]) -> Vec<Inverse> {
@@ -99,6 +99,25 @@ enum Then {
 
 /// What is said of a step whose entry cannot be returned with what it carried.
 const FIELDS_LOST: &str = "what it carried then is no longer kept (`history_days`): it carries what it does now";
+
+/// Moments of the past that were looked up: thousands of lines were written in one second, and which runs were under way
+/// then is found by going through all of them. None: nothing is kept that far back.
+#[derive(Default)]
+struct Moments(BTreeMap<Timestamp, Option<Arc<Moment>>>);
+
+impl Moments {
+    fn at(&mut self, engine: &Engine, at: Timestamp) -> Result<Option<Arc<Moment>>, EngineError> {
+        if let Some(moment) = self.0.get(&at) {
+            return Ok(moment.clone());
+        }
+        let moment = match engine.moment(at) {
+            Err(EngineError::Store(store::StoreError::Conflict(_))) => None,
+            told => Some(told?),
+        };
+        self.0.insert(at, moment.clone());
+        Ok(moment)
+    }
+}
 
 /// What a line was before an effect; None: nobody knew, so what was before that decides.
 fn was_there(inverse: &Inverse) -> Option<bool> {
@@ -264,14 +283,6 @@ impl Engine {
         Ok(touched.into_iter().map(wish).collect())
     }
 
-    /// What was known of an indicator at a time. None: nothing is kept that far back.
-    fn as_of(&self, id: IndicatorId, at: Timestamp) -> Result<Option<Indicator>, EngineError> {
-        match self.indicator_as_of(id, at) {
-            Err(EngineError::Store(store::StoreError::Conflict(_))) => Ok(None),
-            told => told,
-        }
-    }
-
     /// What an entry carried when its fingerprint was this.
     fn past(
         &self,
@@ -279,6 +290,7 @@ impl Engine {
         plan: &super::Plan,
         id: IndicatorId,
         was: (u64, Option<Timestamp>),
+        moments: &mut Moments,
     ) -> Result<Then, EngineError> {
         let (fingerprint, Some(since)) = was else { return Ok(Then::AsNow) };
         let now = self.world.now();
@@ -288,7 +300,8 @@ impl Engine {
         // Lines are dated to the second; what has the fingerprint is what was sent, whenever in that second.
         let mut near = Then::Unknown;
         for at in [since, since.after(std::time::Duration::from_micros(999_999))] {
-            let Some(indicator) = self.as_of(id, at)? else { continue };
+            let Some(moment) = moments.at(self, at)? else { continue };
+            let Some(indicator) = self.indicator_then(id, &moment)? else { continue };
             let known = self.known();
             let past = Past::of(indicator.summary(known.index.policies(), &config.fold, at));
             if plan.entries.printed_as(&known, id, &past, now) == fingerprint {
@@ -322,8 +335,9 @@ impl Engine {
             .map(|(id, _)| PinChange::Lift(IndicatorId(*id)))
             .collect();
         let bare = Arc::new(current.with(&lifts));
-        let plain = self.plan_under(config, target, &state, Mode::default(), now, Some(bare.clone()))?;
+        let plain = self.plan_under(config, target, &state, Mode::default(), now, Under::Pins(bare))?;
         let mut specs = Vec::with_capacity(wishes.len());
+        let mut moments = Moments::default();
         for (id, wish) in wishes {
             let indicator = IndicatorId(id);
             if !self.known().index.exists(indicator) {
@@ -335,7 +349,7 @@ impl Engine {
             }
             let (past, lost) = match wish.hold {
                 Hold::Out => (None, false),
-                Hold::In => match self.past(config, &plain, indicator, wish.was)? {
+                Hold::In => match self.past(config, &plain, indicator, wish.was, &mut moments)? {
                     Then::AsNow => (None, false),
                     Then::Known(past) | Then::Near(past) => (Some(past), false),
                     Then::Unknown => (None, true),
@@ -346,7 +360,7 @@ impl Engine {
         }
         let changes = pin_changes(&specs, 0, who, now);
         let pins: Pins = current.with(&changes);
-        let plan = self.plan_under(config, target, &state, Mode::default(), now, Some(Arc::new(pins)))?;
+        let plan = self.plan_under(config, target, &state, Mode::default(), now, Under::Pins(Arc::new(pins)))?;
         let pinned: BTreeSet<u32> = specs.iter().map(|spec| spec.id).collect();
         let lost: BTreeSet<u32> = specs.iter().filter(|spec| spec.lost).map(|spec| spec.id).collect();
         let steps: Vec<&Planned> = plan
