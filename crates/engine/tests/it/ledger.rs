@@ -20,6 +20,11 @@ pub(crate) fn seeds(n: u64) -> std::ops::RangeInclusive<u64> {
     1..=asked.unwrap_or(n)
 }
 
+/// The one seed that is to be run again, where one is.
+pub(crate) fn kept(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 pub(crate) fn value(n: u64) -> String {
     format!("h{n:05}.bad-example.com")
 }
