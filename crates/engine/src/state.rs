@@ -208,7 +208,8 @@ pub struct Replacement {
     pub after: u64,
     /// Indicators whose entries it put there.
     pub added: Vec<u32>,
-    /// Indicators whose entries an earlier one was to put there, and nobody knows whether it did.
+    /// Indicators whose entry, if it is there, is somebody else's or may be: it was there before, or an earlier one was to
+    /// put it there and nobody knows whether it did.
     pub unsure: Vec<u32>,
 }
 

@@ -10,6 +10,7 @@ use crate::error::EngineError;
 use crate::ledger::Entry;
 use crate::state::{LearnedCapacity, Replacement, TargetState};
 use crate::{Engine, unpoison};
+use index::Selection;
 use intel::drift::{self, Doubt};
 use intel::sharing::LineState;
 use intel::{IndicatorId, RunId, Timestamp};
@@ -72,6 +73,12 @@ impl Lines {
     /// our mark where there are marks; else it is not another object than the one we know.
     pub(super) fn ours(&self, remote: &Remote, marks: bool) -> Option<&Entry> {
         self.of(remote).filter(|line| line.line.state.occupies() && carries(line, remote, marks))
+    }
+
+    /// All but these.
+    pub(super) fn without(&self, ids: &Selection) -> Lines {
+        let by_text = self.by_text.iter().filter(|(_, line)| !ids.contains(line.id));
+        Lines { by_text: by_text.map(|(text, line)| (text.clone(), line.clone())).collect() }
     }
 
     /// What was ours and was not there when it was read is not ours when an entry like it is there again.

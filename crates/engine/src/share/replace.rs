@@ -45,6 +45,19 @@ struct Draft {
     taken: BTreeSet<u32>,
 }
 
+impl Draft {
+    /// What is written down of it before it is sent. Without a reading nothing is sent yet.
+    fn replacement(&self, read: Option<&Read>, unsure: &[u32]) -> Replacement {
+        let digests = read.map(|read| {
+            let before = digest(read.entries.iter().map(|remote| remote.entry.as_str()));
+            (before, digest(self.placed.iter().map(text_of)))
+        });
+        let (before, after) = digests.unwrap_or_default();
+        let unsure = unsure.iter().chain(&self.taken).copied().collect();
+        Replacement { before, after, added: self.added.clone(), unsure }
+    }
+}
+
 /// What became of a list that was written.
 struct After {
     /// What was read last.
@@ -264,14 +277,17 @@ impl Engine {
             let new = |step: &&Planned| self.intended(&known, pass, step);
             (effects.iter().map(old).collect(), effects.iter().map(new).collect())
         };
+        let mut draft = self.draft(pass, &first, &lines, effects, false);
+        let unsure = self.unsure(pass, effects, state);
+        // Until something is sent, nothing that is found there was put there by what is meant now.
+        state.replacement = Some(draft.replacement(None, &unsure));
+        self.store.set_target_state(pass.target.id, &state.to_text())?;
         self.world.step("share.planned")?;
         self.intend(pass.target.id, pass.run, &entries)?;
         self.world.step("share.intended")?;
 
         // Read again just before it is written; as often as somebody else is faster.
         let mut written = Err(ConnectorError::Changed);
-        let mut draft = self.draft(pass, &first, &lines, effects, false);
-        let unsure = self.unsure(pass, effects, state);
         for _ in 0..TRIES {
             let read = match self.read_to_replace(pass, connection, destination, state, &lines)? {
                 Ok(read) if !self.is_stopped(pass.target.id)? => read,
@@ -286,12 +302,7 @@ impl Engine {
             };
             missing.extend(lines.forget_missing(&read, marks));
             draft = self.draft(pass, &read, &lines, effects, false);
-            state.replacement = Some(Replacement {
-                before: digest(read.entries.iter().map(|remote| remote.entry.as_str())),
-                after: digest(draft.placed.iter().map(text_of)),
-                added: draft.added.clone(),
-                unsure: unsure.clone(),
-            });
+            state.replacement = Some(draft.replacement(Some(&read), &unsure));
             // Written down first: after a stop it tells whether this write was carried out.
             self.store.set_target_state(pass.target.id, &state.to_text())?;
             written = self.write(pass, connection, destination, &draft.placed, read.reading.version.as_deref())?;
@@ -494,6 +505,14 @@ impl Engine {
         }
         let n = n_lost.len();
         let mut seen = read;
+        // What was taken out by that write and is there again without a mark is somebody else's.
+        let mut out = Selection::default();
+        if !pass.target.action.marks {
+            for step in effects.iter().filter(|step| step.step == Verb::Retract) {
+                out.insert(IndicatorId(step.entry));
+            }
+        }
+        let lines = lines.without(&out);
         for _ in 0..TRIES {
             if self.is_stopped(pass.target.id)? {
                 break;
@@ -502,7 +521,7 @@ impl Engine {
             // What others took away since is not owed.
             owed.retain(|remote| n_lost.iter().any(|lost| same(lost) == same(remote)));
             // What we added in this pass goes out again: it may be what pushed them out.
-            let mut again = self.draft(pass, &seen, lines, effects, true);
+            let mut again = self.draft(pass, &seen, &lines, effects, true);
             let mut added: HashSet<&str> =
                 draft.placed.iter().filter(|p| matches!(p, Placed::Ours(_))).map(text_of).collect();
             draft.foreign.iter().for_each(|remote| {
