@@ -546,7 +546,7 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
-        // What came of it is read back.
+        // What came of it is read back; where that fails, what was seen before says nothing any more.
         let last = match self.read_all(pass.target, connection, destination, state) {
             Ok(read) => Some(read),
             Err(EngineError::Connector { .. }) => None,
@@ -563,7 +563,7 @@ impl Engine {
             0 => format!("{n} entries of others were gone after the list was replaced, and were put back"),
             left => format!("{left} entries of others are gone since the list was replaced, and could not be put back"),
         };
-        Ok(After { read: last.or(Some(seen)), harm: Some(harmful(state, words)) })
+        Ok(After { read: last, harm: Some(harmful(state, words)) })
     }
 
     fn note_harm(&self, state: &mut TargetState, gone: &[Remote], how: &str) {

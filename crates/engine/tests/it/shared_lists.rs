@@ -94,7 +94,11 @@ impl People {
             }
             3..=4 => {
                 let entry = value(self.dice.below(POOL));
-                if self.taken.contains(&entry) || (!self.marks && tool.things.iter().any(|t| t.entry == entry)) {
+                let theirs = self.theirs.lock().unwrap().get(&entry).is_some_and(|n| *n > 0);
+                if theirs
+                    || self.taken.contains(&entry)
+                    || (!self.marks && tool.things.iter().any(|t| t.entry == entry))
+                {
                     return;
                 }
                 self.add(tool, &entry);
