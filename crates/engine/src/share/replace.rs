@@ -64,6 +64,14 @@ struct After {
     read: Option<Read>,
     /// What a person must be told.
     harm: Option<ConnectorError>,
+    /// What we had added was taken out again: what is there like it and carries no mark is somebody else's.
+    is_withdrawn: bool,
+}
+
+impl After {
+    fn read(read: Option<Read>, harm: Option<ConnectorError>) -> After {
+        After { read, harm, is_withdrawn: false }
+    }
 }
 
 fn text_of(placed: &Placed) -> &str {
@@ -335,12 +343,12 @@ impl Engine {
             }
             Err(_) => {}
         }
-        let After { read: after, harm } = match &written {
+        let After { read: after, harm, is_withdrawn } = match &written {
             Ok(written) => {
                 let written = Done { draft: &draft, written, lines: &lines };
                 self.read_after(pass, connection, destination, state, &written, effects)?
             }
-            Err(_) => After { read: None, harm: None },
+            Err(_) => After::read(None, None),
         };
         let mut settled = Vec::new();
         for (step, entry) in effects.iter().zip(entries) {
@@ -364,6 +372,7 @@ impl Engine {
                 (Ok(_), Verb::Retract, Some(Some(_))) => {
                     ItemOutcome::Unknown("it was taken out of the list, and is there when it is read back".into())
                 }
+                (Ok(_), Verb::Push, Some(Some(_))) if is_withdrawn && !marks => ItemOutcome::Foreign,
                 (Ok(_), _, Some(Some(remote))) => ItemOutcome::Accepted { remote_id: remote.remote_id.clone() },
                 (Ok(_), Verb::Update, _) if !draft.ours.contains(&step.entry) => {
                     ItemOutcome::Unknown("it is not there any more".into())
@@ -458,11 +467,11 @@ impl Engine {
         let Done { draft, written, lines } = *done;
         // A list that lags shows the one before: it is read back when it can be believed.
         if pass.target.action.lag.is_some() {
-            return Ok(After { read: None, harm: None });
+            return Ok(After::read(None, None));
         }
         let unread = |why: String| {
             let words = format!("the list was replaced, and could not be read back: {why}");
-            Ok(After { read: None, harm: Some(ConnectorError::Unexpected(words)) })
+            Ok(After::read(None, Some(ConnectorError::Unexpected(words))))
         };
         let read = match self.read_all(pass.target, connection, destination, state) {
             Ok(read) if read.reading.whole => read,
@@ -485,12 +494,12 @@ impl Engine {
         }
         if n_lost.is_empty() {
             state.harms = 0;
-            return Ok(After { read: Some(read), harm: None });
+            return Ok(After::read(Some(read), None));
         }
         match doer(&draft.placed, written, &read) {
             Doer::Write => {}
             // Their list, and their doing.
-            Doer::Others => return Ok(After { read: Some(read), harm: None }),
+            Doer::Others => return Ok(After::read(Some(read), None)),
             Doer::Unknown => {
                 let n = n_lost.len();
                 self.note_harm(state, &n_lost, "somebody else's, gone since our write, by whom cannot be told");
@@ -500,11 +509,12 @@ impl Engine {
                      verify {}` and ask whose they were",
                     pass.target.doc.name
                 );
-                return Ok(After { read: Some(read), harm: Some(harmful(state, words)) });
+                return Ok(After::read(Some(read), Some(harmful(state, words))));
             }
         }
         let n = n_lost.len();
         let mut seen = read;
+        let mut is_withdrawn = false;
         // What was taken out by that write and is there again without a mark is somebody else's.
         let mut out = Selection::default();
         if !pass.target.action.marks {
@@ -537,6 +547,7 @@ impl Engine {
             again.placed.extend(owed.into_iter().map(Placed::Foreign));
             let version = seen.reading.version.clone();
             let done = self.write(pass, connection, destination, &again.placed, version.as_deref())?;
+            is_withdrawn |= done.as_ref().err().is_none_or(|error| !nothing_done(error));
             if done != Err(ConnectorError::Changed) {
                 break;
             }
@@ -563,7 +574,7 @@ impl Engine {
             0 => format!("{n} entries of others were gone after the list was replaced, and were put back"),
             left => format!("{left} entries of others are gone since the list was replaced, and could not be put back"),
         };
-        Ok(After { read: last, harm: Some(harmful(state, words)) })
+        Ok(After { read: last, harm: Some(harmful(state, words)), is_withdrawn })
     }
 
     fn note_harm(&self, state: &mut TargetState, gone: &[Remote], how: &str) {
