@@ -147,6 +147,8 @@ pub struct TargetState {
     pub foreign: Option<u64>,
     /// A limit that nobody declared.
     pub learned: Option<LearnedCapacity>,
+    /// The last replacement of a whole list, by which it is known whether it was carried out.
+    pub replacement: Option<Replacement>,
     /// How long the last verdicts took to have an effect here.
     pub verdicts: Option<VerdictTimes>,
 }
@@ -198,6 +200,22 @@ impl Drift {
             self.samples.push(format!("{entry}: {how}"));
         }
     }
+}
+
+/// A replacement of a whole list, written down before it is sent: an entry that carries no mark and is found there later
+/// is ours only where the list shows that the replacement was carried out, and nothing else since.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Replacement {
+    /// Digest of the list that was read for it.
+    pub before: u64,
+    /// Digest of the list that was sent.
+    pub after: u64,
+    /// Indicators whose entries it put there.
+    pub added: Vec<u32>,
+    /// Indicators whose entry, if it is there, is somebody else's or may be: it was there before, or an earlier one was to
+    /// put it there and nobody knows whether it did.
+    pub unsure: Vec<u32>,
 }
 
 /// A limit that a destination has by its own word, or that it was found to have.

@@ -227,6 +227,16 @@ pub struct Reading {
     pub capacity: Option<u64>,
 }
 
+/// What a destination said when a list was replaced. Whatever it leaves open, nothing is concluded from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The version of the list that was written, where the answer gives it: a later reading under the same version
+    /// shows what this very write made of the list, and nobody else's doing.
+    pub version: Option<String>,
+    /// So many entries it holds by its own answer, those of others included.
+    pub entries: Option<u64>,
+}
+
 /// One entry of a list that is replaced as a whole.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Placed {
@@ -292,7 +302,7 @@ pub trait Destination: Send + Sync {
         all: &mut dyn Iterator<Item = Placed>,
         version: Option<&str>,
         cx: &Cx<'_>,
-    ) -> Result<(), ConnectorError> {
+    ) -> Result<Written, ConnectorError> {
         let _ = (target, all, version, cx);
         Err(ConnectorError::Unsupported)
     }

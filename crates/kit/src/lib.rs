@@ -19,7 +19,7 @@ pub mod xml;
 
 pub use connection::{
     Connection, Connector, Cursor, Cx, Destination, ItemOutcome, Outgoing, Placed, Presence, Pulled, Reading, Remote,
-    Rows, Source, TargetSpec, accepts,
+    Rows, Source, TargetSpec, Written, accepts,
 };
 pub use error::ConnectorError;
 pub use secret::Secret;

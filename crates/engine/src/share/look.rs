@@ -8,18 +8,23 @@ use super::view_of;
 use crate::config::{Config, Connection, Target};
 use crate::error::EngineError;
 use crate::ledger::Entry;
-use crate::state::{LearnedCapacity, TargetState};
+use crate::state::{LearnedCapacity, Replacement, TargetState};
 use crate::{Engine, unpoison};
+use index::Selection;
 use intel::drift::{self, Doubt};
 use intel::limits::READ_BACK_MOST;
 use intel::sharing::LineState;
 use intel::{IndicatorId, RunId, Timestamp};
 use kit::manifest::Delivery;
 use kit::{ConnectorError, Cx, Destination, Outgoing, Presence, Reading, Remote};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// What a line says whose change was taken and takes effect with the next deployment.
 pub(crate) const STAGED: &str = "staged: takes effect with the next deployment";
+
+/// So many entries of ours, all of them there, say that a list was not cut though half of what others had is gone.
+const VOUCHERS: u64 = 10;
 
 /// Whether a line's last change was taken and waits to be deployed.
 pub(crate) fn is_staged(entry: &Entry) -> bool {
@@ -30,6 +35,28 @@ pub(crate) fn is_staged(entry: &Entry) -> bool {
 pub(super) struct Read {
     pub(super) reading: Reading,
     pub(super) entries: Vec<Remote>,
+}
+
+/// A digest of what a list holds, in whatever order. Fields are not in it: others see entries, and so do we.
+pub(super) fn digest<'a>(entries: impl Iterator<Item = &'a str>) -> u64 {
+    entries.fold(0, |sum, entry| sum.wrapping_add(xxh3_64(entry.as_bytes())))
+}
+
+/// Whose an entry is that is there, carries no mark, and is what a line is about whose outcome is not known. `list`:
+/// the digest of everything that was read with it. Ours is only what a replacement of ours surely put there, or did not
+/// take away yet; what somebody else may have put there meanwhile is theirs for good.
+fn is_surely_ours(line: &Entry, list: u64, replacement: Option<&Replacement>) -> bool {
+    let Some(replacement) = replacement else { return true };
+    if replacement.unsure.contains(&line.id.0) {
+        return false;
+    }
+    let is_done = list == replacement.after && list != replacement.before;
+    let is_not_done = list == replacement.before && list != replacement.after;
+    match line.line.state {
+        LineState::Pending | LineState::Unknown => is_done || !replacement.added.contains(&line.id.0),
+        LineState::Retracting => is_not_done,
+        _ => true,
+    }
 }
 
 /// The lines of a target that say something about what is there, by the text the destination stores.
@@ -47,6 +74,22 @@ impl Lines {
     /// our mark where there are marks; else it is not another object than the one we know.
     pub(super) fn ours(&self, remote: &Remote, marks: bool) -> Option<&Entry> {
         self.of(remote).filter(|line| line.line.state.occupies() && carries(line, remote, marks))
+    }
+
+    /// All but these.
+    pub(super) fn without(&self, ids: &Selection) -> Lines {
+        let by_text = self.by_text.iter().filter(|(_, line)| !ids.contains(line.id));
+        Lines { by_text: by_text.map(|(text, line)| (text.clone(), line.clone())).collect() }
+    }
+
+    /// What was ours and was not there when it was read is not ours when an entry like it is there again.
+    pub(super) fn forget_missing(&mut self, read: &Read, marks: bool) -> Vec<Entry> {
+        let seen: HashSet<u32> =
+            read.entries.iter().filter_map(|remote| self.ours(remote, marks)).map(|line| line.id.0).collect();
+        let is_missing = |line: &Entry| line.line.state == LineState::Present && !seen.contains(&line.id.0);
+        let missing: Vec<Entry> = self.by_text.values().filter(|line| is_missing(line)).cloned().collect();
+        self.by_text.retain(|_, line| !is_missing(line));
+        missing
     }
 
     /// How many entries we have there by the last we know.
@@ -193,6 +236,20 @@ impl Engine {
         Ok(Read { reading, entries })
     }
 
+    /// Whether what is there is the object a line is about, also where there is nothing to tell it by.
+    pub(super) fn is_ours(
+        &self,
+        target: &Target,
+        line: &Entry,
+        remote: &Remote,
+        list: u64,
+        state: &TargetState,
+    ) -> bool {
+        let by_list = target.action.delivery == Delivery::Replace && !target.action.marks;
+        carries(line, remote, target.action.marks)
+            && (!by_list || is_surely_ours(line, list, state.replacement.as_ref()))
+    }
+
     /// Every live line of a target by what the destination stores.
     pub(super) fn lines_by_text(&self, target: &Target) -> Lines {
         let known = self.known();
@@ -219,8 +276,16 @@ impl Engine {
                 None => foreign += 1,
             }
         }
-        let by_foreign = || drift::doubt(state.foreign.unwrap_or(0), foreign);
-        drift::doubt(lines.n_present(), present).or_else(by_foreign)
+        // Others may take away what is theirs. Where all of ours is there, the answer was not cut; half of very many
+        // needs more than a few of ours to say so.
+        let expected = lines.n_present();
+        let vouched = |doubt: &Doubt| match doubt {
+            Doubt::Empty { .. } => expected > 0 && present >= expected,
+            Doubt::Shrunk { .. } => expected >= VOUCHERS && present >= expected,
+            Doubt::NotWhole => false,
+        };
+        let by_foreign = || drift::doubt(state.foreign.unwrap_or(0), foreign).filter(|doubt| !vouched(doubt));
+        drift::doubt(expected, present).or_else(by_foreign)
     }
 
     /// What is there for these lines; None for a line of which the answer settles nothing.
@@ -238,10 +303,11 @@ impl Engine {
             let read = self.read_all(target, connection, destination, state)?;
             let lines = self.lines_by_text(target);
             let is_doubted = self.doubt(target, &read, &lines, state).is_some();
+            let list = digest(read.entries.iter().map(|remote| remote.entry.as_str()));
             let mut found: BTreeMap<IndicatorId, Presence> = BTreeMap::new();
             for remote in &read.entries {
                 let Some(line) = lines.of(remote) else { continue };
-                let presence = match carries(line, remote, target.action.marks) {
+                let presence = match self.is_ours(target, line, remote, list, state) {
                     true => Presence::Ours { remote_id: remote.remote_id.clone() },
                     false => Presence::Foreign,
                 };

@@ -2,25 +2,28 @@
 //!
 //! What is there is read; what is not ours goes back byte for byte as it was read; then comes what we want there. It is
 //! read once more just before it is written, under its version where there is one, and once more afterwards: what others
-//! had there and have no longer is put back, and a person is told. A reading that was cut, is empty or shows half of
-//! what was there writes nothing. So the part of the others is never made smaller by us.
+//! had there and have no longer is put back where the destination's own words prove that our write took it, and a person
+//! is told. Where its owner may as well have taken it away, a person is told and nothing comes back. A reading that was
+//! cut, is empty or shows half of what was there writes nothing. So the part of the others is never made smaller by us,
+//! and never larger.
 //!
 //! What cannot be seen: an edit between the last reading and the write, at a destination that keeps no versions. The
 //! window is one call.
 
 use super::apply::{Pass, changed, nothing_done, spec};
-use super::look::{Lines, Read, carries};
+use super::look::{Lines, Read, carries, digest};
 use crate::Engine;
 use crate::config::Connection;
 use crate::error::EngineError;
 use crate::ledger::Entry;
-use crate::state::{Drift, LearnedCapacity, TargetState};
+use crate::state::{Drift, LearnedCapacity, Replacement, TargetState};
 use index::Selection;
 use intel::IndicatorId;
 use intel::delivery::Counts;
+use intel::drift::Doubt;
 use intel::plan::Planned;
 use intel::sharing::{Line, LineState, Verb};
-use kit::{ConnectorError, Destination, ItemOutcome, Outgoing, Placed, Remote};
+use kit::{ConnectorError, Destination, ItemOutcome, Outgoing, Placed, Remote, Written};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// How often the list is read anew because somebody was faster, in one pass.
@@ -36,10 +39,95 @@ struct Draft {
     foreign: Vec<Remote>,
     /// Entries of ours that are in it.
     ours: BTreeSet<u32>,
+    /// Entries of ours that are in it and were not there before.
+    added: Vec<u32>,
     /// Steps that cannot be taken: somebody else has the entry there.
     taken: BTreeSet<u32>,
-    /// Lines that were thought to be there and are not.
-    missing: Vec<Entry>,
+}
+
+impl Draft {
+    /// What is written down of it before it is sent. Without a reading nothing is sent yet.
+    fn replacement(&self, read: Option<&Read>, unsure: &[u32]) -> Replacement {
+        let digests = read.map(|read| {
+            let before = digest(read.entries.iter().map(|remote| remote.entry.as_str()));
+            (before, digest(self.placed.iter().map(text_of)))
+        });
+        let (before, after) = digests.unwrap_or_default();
+        let unsure = unsure.iter().chain(&self.taken).copied().collect();
+        Replacement { before, after, added: self.added.clone(), unsure }
+    }
+}
+
+/// What became of a list that was written.
+struct After {
+    /// What was read last.
+    read: Option<Read>,
+    /// What a person must be told.
+    harm: Option<ConnectorError>,
+    /// What we had added was taken out again: what is there like it and carries no mark is somebody else's.
+    is_withdrawn: bool,
+}
+
+impl After {
+    fn read(read: Option<Read>, harm: Option<ConnectorError>) -> After {
+        After { read, harm, is_withdrawn: false }
+    }
+}
+
+fn text_of(placed: &Placed) -> &str {
+    match placed {
+        Placed::Foreign(remote) => &remote.entry,
+        Placed::Ours(item) => &item.entry,
+    }
+}
+
+/// Who made a list smaller between our write and the reading after it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doer {
+    /// The destination, when it took what we wrote.
+    Write,
+    /// Somebody else, since.
+    Others,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// Who took away what is in `placed` and not in `read`.
+fn doer(placed: &[Placed], written: &Written, read: &Read) -> Doer {
+    if let (Some(ours), Some(now)) = (&written.version, &read.reading.version) {
+        if ours == now {
+            return Doer::Write;
+        }
+    }
+    let mut there: BTreeMap<&str, usize> = BTreeMap::new();
+    for remote in &read.entries {
+        *there.entry(&remote.entry).or_default() += 1;
+    }
+    let is_missing = |placed: &&Placed| match there.get_mut(text_of(placed)) {
+        Some(n) if *n > 0 => {
+            *n -= 1;
+            false
+        }
+        _ => true,
+    };
+    let n_missing = placed.iter().filter(is_missing).count() as u64;
+    if let Some(held) = written.entries {
+        // It held less than it was given, by its own answer, and nothing more is missing than that.
+        let dropped = (placed.len() as u64).saturating_sub(held);
+        return match () {
+            () if dropped == 0 => Doer::Others,
+            () if n_missing <= dropped => Doer::Write,
+            () => Doer::Unknown,
+        };
+    }
+    // The list ends early, and entries of ours are among what was cut off: nobody edits like that.
+    let n = read.entries.len();
+    let is_cut =
+        n < placed.len() && read.entries.iter().zip(placed).all(|(remote, placed)| remote.entry == text_of(placed));
+    match is_cut && placed[n..].iter().any(|placed| matches!(placed, Placed::Ours(_))) {
+        true => Doer::Write,
+        false => Doer::Unknown,
+    }
 }
 
 /// What two entries must have in common to be the same one of somebody else's. A new list may have given new ids.
@@ -112,8 +200,8 @@ impl Engine {
             placed: Vec::with_capacity(read.entries.len() + effects.len()),
             foreign: Vec::new(),
             ours: BTreeSet::new(),
+            added: Vec::new(),
             taken: BTreeSet::new(),
-            missing: Vec::new(),
         };
         let texts: BTreeMap<&str, u32> = effects
             .iter()
@@ -150,14 +238,10 @@ impl Engine {
             let is_new = !seen.contains(&step.entry) && !draft.taken.contains(&step.entry);
             if step.step == Verb::Push && is_new && !before_only {
                 draft.ours.insert(step.entry);
+                draft.added.push(step.entry);
                 draft.placed.push(Placed::Ours(item(id, None)));
             }
         }
-        draft.missing = lines
-            .all()
-            .filter(|(_, line)| line.line.state == LineState::Present && !seen.contains(&line.id.0))
-            .map(|(_, line)| line.clone())
-            .collect();
         draft
     }
 
@@ -183,11 +267,14 @@ impl Engine {
             return wait(Some(ConnectorError::Unsupported));
         };
         // As it stands before anything is meant: what is only meant now makes nothing that is there ours.
-        let lines = self.lines_by_text(pass.target);
+        let mut lines = self.lines_by_text(pass.target);
+        let marks = pass.target.action.marks;
         let first = match self.read_to_replace(pass, connection, destination, state, &lines)? {
             Ok(read) => read,
             Err(error) => return wait(Some(error)),
         };
+        // Somebody took entries of ours out: they are pushed again by the next plan, within its budget.
+        let mut missing = lines.forget_missing(&first, marks);
         if self.is_stopped(pass.target.id)? {
             return wait(None);
         }
@@ -198,13 +285,17 @@ impl Engine {
             let new = |step: &&Planned| self.intended(&known, pass, step);
             (effects.iter().map(old).collect(), effects.iter().map(new).collect())
         };
+        let mut draft = self.draft(pass, &first, &lines, effects, false);
+        let unsure = self.unsure(pass, effects, state);
+        // Until something is sent, nothing that is found there was put there by what is meant now.
+        state.replacement = Some(draft.replacement(None, &unsure));
+        self.store.set_target_state(pass.target.id, &state.to_text())?;
         self.world.step("share.planned")?;
         self.intend(pass.target.id, pass.run, &entries)?;
         self.world.step("share.intended")?;
 
         // Read again just before it is written; as often as somebody else is faster.
         let mut written = Err(ConnectorError::Changed);
-        let mut draft = self.draft(pass, &first, &lines, effects, false);
         for _ in 0..TRIES {
             let read = match self.read_to_replace(pass, connection, destination, state, &lines)? {
                 Ok(read) if !self.is_stopped(pass.target.id)? => read,
@@ -217,15 +308,28 @@ impl Engine {
                     return wait(Some(error));
                 }
             };
+            missing.extend(lines.forget_missing(&read, marks));
             draft = self.draft(pass, &read, &lines, effects, false);
+            state.replacement = Some(draft.replacement(Some(&read), &unsure));
+            // Written down first: after a stop it tells whether this write was carried out.
+            self.store.set_target_state(pass.target.id, &state.to_text())?;
             written = self.write(pass, connection, destination, &draft.placed, read.reading.version.as_deref())?;
             if written != Err(ConnectorError::Changed) {
                 break;
             }
         }
         self.world.step("share.called")?;
+        // The answer was lost. Read at once, before others edit: a list that is what was sent was written.
+        let mut unanswered = None;
+        if let Err(error) = &written
+            && !nothing_done(error)
+            && self.was_written(pass, connection, destination, state)?
+        {
+            unanswered = Some(error.clone());
+            written = Ok(Written::default());
+        }
         match &written {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(error) if nothing_done(error) => {
                 self.restore(pass, effects, &before)?;
                 let error = match error {
@@ -239,11 +343,13 @@ impl Engine {
             }
             Err(_) => {}
         }
-        let (after, harm) = match &written {
-            Ok(()) => self.read_after(pass, connection, destination, state, &draft, &lines, effects)?,
-            Err(_) => (None, None),
+        let After { read: after, harm, is_withdrawn } = match &written {
+            Ok(written) => {
+                let written = Done { draft: &draft, written, lines: &lines };
+                self.read_after(pass, connection, destination, state, &written, effects)?
+            }
+            Err(_) => After::read(None, None),
         };
-        let marks = pass.target.action.marks;
         let mut settled = Vec::new();
         for (step, entry) in effects.iter().zip(entries) {
             let text = {
@@ -257,20 +363,23 @@ impl Engine {
                 _ if draft.taken.contains(&step.entry) => ItemOutcome::Foreign,
                 (Err(error), ..) => ItemOutcome::Unknown(error.to_string()),
                 // Nothing to take back from: it was not there any more.
-                (Ok(()), Verb::Retract, None | Some(None)) => ItemOutcome::Accepted { remote_id: None },
-                (Ok(()), Verb::Retract, Some(Some(_))) if pass.target.action.lag.is_some() => {
+                (Ok(_), Verb::Retract, None | Some(None)) => ItemOutcome::Accepted { remote_id: None },
+                (Ok(_), Verb::Retract, Some(Some(_))) if pass.target.action.lag.is_some() => {
                     ItemOutcome::Accepted { remote_id: None }
                 }
-                (Ok(()), Verb::Retract, Some(Some(_))) => {
+                // Without marks it is not ours that is there: that was taken out by what we wrote.
+                (Ok(_), Verb::Retract, Some(Some(_))) if !marks => ItemOutcome::Foreign,
+                (Ok(_), Verb::Retract, Some(Some(_))) => {
                     ItemOutcome::Unknown("it was taken out of the list, and is there when it is read back".into())
                 }
-                (Ok(()), _, Some(Some(remote))) => ItemOutcome::Accepted { remote_id: remote.remote_id.clone() },
-                (Ok(()), Verb::Update, _) if !draft.ours.contains(&step.entry) => {
+                (Ok(_), Verb::Push, Some(Some(_))) if is_withdrawn && !marks => ItemOutcome::Foreign,
+                (Ok(_), _, Some(Some(remote))) => ItemOutcome::Accepted { remote_id: remote.remote_id.clone() },
+                (Ok(_), Verb::Update, _) if !draft.ours.contains(&step.entry) => {
                     ItemOutcome::Unknown("it is not there any more".into())
                 }
                 // What lags shows by and by; what could not be read back is asked about in the next pass.
-                (Ok(()), ..) if pass.target.action.lag.is_some() => ItemOutcome::Accepted { remote_id: None },
-                (Ok(()), ..) => ItemOutcome::Unknown("it was accepted, and is not there when it is read back".into()),
+                (Ok(_), ..) if pass.target.action.lag.is_some() => ItemOutcome::Accepted { remote_id: None },
+                (Ok(_), ..) => ItemOutcome::Unknown("it was accepted, and is not there when it is read back".into()),
             };
             match &outcome {
                 ItemOutcome::Accepted { .. } => counts.accepted += 1,
@@ -279,15 +388,14 @@ impl Engine {
             }
             settled.push(self.settled(pass, step, entry, &outcome, None));
         }
-        // Somebody took entries of ours out: they are pushed again by the next plan, within its budget.
         let acted: Selection = selection(effects);
-        for mut line in draft.missing.into_iter().filter(|line| !acted.contains(line.id)) {
+        for mut line in missing.into_iter().filter(|line| !acted.contains(line.id)) {
             line.line = Line::new(LineState::Gone, 0);
             settled.push(line);
         }
         self.settle(pass.target, pass.run, settled, None)?;
         self.world.step("share.settled")?;
-        Ok(harm.or(written.err()))
+        Ok(harm.or(unanswered).or(written.err()))
     }
 
     /// Writes a list. The outer error is the store's; the inner is the destination's.
@@ -298,41 +406,81 @@ impl Engine {
         destination: &dyn Destination,
         placed: &[Placed],
         version: Option<&str>,
-    ) -> Result<Result<(), ConnectorError>, EngineError> {
+    ) -> Result<Result<Written, ConnectorError>, EngineError> {
         let done = self.call(connection, self.world.now(), |cx| {
             destination.replace(spec(pass.target, &self.exchange), &mut placed.iter().cloned(), version, cx)
         });
         match done {
-            Ok(()) => Ok(Ok(())),
+            Ok(written) => Ok(Ok(written)),
             Err(EngineError::Connector { error, .. }) => Ok(Err(error)),
             Err(error) => Err(error),
         }
     }
 
-    /// Reads what was written, and puts back what others had there and have no longer. Gives what was read last, and
-    /// what a person must be told.
-    #[expect(clippy::too_many_arguments, reason = "one pass's working set, used once")]
+    /// Whether the list is what was sent last, and was not before.
+    fn was_written(
+        &self,
+        pass: &Pass<'_>,
+        connection: &Connection,
+        destination: &dyn Destination,
+        state: &mut TargetState,
+    ) -> Result<bool, EngineError> {
+        if pass.target.action.lag.is_some() {
+            return Ok(false);
+        }
+        let read = match self.read_all(pass.target, connection, destination, state) {
+            Ok(read) => read,
+            Err(EngineError::Connector { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let list = digest(read.entries.iter().map(|remote| remote.entry.as_str()));
+        let is_written = |replacement: &Replacement| list == replacement.after && list != replacement.before;
+        Ok(read.reading.whole && state.replacement.as_ref().is_some_and(is_written))
+    }
+
+    /// Entries that an earlier replacement was to put there, of which nobody knows yet whether it did.
+    fn unsure(&self, pass: &Pass<'_>, effects: &[&Planned], state: &TargetState) -> Vec<u32> {
+        let Some(replacement) = &state.replacement else { return Vec::new() };
+        let acted = selection(effects);
+        let known = self.known();
+        let Some(ledger) = known.ledgers.get(&pass.target.id) else { return Vec::new() };
+        let open = |id: &u32| {
+            let line = ledger.get(IndicatorId(*id)).map(|entry| entry.line.state);
+            matches!(line, Some(LineState::Pending | LineState::Unknown)) && !acted.contains(IndicatorId(*id))
+        };
+        let mut unsure: Vec<u32> = replacement.added.iter().chain(&replacement.unsure).copied().filter(open).collect();
+        unsure.sort_unstable();
+        unsure.dedup();
+        unsure
+    }
+
+    /// Reads what was written, and puts back what our write took from others.
     fn read_after(
         &self,
         pass: &Pass<'_>,
         connection: &Connection,
         destination: &dyn Destination,
         state: &mut TargetState,
-        draft: &Draft,
-        lines: &Lines,
+        done: &Done<'_>,
         effects: &[&Planned],
-    ) -> Result<(Option<Read>, Option<ConnectorError>), EngineError> {
+    ) -> Result<After, EngineError> {
+        let Done { draft, written, lines } = *done;
         // A list that lags shows the one before: it is read back when it can be believed.
         if pass.target.action.lag.is_some() {
-            return Ok((None, None));
+            return Ok(After::read(None, None));
         }
+        let unread = |why: String| {
+            let words = format!("the list was replaced, and could not be read back: {why}");
+            Ok(After::read(None, Some(ConnectorError::Unexpected(words))))
+        };
         let read = match self.read_all(pass.target, connection, destination, state) {
             Ok(read) if read.reading.whole => read,
-            Ok(_) | Err(EngineError::Connector { .. }) => return Ok((None, None)),
+            Ok(_) => return unread(Doubt::NotWhole.to_string()),
+            Err(EngineError::Connector { error, .. }) => return unread(error.to_string()),
             Err(error) => return Err(error),
         };
-        state.foreign = Some(draft.foreign.len() as u64);
         let n_lost = lost(&draft.foreign, &read.entries);
+        state.foreign = Some((draft.foreign.len() - n_lost.len()) as u64);
         // Less than was accepted is there: it has a limit that it keeps silent about. One entry may be a person's doing.
         let pushed = effects.iter().filter(|step| step.step == Verb::Push && draft.ours.contains(&step.entry));
         let texts: HashSet<&str> = read.entries.iter().map(|remote| remote.entry.as_str()).collect();
@@ -346,54 +494,113 @@ impl Engine {
         }
         if n_lost.is_empty() {
             state.harms = 0;
-            return Ok((Some(read), None));
+            return Ok(After::read(Some(read), None));
         }
-        // Without what we added in this pass: it may be what pushed them out.
+        match doer(&draft.placed, written, &read) {
+            Doer::Write => {}
+            // Their list, and their doing.
+            Doer::Others => return Ok(After::read(Some(read), None)),
+            Doer::Unknown => {
+                let n = n_lost.len();
+                self.note_harm(state, &n_lost, "somebody else's, gone since our write, by whom cannot be told");
+                let words = format!(
+                    "{n} entries of others are gone since the list was replaced: whether the destination dropped them or \
+                     somebody took them away cannot be told, so they are not put back; look at them with `iocast target \
+                     verify {}` and ask whose they were",
+                    pass.target.doc.name
+                );
+                return Ok(After::read(Some(read), Some(harmful(state, words))));
+            }
+        }
         let n = n_lost.len();
-        let mut again = self.draft(pass, &read, lines, effects, true);
-        again.placed.extend(n_lost.iter().cloned().map(Placed::Foreign));
-        // What we added is in what was read, and is no line of before: it goes out again.
-        let theirs: HashSet<&str> = draft.foreign.iter().map(|remote| remote.entry.as_str()).collect();
-        let added: HashSet<&str> = draft
-            .placed
-            .iter()
-            .filter_map(|placed| match placed {
-                Placed::Ours(item) => Some(item.entry.as_str()),
-                Placed::Foreign(_) => None,
-            })
-            .filter(|text| !theirs.contains(text))
-            .collect();
-        again.placed.retain(|placed| match placed {
-            Placed::Foreign(remote) => !added.contains(remote.entry.as_str()),
-            Placed::Ours(_) => true,
-        });
-        let stopped = self.is_stopped(pass.target.id)?;
-        if !stopped {
-            // What comes of it is read back.
-            let _ = self.write(pass, connection, destination, &again.placed, read.reading.version.as_deref())?;
+        let mut seen = read;
+        let mut is_withdrawn = false;
+        // What was taken out by that write and is there again without a mark is somebody else's.
+        let mut out = Selection::default();
+        if !pass.target.action.marks {
+            for step in effects.iter().filter(|step| step.step == Verb::Retract) {
+                out.insert(IndicatorId(step.entry));
+            }
         }
+        let lines = lines.without(&out);
+        for _ in 0..TRIES {
+            if self.is_stopped(pass.target.id)? {
+                break;
+            }
+            let mut owed = lost(&draft.foreign, &seen.entries);
+            // What others took away since is not owed.
+            owed.retain(|remote| n_lost.iter().any(|lost| same(lost) == same(remote)));
+            // What we added in this pass goes out again: it may be what pushed them out.
+            let mut again = self.draft(pass, &seen, &lines, effects, true);
+            let mut added: HashSet<&str> =
+                draft.placed.iter().filter(|p| matches!(p, Placed::Ours(_))).map(text_of).collect();
+            draft.foreign.iter().for_each(|remote| {
+                added.remove(remote.entry.as_str());
+            });
+            again.placed.retain(|placed| match placed {
+                // One copy: what others added beside it meanwhile is theirs.
+                Placed::Foreign(remote) if remote.marked == pass.target.action.marks => {
+                    !added.remove(remote.entry.as_str())
+                }
+                _ => true,
+            });
+            again.placed.extend(owed.into_iter().map(Placed::Foreign));
+            let version = seen.reading.version.clone();
+            let done = self.write(pass, connection, destination, &again.placed, version.as_deref())?;
+            is_withdrawn |= done.as_ref().err().is_none_or(|error| !nothing_done(error));
+            if done != Err(ConnectorError::Changed) {
+                break;
+            }
+            match self.read_all(pass.target, connection, destination, state) {
+                Ok(read) if read.reading.whole => seen = read,
+                Ok(_) | Err(EngineError::Connector { .. }) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        // What came of it is read back; where that fails, what was seen before says nothing any more.
         let last = match self.read_all(pass.target, connection, destination, state) {
             Ok(read) => Some(read),
             Err(EngineError::Connector { .. }) => None,
             Err(error) => return Err(error),
         };
-        let still = last.as_ref().map_or(n_lost, |last| lost(&draft.foreign, &last.entries));
-        let mut drift = Drift { at: self.world.now().micros(), harmed: still.len() as u64, ..Drift::default() };
-        for remote in &still {
-            drift.sample(&remote.entry, "somebody else's, gone after our write");
-        }
-        state.drift = Some(drift);
-        state.harms += 1;
+        let still = last.as_ref().map_or(n_lost.clone(), |last| {
+            let mut still = lost(&draft.foreign, &last.entries);
+            still.retain(|remote| n_lost.iter().any(|lost| same(lost) == same(remote)));
+            still
+        });
+        self.note_harm(state, &still, "somebody else's, gone after our write");
+        state.foreign = Some((draft.foreign.len() - still.len()) as u64);
         let words = match still.len() {
             0 => format!("{n} entries of others were gone after the list was replaced, and were put back"),
             left => format!("{left} entries of others are gone since the list was replaced, and could not be put back"),
         };
-        let error = match state.harms {
-            // It does so every time: what it is that does it, a person must find out.
-            HARMS_MOST.. => ConnectorError::Denied(format!("{words}; this is the {}. time in a row", state.harms)),
-            _ => ConnectorError::Unexpected(words),
-        };
-        Ok((last.or(Some(read)), Some(error)))
+        Ok(After { read: last, harm: Some(harmful(state, words)), is_withdrawn })
+    }
+
+    fn note_harm(&self, state: &mut TargetState, gone: &[Remote], how: &str) {
+        let mut drift = Drift { at: self.world.now().micros(), harmed: gone.len() as u64, ..Drift::default() };
+        for remote in gone {
+            drift.sample(&remote.entry, how);
+        }
+        state.drift = Some(drift);
+        state.harms += 1;
+    }
+}
+
+/// A list that was written.
+#[derive(Clone, Copy)]
+struct Done<'a> {
+    draft: &'a Draft,
+    written: &'a Written,
+    lines: &'a Lines,
+}
+
+/// What a write ends with that took something from others.
+fn harmful(state: &TargetState, words: String) -> ConnectorError {
+    match state.harms {
+        // It does so every time: what it is that does it, a person must find out.
+        HARMS_MOST.. => ConnectorError::Denied(format!("{words}; this is the {}. time in a row", state.harms)),
+        _ => ConnectorError::Unexpected(words),
     }
 }
 

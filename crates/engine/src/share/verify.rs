@@ -5,7 +5,7 @@
 //! is sent from here. Nothing is concluded from a reading that is cut, empty or halved, until a person believes it.
 
 use super::apply::question;
-use super::look::{Read, answered, carries, is_staged};
+use super::look::{Read, answered, carries, digest, is_staged};
 use crate::Engine;
 use crate::config::{Config, Connection, Target};
 use crate::error::EngineError;
@@ -227,6 +227,7 @@ impl Engine {
         let lines = self.lines_by_text(target);
         let doubt =
             self.doubt(target, read, &lines, state).filter(|doubt| !(options.believe && doubt.can_be_believed()));
+        let list = digest(read.entries.iter().map(|remote| remote.entry.as_str()));
         let mut drift = Drift { at: now.micros(), checked: lines.n_present(), ..Drift::default() };
         let mut changes = Changes::default();
         let mut seen: HashSet<u32> = HashSet::new();
@@ -247,8 +248,11 @@ impl Engine {
                 }
                 _ if is_staged(line) || !self.may_conclude(target, state, line, now) => {}
                 _ => {
-                    let ours = Presence::Ours { remote_id: remote.remote_id.clone() };
-                    changes.lines.push(answered(target, line.clone(), ours, now));
+                    let answer = match self.is_ours(target, line, remote, list, state) {
+                        true => Presence::Ours { remote_id: remote.remote_id.clone() },
+                        false => Presence::Foreign,
+                    };
+                    changes.lines.push(answered(target, line.clone(), answer, now));
                 }
             }
         }

@@ -9,7 +9,7 @@ use intel::Timestamp;
 use kit::manifest::Manifest;
 use kit::{
     Connection, Connector, ConnectorError, Cx, Destination, ItemOutcome, Outgoing, Placed, Presence, Reading, Remote,
-    TargetSpec,
+    TargetSpec, Written,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,6 +73,12 @@ pub(crate) struct Tool {
     pub(crate) eats: usize,
     /// Entries of others that a call of ours took away or changed.
     pub(crate) damaged: Vec<String>,
+    /// Entries that others had taken away and that a call of ours put there again.
+    pub(crate) raised: Vec<String>,
+    /// Entries of others that it dropped by itself when it was written to.
+    pub(crate) eaten: Vec<String>,
+    /// Says how much it holds when it was written to.
+    pub(crate) says_count: bool,
     /// Pushes of an entry that was there already, where nothing tells them apart.
     pub(crate) n_deploys: u64,
 }
@@ -456,10 +462,10 @@ impl Destination for BoxConnection {
         all: &mut dyn Iterator<Item = Placed>,
         version: Option<&str>,
         _: &Cx<'_>,
-    ) -> Result<(), ConnectorError> {
+    ) -> Result<Written, ConnectorError> {
         let all: Vec<Placed> = all.collect();
         let fate = self.begin("replace", all.len())?;
-        self.sim.tool(&self.product, |tool| {
+        let written = self.sim.tool(&self.product, |tool| {
             if tool.keeps_versions && version != Some(tool.version.to_string().as_str()) {
                 return Err(ConnectorError::Changed);
             }
@@ -471,10 +477,17 @@ impl Destination for BoxConnection {
                         let same = |t: &Thing| {
                             t.entry == remote.entry && remote.remote_id.as_ref().is_none_or(|id| t.id == *id)
                         };
-                        match old.iter().position(same) {
+                        // Among copies that nothing tells apart, the one that is not ours.
+                        let theirs = old.iter().position(|t| same(t) && t.mark.is_none());
+                        match theirs.or_else(|| old.iter().position(same)) {
                             Some(at) => new.push(old.remove(at)),
                             None => {
                                 // What was read and is there no more: it comes back as somebody else's.
+                                // Unless it had eaten it, somebody else had taken it away.
+                                match tool.eaten.iter().position(|eaten| *eaten == remote.entry) {
+                                    Some(at) => drop(tool.eaten.remove(at)),
+                                    None => tool.raised.push(remote.entry.clone()),
+                                }
                                 tool.next_id += 1;
                                 let id = remote.remote_id.unwrap_or_else(|| format!("b-{}", tool.next_id));
                                 let (entry, expires) = (remote.entry, remote.expires_at);
@@ -499,7 +512,7 @@ impl Destination for BoxConnection {
             tool.damaged.extend(harmed);
             for _ in 0..std::mem::take(&mut tool.eats) {
                 if let Some(at) = new.iter().position(|t| t.mark.is_none()) {
-                    new.remove(at);
+                    tool.eaten.push(new.remove(at).entry);
                 }
             }
             if let Some(limit) = tool.limit {
@@ -507,9 +520,12 @@ impl Destination for BoxConnection {
             }
             tool.things = new;
             tool.version += 1;
-            Ok(())
+            Ok(Written {
+                version: tool.keeps_versions.then(|| tool.version.to_string()),
+                entries: tool.says_count.then_some(tool.things.len() as u64),
+            })
         })?;
-        self.end(&fate, ())
+        self.end(&fate, written)
     }
 
     fn deploy(&self, _: TargetSpec<'_>, _: &Cx<'_>) -> Result<(), ConnectorError> {

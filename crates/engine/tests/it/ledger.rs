@@ -20,6 +20,38 @@ pub(crate) fn seeds(n: u64) -> std::ops::RangeInclusive<u64> {
     1..=asked.unwrap_or(n)
 }
 
+/// Runs every seed, on two threads; what came of each that held. The first that did not is told, with how many there are.
+pub(crate) fn on_two_threads<T: Send>(seeds: std::ops::RangeInclusive<u64>, run: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let half = |odd: u64| {
+        let mut done = Vec::new();
+        let mut failed = Vec::new();
+        for seed in seeds.clone().filter(|seed| seed % 2 == odd) {
+            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(seed))) {
+                Ok(of_this) => done.push(of_this),
+                Err(panic) => {
+                    let text = panic.downcast_ref::<String>().cloned();
+                    failed.push((seed, text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))));
+                }
+            }
+        }
+        (done, failed)
+    };
+    let ((mut done, mut failed), (more, failed_too)) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| half(1));
+        (half(0), other.join().unwrap())
+    });
+    done.extend(more);
+    failed.extend(failed_too);
+    let n = failed.len();
+    assert!(failed.is_empty(), "{n} failed; the first: IOCAST_SEED={} {:?}", failed[0].0, failed[0].1);
+    done
+}
+
+/// The one seed that is to be run again, where one is.
+pub(crate) fn kept(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 pub(crate) fn value(n: u64) -> String {
     format!("h{n:05}.bad-example.com")
 }

@@ -5,7 +5,7 @@ use kit::http::Request;
 use kit::manifest::Manifest;
 use kit::{
     Connection, Connector, ConnectorError, Cursor, Cx, Destination, ItemOutcome, Outgoing, Placed, Presence, Pulled,
-    Reading, Remote, Rows, Secret, Source, TargetSpec,
+    Reading, Remote, Rows, Secret, Source, TargetSpec, Written,
 };
 use serde_json::{Value, json};
 
@@ -224,7 +224,7 @@ impl Destination for Tool {
         all: &mut dyn Iterator<Item = Placed>,
         version: Option<&str>,
         cx: &Cx<'_>,
-    ) -> Result<(), ConnectorError> {
+    ) -> Result<Written, ConnectorError> {
         // What others have there goes back by its id, so with all that the tool knows of it.
         let items: Vec<Value> = all
             .map(|placed| match placed {
@@ -237,7 +237,7 @@ impl Destination for Tool {
             request = request.header("If-Match", version);
         }
         let response = self.with_token(request).also(&[CHANGED]).send()?;
-        if response.status == CHANGED { Err(ConnectorError::Changed) } else { Ok(()) }
+        if response.status == CHANGED { Err(ConnectorError::Changed) } else { Ok(Written::default()) }
     }
 
     fn deploy(&self, target: TargetSpec<'_>, cx: &Cx<'_>) -> Result<(), ConnectorError> {
