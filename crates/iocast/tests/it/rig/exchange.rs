@@ -11,10 +11,14 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 
 /// The styles that are shared to: target, and the list at the mock (none for what we serve).
-///
-/// `staged` and `replace` join them when the engine deploys and replaces.
-pub(crate) const STYLES: &[(&str, Option<&str>)] =
-    &[("append", Some("append/main")), ("per-id", Some("per-id/main")), ("pulled", None), ("stream", Some("stream"))];
+pub(crate) const STYLES: &[(&str, Option<&str>)] = &[
+    ("append", Some("append/main")),
+    ("per-id", Some("per-id/main")),
+    ("staged", Some("staged/main")),
+    ("replace", Some("replace/main")),
+    ("pulled", None),
+    ("stream", Some("stream")),
+];
 
 /// Addresses of the feed at any time, and how many go and come with each version.
 const ROWS: u32 = 120;

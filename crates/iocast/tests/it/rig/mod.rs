@@ -118,6 +118,14 @@ fn f02_joining_again_what_was_joined_before_gives_the_same() {
 fn points(style: &str) -> &'static [&'static str] {
     match style {
         "pulled" => &["share.drafted", "share.published"],
+        "staged" => &[
+            "share.planned",
+            "share.intended",
+            "share.called",
+            "share.settled",
+            "share.staged",
+            "share.deployed",
+        ],
         _ => &["share.planned", "share.intended", "share.called", "share.settled"],
     }
 }
@@ -127,7 +135,7 @@ fn points(style: &str) -> &'static [&'static str] {
 /// the first, second and third batch, to tools of every style. After each end the checker looks: nothing is at a tool
 /// without a line that meant it, nothing of others is touched, nothing is there twice. Unsettled entries are asked about;
 /// after the next passes each tool holds exactly what is wanted, and no secret stands in any file, answer or backup.
-/// Figures: 4 styles × 2 to 5 windows × 2 batches (more with IOCAST_CASES).
+/// Figures: 6 styles × 2 to 7 windows × 2 batches (more with IOCAST_CASES), each window hit at least once.
 #[test]
 fn f03_a_pass_killed_in_any_window_neither_loses_nor_repeats() {
     let mut exchange = filled("f03");
