@@ -2,6 +2,7 @@
 
 use super::App;
 use crate::api::Problem;
+use engine::EngineError;
 use engine::notice::{ChannelShown, NoticeShown};
 use engine::state::{ConnectionState, TargetState};
 use intel::Timestamp;
@@ -18,6 +19,9 @@ pub(crate) struct Status {
     pub(crate) indicators: u64,
     /// What sources say about them.
     pub(crate) records: u64,
+    /// `ok`, or why nothing can be written: `disk full`, `store locked`, `store cannot be written`, `store failed` or
+    /// `store damaged`. Nothing is pulled or shared then.
+    pub(crate) store: &'static str,
     /// Whether calls to destinations are stopped.
     pub(crate) frozen: bool,
     /// What needs a person, the gravest first.
@@ -202,13 +206,18 @@ impl App {
                 denied: state.denied,
             });
         }
-        engine.take_notice()?;
+        match engine.take_notice() {
+            // What cannot be noted now is noted when it can: how things are is told all the same.
+            Err(EngineError::Store(_)) if store.trouble().is_some() => {}
+            noted => drop(noted?),
+        }
         let (notices, channels) = (engine.notices_shown(0)?, engine.channels_shown()?);
         let known = engine.known();
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
             indicators: known.index.len() as u64,
             records: known.index.n_records() as u64,
+            store: store.trouble().map_or("ok", store::Trouble::as_str),
             frozen: engine.is_frozen()?,
             notices,
             channels,
