@@ -54,7 +54,8 @@ pub enum Ended {
 
 enum Event {
     Nudge(Job),
-    Finished(Job, Box<Ended>),
+    /// Whether it was the store that failed stands at the end.
+    Finished(Job, Box<Ended>, bool),
     Reconfigured,
     Shutdown,
 }
@@ -65,6 +66,9 @@ const NAP: Duration = Duration::from_secs(5);
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// How often people are told what is new, and what could not be told is tried again.
 const TELL_EVERY: Duration = Duration::from_secs(15);
+/// While the store is in trouble: how often it is looked whether that is over. Work goes on at most so long after that,
+/// and the loop's nap.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// How often retention is applied.
 const PRUNE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
@@ -111,6 +115,8 @@ struct Loop {
     /// Jobs that were due when the loop began start spread over this time from then on.
     begun: Timestamp,
     seed: u64,
+    /// When it was last looked whether the store's trouble is over.
+    probed: Option<Timestamp>,
 }
 
 /// After a start, what became due meanwhile starts within so long, or a tenth of its interval where that is less: a
@@ -120,31 +126,44 @@ const START_SPREAD: Duration = Duration::from_secs(60);
 impl Loop {
     fn new(engine: Arc<Engine>, events: &Sender<Event>, workers: usize) -> Loop {
         let (begun, seed) = (engine.world().now(), engine.world().random());
-        Loop { engine, jobs: BTreeMap::new(), events: events.clone(), workers: workers.max(1), begun, seed }
+        Loop {
+            engine,
+            jobs: BTreeMap::new(),
+            events: events.clone(),
+            workers: workers.max(1),
+            begun,
+            seed,
+            probed: None,
+        }
     }
 
     fn run(mut self, inbox: &Receiver<Event>, told: &dyn Fn(&Ended)) {
-        let mut stopping = false;
+        let (mut stopping, mut is_well) = (false, true);
         loop {
             let now = self.engine.world().now();
             if !stopping {
                 self.refresh(now);
-                self.start_due(now);
+                is_well = self.is_well(now);
+                if is_well {
+                    self.start_due(now);
+                }
             }
             if stopping && self.jobs.values().all(|job| !job.running) {
                 break;
             }
             let soonest = self.jobs.values().filter_map(|job| next_due(job, now)).min();
-            let nap = soonest.map_or(NAP, |due| due.since(now)).clamp(Duration::from_millis(20), NAP);
+            // What is due waits for the store, and so do we.
+            let shortest = if is_well { Duration::from_millis(20) } else { Duration::from_secs(1) };
+            let nap = soonest.map_or(NAP, |due| due.since(now)).clamp(shortest, NAP);
             match inbox.recv_timeout(nap) {
                 Ok(Event::Nudge(job)) => {
                     if let Some(state) = self.jobs.get_mut(&job) {
                         state.nudged = true;
                     }
                 }
-                Ok(Event::Finished(job, ended)) => {
+                Ok(Event::Finished(job, ended, is_stores)) => {
                     told(&ended);
-                    self.finished(job, &ended);
+                    self.finished(job, &ended, is_stores);
                 }
                 Ok(Event::Reconfigured) => {
                     for (job, state) in &mut self.jobs {
@@ -190,6 +209,19 @@ impl Loop {
         }
     }
 
+    /// Whether anything can be written down. While it cannot, no job begins: nothing is pulled that could not be kept,
+    /// and nothing sent that could not be meant. What lasts ends with the process only.
+    fn is_well(&mut self, now: Timestamp) -> bool {
+        let store = self.engine.store();
+        let Some(trouble) = store.trouble() else { return true };
+        let is_early = self.probed.is_some_and(|at| at <= now && now.since(at) < PROBE_EVERY);
+        if trouble.is_lasting() || is_early {
+            return false;
+        }
+        self.probed = Some(now);
+        store.probe(now).is_ok()
+    }
+
     fn start_due(&mut self, now: Timestamp) {
         for job in due(self.jobs.iter().map(|(job, state)| (*job, *state)), now) {
             let lane = Lane::of(job);
@@ -202,10 +234,13 @@ impl Loop {
             // Jobs are few and long: a thread of its own costs nothing, and none is ever waited for.
             std::thread::spawn(move || {
                 let ended = std::panic::catch_unwind(AssertUnwindSafe(|| run_job(&engine, job)));
-                let ended =
-                    ended.unwrap_or_else(|_| Ended::Failed(job, "it panicked: please report what the log says".into()));
+                let ended = ended.unwrap_or_else(|_| {
+                    Err(EngineError::Invalid("it panicked: please report what the log says".into()))
+                });
+                let is_stores = matches!(ended, Err(EngineError::Store(_)));
+                let ended = ended.unwrap_or_else(|error| Ended::Failed(job, error.to_string()));
                 // Nobody listens any more when the loop has ended.
-                let _ = events.send(Event::Finished(job, Box::new(ended)));
+                let _ = events.send(Event::Finished(job, Box::new(ended), is_stores));
             });
             if let Some(state) = self.jobs.get_mut(&job) {
                 state.running = true;
@@ -216,11 +251,13 @@ impl Loop {
         }
     }
 
-    fn finished(&mut self, job: Job, ended: &Ended) {
+    fn finished(&mut self, job: Job, ended: &Ended, is_stores: bool) {
+        let soon = self.engine.world().now().after(PROBE_EVERY);
         if let Some(state) = self.jobs.get_mut(&job) {
             let fresh = remembered(&self.engine, job, state.interval);
             state.running = false;
-            state.retry_at = fresh.retry_at;
+            // A store that could not write does not know that it was tried.
+            state.retry_at = if is_stores { Some(soon) } else { fresh.retry_at };
             state.paused = fresh.paused;
         }
         if matches!(ended, Ended::Pulled(_) | Ended::Shared(_))
@@ -304,9 +341,9 @@ fn denied(engine: &Engine, job: Job) -> bool {
     remembered(engine, job, Duration::ZERO).paused
 }
 
-fn run_job(engine: &Engine, job: Job) -> Ended {
+fn run_job(engine: &Engine, job: Job) -> Result<Ended, EngineError> {
     let config = engine.config();
-    let done: Result<Ended, EngineError> = match job {
+    match job {
         Job::Pull(id) => match config.connections.get(&id) {
             Some(connection) => engine.pull(&connection.doc.name, &Silent).map(Ended::Pulled),
             None => Err(EngineError::NotFound(format!("connection #{id} is gone"))),
@@ -322,8 +359,7 @@ fn run_job(engine: &Engine, job: Job) -> Ended {
         Job::Expire => engine.advance().map(Ended::Expired),
         Job::Prune => engine.prune().map(Ended::Pruned),
         Job::Tell => engine.take_notice().and_then(|_| engine.tell_due()).map(Ended::Told),
-    };
-    done.unwrap_or_else(|error| Ended::Failed(job, error.to_string()))
+    }
 }
 
 #[cfg(test)]

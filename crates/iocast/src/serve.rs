@@ -3,7 +3,8 @@
 //! The socket is bound before anything is loaded, so that devices get the last good lists at once; the rest answers
 //! "starting" until it can. Connections are counted and must send their requests in time, so that idle or hostile
 //! peers cannot use up what the process has. On a signal no new work begins; what runs is given a few seconds and then
-//! left: whatever is cut off then is settled at the next start, as after a crash.
+//! left: whatever is cut off then is settled at the next start, as after a crash. A store that has failed for good ends
+//! the server too, with an error: whoever watches over it starts it again.
 
 use crate::api::{self, lists::Peer};
 use crate::app::{App, Loading, OpenOptions};
@@ -36,6 +37,9 @@ const DRAIN: Duration = Duration::from_secs(3);
 const FINISH: Duration = Duration::from_secs(5);
 /// The pause after an accept that failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// How often it is looked whether the store has failed.
+const STORE_LOOK: Duration = Duration::from_millis(500);
 
 /// How a server is run.
 #[derive(Debug, Clone)]
@@ -111,6 +115,7 @@ async fn serve(app: Arc<App>, loading: Loading, options: &ServeOptions) -> anyho
         // Nobody listens any more when a signal came first.
         let _ = loaded.send(done);
     });
+    let watched = app.clone();
     let router = api::router(app);
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
@@ -118,6 +123,11 @@ async fn serve(app: Arc<App>, loading: Loading, options: &ServeOptions) -> anyho
     let ended = loop {
         let accepted = tokio::select! {
             () = signals.any() => break Ok(()),
+            () = failed(&watched) => break Err(anyhow::anyhow!(
+                "the disk or file system failed while the store wrote: what it holds is known only when it is opened \
+                 anew, so the server ends here and is to be started again; nothing is lost that was acknowledged, and \
+                 nothing was sent that is not written down. If it ends so again, look at the disk"
+            )),
             done = &mut load_ended, if loading => {
                 loading = false;
                 match done {
@@ -163,6 +173,13 @@ async fn serve(app: Arc<App>, loading: Loading, options: &ServeOptions) -> anyho
         () = signals.any() => {}
     }
     ended
+}
+
+/// Ends when the store has failed for good.
+async fn failed(app: &App) {
+    while app.trouble() != Some(store::Trouble::Failed) {
+        tokio::time::sleep(STORE_LOOK).await;
+    }
 }
 
 type Accepted = (tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);

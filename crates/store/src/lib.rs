@@ -29,6 +29,7 @@ mod row;
 mod runs;
 mod stage;
 mod tagset;
+mod trouble;
 mod undo;
 
 pub use accounts::{AuditRow, Token};
@@ -44,12 +45,12 @@ pub use load::{IndicatorRow, LoadSink, RecordRow};
 pub use notices::{NewNotice, NoticeRow, Telling};
 pub use plans::{Approval, Asked, Decision, PlanFilter, PlanId, PlanRow, PlanStatus, Rest};
 pub use runs::{RunFilter, RunReport, RunRow};
+pub use trouble::Trouble;
 pub use undo::{Effect, Hold, Inverse, PinChange, PinRow};
 
 use error::Result;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tagset::TagSets;
 
@@ -63,8 +64,7 @@ pub struct Store {
     /// None in memory, where the one connection does everything.
     readers: Option<Mutex<Vec<Connection>>>,
     dir: Option<PathBuf>,
-    /// A write failed in the system below: what the disk holds is known again only after reopening.
-    failed: AtomicBool,
+    watch: trouble::Watch,
     /// Last, so that it is dropped when the connections are closed.
     _lock: Option<lock::DirLock>,
 }
@@ -94,7 +94,7 @@ impl Store {
             writer: Mutex::new(Writer { conn, tagsets: TagSets::default() }),
             readers: Some(Mutex::new(Vec::new())),
             dir: Some(dir.into()),
-            failed: AtomicBool::new(false),
+            watch: trouble::Watch::default(),
             _lock: Some(lock),
         };
         store.interrupt_runs()?;
@@ -108,7 +108,7 @@ impl Store {
             writer: Mutex::new(Writer { conn, tagsets: TagSets::default() }),
             readers: None,
             dir: None,
-            failed: AtomicBool::new(false),
+            watch: trouble::Watch::default(),
             _lock: None,
         })
     }
@@ -120,10 +120,16 @@ impl Store {
 
     /// One transaction. It takes the write lock before it reads, so that nothing it read can have changed.
     fn write<T>(&self, work: impl FnOnce(&Transaction<'_>, &mut TagSets) -> Result<T>) -> Result<T> {
-        if self.failed.load(Ordering::Acquire) {
-            let error =
-                std::io::Error::other("an earlier write failed in the file system: restart to find out what is there");
-            return Err(StoreError::Io { doing: "database file".into(), error });
+        match self.watch.now() {
+            Some(Trouble::Failed) => {
+                let words = "an earlier write failed in the file system: restart to find out what is there";
+                return Err(StoreError::Io { doing: "database file".into(), error: std::io::Error::other(words) });
+            }
+            // What is decided on wrong rows must not become more wrong rows, or calls.
+            Some(Trouble::Damaged) => {
+                return Err(StoreError::damaged("an earlier operation found it so, and nothing is written any more"));
+            }
+            _ => {}
         }
         let mut writer = self.lock_writer();
         let Writer { conn, tagsets } = &mut *writer;
@@ -133,18 +139,22 @@ impl Store {
             tx.commit()?;
             Ok(out)
         })();
-        if let Err(error) = &result {
+        if result.is_err() {
             // What this transaction interned is gone with it.
             tagsets.clear();
-            if error.is_fatal() {
-                self.failed.store(true, Ordering::Release);
-            }
         }
+        self.watch.wrote(&result);
         result
     }
 
     /// Reads at one moment: what is committed while `work` goes on is not seen.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let result = self.read_once(work);
+        self.watch.read(&result);
+        result
+    }
+
+    fn read_once<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let Some(readers) = &self.readers else {
             return work(&self.lock_writer().conn);
         };

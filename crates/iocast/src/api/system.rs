@@ -20,7 +20,8 @@ use std::sync::Arc;
 /// Whether the process answers.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Health {
-    /// `ok`, or `starting` while everything known is loaded.
+    /// `ok`; `starting` while everything known is loaded; or, while nothing can be written, `disk full`, `store locked`,
+    /// `store cannot be written`, `store failed` or `store damaged`.
     status: &'static str,
 }
 
@@ -105,7 +106,8 @@ pub(super) struct Frozen {
 
 /// Says nothing but that the process answers: anybody may ask.
 pub(super) async fn healthz(State(app): State<Arc<App>>) -> Json<Health> {
-    Json(Health { status: if app.engine().is_ok() { "ok" } else { "starting" } })
+    let well = if app.engine().is_ok() { "ok" } else { "starting" };
+    Json(Health { status: app.trouble().map_or(well, store::Trouble::as_str) })
 }
 
 pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Status>, Problem> {

@@ -147,6 +147,11 @@ impl App {
         self.engine.get().ok_or_else(Problem::starting)
     }
 
+    /// What is the matter with the store, as its last operations found it.
+    pub(crate) fn trouble(&self) -> Option<store::Trouble> {
+        self.store.trouble()
+    }
+
     /// What opening the exchange had to say to its operator, once.
     pub(crate) fn told(&self) -> Vec<String> {
         std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))

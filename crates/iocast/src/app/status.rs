@@ -2,6 +2,7 @@
 
 use super::App;
 use crate::api::Problem;
+use engine::EngineError;
 use engine::notice::{ChannelShown, NoticeShown};
 use engine::state::{ConnectionState, Drift, TargetState};
 use engine::{BudgetUse, FreezeShown, HeldPlan};
@@ -19,6 +20,9 @@ pub(crate) struct Status {
     pub(crate) indicators: u64,
     /// What sources say about them.
     pub(crate) records: u64,
+    /// `ok`, or why nothing can be written: `disk full`, `store locked`, `store cannot be written`, `store failed` or
+    /// `store damaged`. Nothing is pulled or shared then.
+    pub(crate) store: &'static str,
     /// Whether calls to destinations are stopped: everywhere, or at the targets of `restored`.
     pub(crate) frozen: bool,
     /// Who stopped them, since when and why. A restored exchange that nobody has looked at says so here too.
@@ -279,13 +283,18 @@ impl App {
                 verified: time(state.verified),
             });
         }
-        engine.take_notice()?;
+        match engine.take_notice() {
+            // What cannot be noted now is noted when it can: how things are is told all the same.
+            Err(EngineError::Store(_)) if store.trouble().is_some() => {}
+            noted => drop(noted?),
+        }
         let (notices, channels) = (engine.notices_shown(0)?, engine.channels_shown()?);
         let known = engine.known();
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
             indicators: known.index.len() as u64,
             records: known.index.n_records() as u64,
+            store: store.trouble().map_or("ok", store::Trouble::as_str),
             frozen: engine.is_frozen()? || !restored.is_empty(),
             frozen_by: engine.frozen_by()?,
             restored,

@@ -223,6 +223,10 @@ fn show(status: &Value, ctx: &Ctx) -> Result<(), CliError> {
     let n = |key: &str| thousands(status[key].as_u64().unwrap_or(0));
     let version = status["version"].as_str().unwrap_or("?");
     ctx.out.line(&format!("iocast {version}: {} indicators, {} records", n("indicators"), n("records")))?;
+    let store = status["store"].as_str().unwrap_or("ok");
+    if store != "ok" {
+        ctx.out.line(&format!("{store}: nothing is pulled and nothing is shared; reading goes on"))?;
+    }
     if let Some(line) = frozen(status) {
         ctx.out.line(&line)?;
     }

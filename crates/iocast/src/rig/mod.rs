@@ -23,12 +23,16 @@ pub const POINTS: &[&str] = &[
     "pull.absence",
     "pull.listed",
     "pull.approved",
+    "rollback.batch",
     "share.planned",
     "share.intended",
     "share.called",
     "share.settled",
+    "share.staged",
+    "share.deployed",
     "share.drafted",
     "share.published",
+    "notice.told",
 ];
 
 /// Where the process ends, and at which passing, from 1.

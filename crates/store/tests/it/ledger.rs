@@ -123,7 +123,7 @@ fn published_and_state_settle_with_the_lines() {
 #[test]
 fn a_damaged_line_is_not_believed() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
     store.intend(TARGET, RUN, &[full(1)]).unwrap();
     let shell = Connection::open(dir.path().join("iocast.db")).unwrap();
     let changes = "state = 2, entry = 'y', fingerprint = 3, remote_id = NULL, remote_expires = 1, remote_from = 1, attempts = 1, \
@@ -132,6 +132,12 @@ fn a_damaged_line_is_not_believed() {
         shell.execute(&format!("UPDATE line SET {change}"), []).unwrap();
         let result = store.lines(TARGET, &mut |_| {});
         assert!(matches!(&result, Err(StoreError::Damaged(what)) if what.contains("target 3")), "{change}: {result:?}");
+        // Nothing is built on it: all writing ends.
+        assert_eq!(store.trouble(), Some(store::Trouble::Damaged), "{change}");
+        let written = store.settle(&Settle { dropped: &[IndicatorId(2)], lines: &[full(1)], ..settle() });
+        assert!(matches!(written, Err(StoreError::Damaged(_))), "{change}: {written:?}");
+        drop(store);
+        store = Store::open(dir.path()).unwrap();
         store.settle(&Settle { dropped: &[IndicatorId(2)], lines: &[full(1)], ..settle() }).unwrap();
         assert_eq!(lines(&store, TARGET), [full(1)]);
     }

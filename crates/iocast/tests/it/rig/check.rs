@@ -1,7 +1,7 @@
 //! The checker: from what the mocks were asked and did, and from the tables of the store read with plain SQL, whether
 //! the invariants hold. It knows nothing of the engine, and says no more than yes or what is wrong.
 
-use super::exchange::{CANARIES, Exchange, STYLES, image};
+use super::exchange::{CANARIES, Exchange, image};
 use super::server::Done;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
@@ -40,7 +40,7 @@ pub(crate) fn always(exchange: &Exchange) {
     }
 
     // I8: nothing of ours is there twice.
-    for (style, list) in STYLES.iter().filter_map(|(style, list)| Some((style, (*list)?))) {
+    for (style, list) in exchange.styles.iter().filter_map(|(style, list)| Some((style, (*list)?))) {
         let mut seen = BTreeSet::new();
         for value in exchange.held(style, Some(list)) {
             assert!(seen.insert(value.clone()), "{at}: I8: {value} is twice at {style}");
@@ -49,7 +49,7 @@ pub(crate) fn always(exchange: &Exchange) {
 
     // I10: whatever was done was meant: a line says so.
     let done: Vec<Done> = std::mem::take(&mut exchange.mock.lock().done);
-    for (style, list) in STYLES.iter().filter_map(|(style, list)| Some((style, (*list)?))) {
+    for (style, list) in exchange.styles.iter().filter_map(|(style, list)| Some((style, (*list)?))) {
         let lines = column(&db, &format!("SELECT entry FROM v_line WHERE target = '{style}'"));
         for effect in done.iter().filter(|done| done.list == list) {
             assert!(lines.contains(&effect.value), "{at}: I10: {effect:?} at {style} without a line");
@@ -92,7 +92,7 @@ pub(crate) fn settled(exchange: &Exchange) {
     let wanted = exchange.wanted();
     let known = active(exchange);
     assert_eq!(known, wanted, "{at}: I1, I5: what is known is not what the sources list");
-    for (style, list) in STYLES {
+    for (style, list) in exchange.styles {
         let held: BTreeSet<String> = exchange.held(style, *list).into_iter().collect();
         // What another had there first stays theirs.
         let theirs: BTreeSet<&String> = exchange
@@ -115,7 +115,7 @@ pub(crate) fn rested(exchange: &Exchange) {
     assert_eq!(active(exchange), wanted, "{at}: I1, I5: what is known is not what the sources list");
     let image = image(&exchange.data());
     let db = image.path().join("iocast.db");
-    for (style, list) in STYLES {
+    for (style, list) in exchange.styles {
         let held: BTreeSet<String> = exchange.held(style, *list).into_iter().collect();
         let told = format!("SELECT entry FROM v_line WHERE target = '{style}' AND state IN ('refused', 'foreign')");
         let told = column(&db, &told);

@@ -10,11 +10,17 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 use tempfile::TempDir;
 
-/// The styles that are shared to: target, and the list at the mock (none for what we serve).
-///
-/// `staged` and `replace` join them when the engine deploys and replaces.
-pub(crate) const STYLES: &[(&str, Option<&str>)] =
-    &[("append", Some("append/main")), ("per-id", Some("per-id/main")), ("pulled", None), ("stream", Some("stream"))];
+/// A style that is shared to: its target, and the list at the mock (none for what we serve).
+pub(crate) type Style = (&'static str, Option<&'static str>);
+
+pub(crate) const STYLES: &[Style] = &[
+    ("append", Some("append/main")),
+    ("per-id", Some("per-id/main")),
+    ("staged", Some("staged/main")),
+    ("replace", Some("replace/main")),
+    ("pulled", None),
+    ("stream", Some("stream")),
+];
 
 /// Addresses of the feed at any time, and how many go and come with each version.
 const ROWS: u32 = 120;
@@ -84,6 +90,8 @@ pub(crate) struct Exchange {
     pub(crate) foreign: Vec<(String, Entry)>,
     /// Where it is, for messages.
     pub(crate) at: String,
+    /// What it shares to.
+    pub(crate) styles: &'static [Style],
 }
 
 impl Exchange {
@@ -91,10 +99,10 @@ impl Exchange {
         Exchange::with(at, STYLES)
     }
 
-    pub(crate) fn with(at: &str, styles: &[(&str, Option<&str>)]) -> Exchange {
+    pub(crate) fn with(at: &str, styles: &'static [Style]) -> Exchange {
         let (dir, mock) = (TempDir::new().unwrap(), Mock::new());
         let mut exchange =
-            Exchange { dir, mock, version: 0, said: Mutex::default(), foreign: Vec::new(), at: at.to_owned() };
+            Exchange { dir, mock, version: 0, said: Mutex::default(), foreign: Vec::new(), at: at.to_owned(), styles };
         let mut site = SITE
             .replace("{{mock}}", &exchange.mock.url)
             .replace("{{token}}", CANARIES[0].1)

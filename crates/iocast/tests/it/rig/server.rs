@@ -178,7 +178,12 @@ impl State {
             let fresh = format!("i{}", self.next_id);
             let list = self.lists.entry(path.to_owned()).or_default();
             list.version += 1;
-            let there = list.live.iter().find(|entry| entry.value == value).cloned();
+            // What was staged last counts, as it will when it is deployed.
+            let staged = list.pending.iter().rev().find(|(_, entry)| entry.value == value);
+            let there = match staged {
+                Some((added, entry)) => added.then(|| entry.clone()),
+                None => list.live.iter().find(|entry| entry.value == value).cloned(),
+            };
             let result = match (&there, added) {
                 (Some(entry), _) if entry.mark != mark => json!({ "status": "foreign" }),
                 // A list that grows knows nothing of what it has.
