@@ -449,6 +449,96 @@ fn f37_a_list_added_between_plan_and_send_still_stops_it() {
     }
 }
 
+/// Every host that this exchange itself is configured with is put into a feed, as it is, as a URL with a path, and as a
+/// name below it: the hosts of a source and a destination, their proxies, a tenant's address and proxy, the endpoint of a
+/// webhook, a mail server and a log collector, and the exchange's own address. Nothing of it goes out, to a list and to a
+/// product, and the one attack beside it does: 28 values, 0 effects. Names of inner networks and bare host names, which a
+/// feed can only give where it states the kind, are asked about one by one.
+#[test]
+fn b02_no_host_that_is_configured_is_ever_blocked() {
+    let sim = Sim::new(1);
+    let dir = TempDir::new().unwrap();
+    let engine = sim.open(Store::in_memory().unwrap(), dir.path()).unwrap();
+    let mut feed = connection("feed", "sim-feed", Some("source.example.org"));
+    feed.proxy = Some("http://user:secret@proxy.example.org:3128".to_owned());
+    let mut tool = serde_json::to_value(connection("tool", "sim-tool", Some("api.edr-vendor.com"))).unwrap();
+    tool["tenant"] = json!("edr");
+    let file: ConfigFile = serde_json::from_value(json!({
+        "policy": { "public_url": "https://iocast.example.net/" },
+        "tenant": [
+            { "name": "edr", "proxy": "socks5://socks.example.org:1080" },
+            { "name": "unused", "settings": { "url": "https://tenant.vendor.example.org/api" } },
+        ],
+        "connection": [
+            serde_json::to_value(feed).unwrap(),
+            tool,
+            serde_json::to_value(connection("edge", "list", None)).unwrap(),
+        ],
+        "target": [
+            serde_json::to_value(target("block", "edge", &json!({}))).unwrap(),
+            serde_json::to_value(target("edr", "tool", &json!({}))).unwrap(),
+        ],
+        "rule": [{ "name": "all", "when": "reputation >= 1" }],
+        "sharing": [
+            { "source": "feed", "rule": "all", "target": "block" },
+            { "source": "feed", "rule": "all", "target": "edr" }
+        ],
+        "notify": [
+            { "name": "chat", "channel": "webhook", "settings": {
+                "url": "https://chat.example.org:8443/hooks/soc",
+                "secret": "whsec_c2VjcmV0LXRoYXQtaXMtb25seS1hbi1leGFtcGxlIQ=="
+            } },
+            { "name": "post", "channel": "mail", "settings": {
+                "server": "smtp.example.org", "from": "iocast@example.org", "to": ["soc@example.org"]
+            } },
+            { "name": "logs", "channel": "syslog", "settings": { "server": "203.0.113.77", "port": 6514 } },
+            { "name": "inner", "channel": "syslog", "settings": { "server": "collector.corp.internal" } },
+            { "name": "bare", "channel": "syslog", "settings": { "server": "siem" } },
+            { "name": "tld", "channel": "syslog", "settings": { "server": "dev" } },
+        ]
+    }))
+    .unwrap();
+    engine.apply(&file, "test", false).unwrap();
+    let hosts = [
+        "source.example.org",
+        "proxy.example.org",
+        "api.edr-vendor.com",
+        "socks.example.org",
+        "tenant.vendor.example.org",
+        "chat.example.org",
+        "smtp.example.org",
+        "iocast.example.net",
+    ];
+    let mut values: Vec<String> = hosts
+        .iter()
+        .flat_map(|host| [(*host).to_owned(), format!("https://{host}/login"), format!("below.{host}")])
+        .collect();
+    // And what holds them.
+    values.extend(["edr-vendor.com", "203.0.113.77", "203.0.113.0/24", "http://203.0.113.77:514/x"].map(str::to_owned));
+    assert_eq!(values.len(), 28);
+    values.push("evil-shop.biz".to_owned());
+    sim.product("source.example.org", |product| {
+        let item = |value: &String| (value.clone(), Item { reputation: 9, tag: None, seq: 0, retracted: false });
+        product.items = values.iter().map(item).collect();
+    });
+    let report = engine.pull("feed", &Silent).unwrap();
+    assert_eq!((report.new, report.guarded), (29, 28), "{report:?}");
+    let block = engine.share("block", Mode::default(), &Silent).unwrap();
+    let edr = engine.share("edr", Mode::default(), &Silent).unwrap();
+    for report in [block, edr] {
+        assert_eq!((report.accepted, report.skipped_by.get("guarded")), (1, Some(&28)), "{report:?}");
+    }
+    let list = String::from_utf8(engine.list("block").unwrap().body.read().unwrap()).unwrap();
+    assert_eq!(list.lines().collect::<Vec<_>>(), ["evil-shop.biz"]);
+    let held: Vec<String> = sim.product("api.edr-vendor.com", |product| product.held.keys().cloned().collect());
+    assert_eq!(held, ["evil-shop.biz"]);
+    let stopped = |value: &str, kind| engine.guard_check(value, kind, None).unwrap().stopped;
+    assert!(stopped("collector.corp.internal", None) && stopped("corp.internal", None));
+    assert!(stopped("http://siem/x", None) && stopped("http://siem:8080/", None));
+    assert!(stopped("http://dev/", None), "itself");
+    assert!(!stopped("evil-shop.dev", None), "not the whole of a top-level domain");
+}
+
 /// Classes of shipped lists, patterns, and exceptions are checked where they are written.
 #[test]
 fn what_guards_is_checked_when_it_is_applied() {
