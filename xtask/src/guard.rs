@@ -165,6 +165,16 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<()> {
     bail!("{FOLDER}/lists is not what its sources make: {}; run `cargo xtask guard`", differ.join(", "))
 }
 
+/// Has the engine say what its lists stop in feeds: the example `guard_judge`, which reads with our own readers.
+pub(crate) fn judge(root: &Path, paths: &[String]) -> Result<()> {
+    let here = std::env::current_dir().context("where am I")?;
+    let paths = paths.iter().map(|path| if path.starts_with("--") { path.into() } else { here.join(path) });
+    let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["run", "-q", "-p", "engine", "--example", "guard_judge", "--"]).args(paths).current_dir(root);
+    let status = cargo.status().context("run cargo")?;
+    if status.success() { Ok(()) } else { bail!("the judge ended with {status}") }
+}
+
 /// The lists that are not what the sources make, for `tidy`.
 pub(crate) fn drift(files: &[File]) -> Result<Vec<&'static str>> {
     let text = |path: String| files.iter().find(|file| file.path == path).map_or("", |file| file.text.as_str());

@@ -10,9 +10,7 @@ use intel::plan::Budget;
 use intel::rule::{Exception, Folder, Rule, ValueSet};
 use intel::schedule::parse_interval;
 use intel::sharing::RetractMode;
-use intel::{
-    ConnectionId, DAY, FoldSettings, Reconcile, Reputation, RuleId, SharingId, TargetId, Timestamp, Tlp,
-};
+use intel::{ConnectionId, DAY, FoldSettings, Reconcile, Reputation, RuleId, SharingId, TargetId, Timestamp, Tlp};
 use kit::Secret;
 use kit::manifest::{Delivery, SettingType};
 use kit::secret::SecretResolver;
