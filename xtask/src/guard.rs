@@ -47,7 +47,7 @@ const LISTS: &[List] = &[
     List {
         name: "name-servers",
         class: "lifeline",
-        about: "root name servers and those of large top-level domains",
+        about: "root name servers, and those of some top-level domains",
         sources: &["hand/name-servers"],
         rankings: &[],
         not: &[],
@@ -249,10 +249,10 @@ fn make<'a>(list: &List, source: &dyn Fn(&str) -> &'a str) -> Result<Made> {
     Ok(Made { text, kept: kept.len(), left_out })
 }
 
-/// The day of a source: `Checked: 2026-11-24`, or a version that is one (`20260811`). Other versions tell no day.
+/// The day of a source: `Written: 2026-11-24`, or `Checked: …` of one that was fetched, or a version that is one (`20260811`). Other versions tell no day.
 fn date_of(text: &str) -> Option<String> {
     let head: Vec<&str> = text.lines().take_while(|line| line.starts_with('#')).collect();
-    if let Some(day) = head.iter().find_map(|line| line.split_once("Checked: ")) {
+    if let Some(day) = head.iter().find_map(|line| line.split_once("Written: ").or(line.split_once("Checked: "))) {
         return day.1.get(..10).map(str::to_owned);
     }
     let version = head.iter().find_map(|line| line.split_once(", version "))?.1.split([';', ' ']).next()?;

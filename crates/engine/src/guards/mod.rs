@@ -12,7 +12,7 @@ pub(crate) use hosts::guarded_value;
 pub use shipped::{SHIPPED, Shipped};
 pub use warning::{Read as ReadList, WARNING_LIST_BYTES, WARNING_LISTS, WARNING_PATTERNS, WarningList};
 
-use crate::config::{Config, GuardDoc};
+use crate::config::{Config, GuardDoc, GuardExceptionDoc};
 use crate::error::EngineError;
 use crate::{Engine, Known, configure};
 use intel::guard::{Guard, GuardClass, GuardException, GuardList, GuardPattern};
@@ -254,6 +254,15 @@ pub(crate) fn build(config: &Config, copies: &Copies) -> Guard {
         });
     }
     guard
+}
+
+/// What is to be said of exceptions from a guard that stops no such value.
+pub(crate) fn needless(exceptions: &[GuardExceptionDoc], guard: &Guard) -> Vec<String> {
+    let stopped = |value: &str| guarded_value(value).is_ok_and(|key| guard.stops(&key));
+    let needless = exceptions.iter().filter(|doc| !stopped(&doc.value));
+    needless
+        .map(|doc| format!("guard exception {}: no guard list stops {}; it changes nothing", doc.name(), doc.value))
+        .collect()
 }
 
 /// What the guard says of an indicator, where it says anything.
