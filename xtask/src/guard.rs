@@ -22,6 +22,8 @@ struct List {
     sources: &'static [&'static str],
     /// Of these, what at least two name: who buys a place in one ranking is not in the others.
     rankings: &'static [&'static str],
+    /// Of all these, what is left out all the same.
+    not: &'static [&'static str],
     take: Take,
 }
 
@@ -39,14 +41,16 @@ const LISTS: &[List] = &[
         about: "public DNS resolvers",
         sources: &["hand/resolvers"],
         rankings: &[],
+        not: &[],
         take: Take::All,
     },
     List {
         name: "name-servers",
         class: "lifeline",
-        about: "root name servers and those of large top-level domains",
+        about: "root name servers, and those of some top-level domains",
         sources: &["hand/name-servers"],
         rankings: &[],
+        not: &[],
         take: Take::All,
     },
     List {
@@ -55,6 +59,7 @@ const LISTS: &[List] = &[
         about: "hosts that operating systems and browsers fetch updates from",
         sources: &["hand/updates"],
         rankings: &[],
+        not: &[],
         take: Take::All,
     },
     List {
@@ -63,6 +68,7 @@ const LISTS: &[List] = &[
         about: "certificate authorities: issuing and revocation",
         sources: &["hand/authorities", "misp/crl-hostname"],
         rankings: &[],
+        not: &[],
         take: Take::All,
     },
     List {
@@ -71,6 +77,7 @@ const LISTS: &[List] = &[
         about: "public time servers",
         sources: &["hand/time"],
         rankings: &[],
+        not: &[],
         take: Take::All,
     },
     List {
@@ -79,6 +86,7 @@ const LISTS: &[List] = &[
         about: "names that stop malware while they can be reached",
         sources: &["hand/kill-switches"],
         rankings: &[],
+        not: &[],
         take: Take::All,
     },
     List {
@@ -87,14 +95,16 @@ const LISTS: &[List] = &[
         about: "the most used domains",
         sources: &["misp/moz-top500", "misp/google", "misp/microsoft", "misp/microsoft-office365"],
         rankings: &["misp/tranco10k", "misp/cloudflare-top10k", "misp/majestic_million", "misp/cisco_top5k"],
+        not: &["hand/not-popular"],
         take: Take::All,
     },
     List {
         name: "hosting",
         class: "popular",
         about: "shared hosting, clouds, content delivery, shorteners",
-        sources: &["hand/hosting"],
+        sources: &["hand/hosting", "psl/parents"],
         rankings: &[],
+        not: &[],
         take: Take::All,
     },
     List {
@@ -116,6 +126,7 @@ const LISTS: &[List] = &[
             "misp/wikimedia",
         ],
         rankings: &[],
+        not: &[],
         take: Take::Networks,
     },
     List {
@@ -124,6 +135,7 @@ const LISTS: &[List] = &[
         about: "hashes of empty and very common files",
         sources: &["misp/empty-hashes", "misp/common-ioc-false-positive", "misp/eicar.com"],
         rankings: &[],
+        not: &[],
         take: Take::All,
     },
     List {
@@ -132,6 +144,7 @@ const LISTS: &[List] = &[
         about: "addresses at which researchers catch malware",
         sources: &["misp/sinkholes"],
         rankings: &[],
+        not: &[],
         take: Take::All,
     },
 ];
@@ -141,7 +154,7 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<()> {
     let folder = root.join(FOLDER);
     let mut texts = BTreeMap::new();
     for list in LISTS {
-        for name in list.sources.iter().chain(list.rankings) {
+        for name in list.sources.iter().chain(list.rankings).chain(list.not) {
             let path = folder.join("sources").join(format!("{name}.txt"));
             texts.insert(*name, std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?);
         }
@@ -163,6 +176,16 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<()> {
         return Ok(());
     }
     bail!("{FOLDER}/lists is not what its sources make: {}; run `cargo xtask guard`", differ.join(", "))
+}
+
+/// Has the engine say what its lists stop in feeds: the example `guard_judge`, which reads with our own readers.
+pub(crate) fn judge(root: &Path, paths: &[String]) -> Result<()> {
+    let here = std::env::current_dir().context("where am I")?;
+    let paths = paths.iter().map(|path| if path.starts_with("--") { path.into() } else { here.join(path) });
+    let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["run", "-q", "-p", "engine", "--example", "guard_judge", "--"]).args(paths).current_dir(root);
+    let status = cargo.status().context("run cargo")?;
+    if status.success() { Ok(()) } else { bail!("the judge ended with {status}") }
 }
 
 /// The lists that are not what the sources make, for `tidy`.
@@ -204,12 +227,20 @@ fn make<'a>(list: &List, source: &dyn Fn(&str) -> &'a str) -> Result<Made> {
             }
         }
     }
+    for name in list.not {
+        for line in source(name).lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            if value(line, list.take).and_then(|value| votes.remove(&value)).is_none() {
+                bail!("{name}: {line} is on no source of {}, so it need not be left out", list.name);
+            }
+        }
+    }
     let kept: Vec<&String> = votes.iter().filter(|(_, votes)| **votes >= 2).map(|(value, _)| value).collect();
     let mut text = format!(
         "# {}\n# class: {}\n# date: {date}\n# Made by `cargo xtask guard` from {}; do not edit.\n",
         list.about,
         list.class,
         list.sources.iter().chain(list.rankings).copied().collect::<Vec<_>>().join(", ")
+            + &list.not.iter().map(|name| format!(" without {name}")).collect::<String>()
     );
     for value in &kept {
         text.push_str(value);
@@ -218,10 +249,10 @@ fn make<'a>(list: &List, source: &dyn Fn(&str) -> &'a str) -> Result<Made> {
     Ok(Made { text, kept: kept.len(), left_out })
 }
 
-/// The day of a source: `Checked: 2026-11-24`, or a version that is one (`20260811`). Other versions tell no day.
+/// The day of a source: `Written: 2026-11-24`, or `Checked: …` of one that was fetched, or a version that is one (`20260811`). Other versions tell no day.
 fn date_of(text: &str) -> Option<String> {
     let head: Vec<&str> = text.lines().take_while(|line| line.starts_with('#')).collect();
-    if let Some(day) = head.iter().find_map(|line| line.split_once("Checked: ")) {
+    if let Some(day) = head.iter().find_map(|line| line.split_once("Written: ").or(line.split_once("Checked: "))) {
         return day.1.get(..10).map(str::to_owned);
     }
     let version = head.iter().find_map(|line| line.split_once(", version "))?.1.split([';', ' ']).next()?;
@@ -302,5 +333,11 @@ mod tests {
         assert!(made.text.ends_with("do not edit.\nboth.example\n"), "{}", made.text);
         assert!(made.text.contains("# date: 2026-08-11\n"));
         assert!(make(&list, &|_| "no head\n").is_err());
+        let list = List { not: &["c"], ..list };
+        let without = |line: &'static str| {
+            make(&list, &move |name| if name == "c" { line } else { source(name) }).map(|made| made.kept)
+        };
+        assert_eq!(without("both.example\n").unwrap(), 0);
+        assert!(without("other.example\n").is_err(), "what is not there need not be left out");
     }
 }

@@ -29,6 +29,7 @@ cargo xtask <task>
   advisories PATH [--date D --commit C]  rewrite advisories/advisories.tsv from a RustSec advisory database
                                        (a folder, a git checkout or a .tar.gz of it)
   guard [--check]                      make the shipped guard lists from their committed sources, or compare
+  guard judge [--flags] PATH…          what the shipped lists stop, or flag, in feeds below these paths
   new-connector NAME                   lay out crates/connectors/src/NAME
   counterparts [CHECK…]                the built iocast against other people's servers, clients and judges,
                                        from PyPI at fixed versions
@@ -64,6 +65,7 @@ fn run(args: &[String]) -> Result<()> {
         ("advisories", [path, rest @ ..]) => deps::advisories::refresh(&root, path, rest),
         ("guard", []) => guard::run(&root, false),
         ("guard", [check]) if check == "--check" => guard::run(&root, true),
+        ("guard", [judge, paths @ ..]) if judge == "judge" && !paths.is_empty() => guard::judge(&root, paths),
         ("new-connector", [name]) => scaffold::new_connector(&root, name),
         ("counterparts", rest) => counterparts::run(&root, rest),
         ("fuzz", rest) => fuzz::run(&root, rest),

@@ -351,6 +351,7 @@ impl Engine {
             self.reload()
         })?;
         applied.warnings.extend(self.world.notices());
+        applied.warnings.extend(guards::needless(&file.guard_exception, &self.known().guard));
         Ok(applied)
     }
 

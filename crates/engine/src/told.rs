@@ -316,7 +316,11 @@ impl Engine {
             None => None,
         };
         let known = self.known();
-        let (key, _) = find_key(&known, value, kind)?;
+        let key = match kind {
+            Some(_) => find_key(&known, value, kind)?.0,
+            // What may be guarded may be asked about: names of inner networks too.
+            None => crate::guards::guarded_value(value).map_err(|why| EngineError::Invalid(why.to_string()))?,
+        };
         let hit = match target {
             Some(target) => known.guard.check(&key, target, self.world.now()),
             None => known.guard.look_up(&key),
@@ -357,7 +361,7 @@ fn finding(hit: &intel::Hit) -> GuardFinding {
 /// The exception of a value at a target, in words.
 fn exception_of(config: &Config, key: &IndicatorKey, target: TargetId, now: Timestamp) -> Option<String> {
     let name = &config.targets.get(&target)?.doc.name;
-    let same = |value: &str| IndicatorKey::parse(None, value).is_ok_and(|other| other == *key);
+    let same = |value: &str| crate::guards::guarded_value(value).is_ok_and(|other| other == *key);
     let doc = config.file.guard_exception.iter().find(|doc| doc.target == *name && same(&doc.value))?;
     let stands = Timestamp::parse(&doc.until).is_some_and(|until| now < until);
     let word = if stands { "until" } else { "ended" };

@@ -2,7 +2,7 @@
 
 use super::docs::*;
 use super::{Config, ConfigError, Connection, FourEyes, PlanPolicy, Sharing, Target, tenant};
-use crate::guards::{RESERVED_NAME, SHIPPED, SHIPPED_PREFIX};
+use crate::guards::{RESERVED_NAME, SHIPPED, SHIPPED_PREFIX, guarded_value};
 use crate::registry::Registry;
 use crate::seal;
 use intel::guard::{GuardClass, GuardPattern, LIST_PATTERNS};
@@ -10,9 +10,7 @@ use intel::plan::Budget;
 use intel::rule::{Exception, Folder, Rule, ValueSet};
 use intel::schedule::parse_interval;
 use intel::sharing::RetractMode;
-use intel::{
-    ConnectionId, DAY, FoldSettings, IndicatorKey, Reconcile, Reputation, RuleId, SharingId, TargetId, Timestamp, Tlp,
-};
+use intel::{ConnectionId, DAY, FoldSettings, Reconcile, Reputation, RuleId, SharingId, TargetId, Timestamp, Tlp};
 use kit::Secret;
 use kit::manifest::{Delivery, SettingType};
 use kit::secret::SecretResolver;
@@ -252,7 +250,7 @@ fn check_guards(documents: &Documents, targets: &BTreeMap<TargetId, Target>, err
             }
         }
         for value in &stored.doc.values {
-            if let Err(rejection) = IndicatorKey::parse(None, value) {
+            if let Err(rejection) = guarded_value(value) {
                 check.error("values", format!("cannot be guarded: {rejection}"));
             }
         }
@@ -260,7 +258,7 @@ fn check_guards(documents: &Documents, targets: &BTreeMap<TargetId, Target>, err
     for stored in &documents.guard_exceptions {
         let doc = &stored.doc;
         let mut check = Check { errors, section: "guard_exception", name: &doc.value };
-        if let Err(rejection) = IndicatorKey::parse(None, &doc.value) {
+        if let Err(rejection) = guarded_value(&doc.value) {
             check.error("value", rejection.to_string());
         }
         if Timestamp::parse(&doc.until).is_none() {

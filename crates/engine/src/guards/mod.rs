@@ -4,17 +4,19 @@
 //! A warning list is a file. It is read when the configuration is applied, and what was read is kept in the store: the
 //! guard is made from that copy, so a file that is gone, half written or not readable at a restart takes nothing away.
 
+mod hosts;
 mod shipped;
 mod warning;
 
+pub(crate) use hosts::guarded_value;
 pub use shipped::{SHIPPED, Shipped};
 pub use warning::{Read as ReadList, WARNING_LIST_BYTES, WARNING_LISTS, WARNING_PATTERNS, WarningList};
 
-use crate::config::{Config, GuardDoc};
+use crate::config::{Config, GuardDoc, GuardExceptionDoc};
 use crate::error::EngineError;
 use crate::{Engine, Known, configure};
 use intel::guard::{Guard, GuardClass, GuardException, GuardList, GuardPattern};
-use intel::{Hit, IndicatorId, IndicatorKey, Timestamp};
+use intel::{Hit, IndicatorId, Timestamp};
 use kit::decode::{Limits, Unpack, unpack};
 use kit::files::Files;
 use schemars::JsonSchema;
@@ -29,6 +31,8 @@ use store::Store;
 pub const RESERVED_NAME: &str = "shipped:reserved";
 /// What a list of the operator's may not be called.
 pub const SHIPPED_PREFIX: &str = "shipped:";
+/// The list of the hosts this exchange itself calls.
+pub const OWN_HOSTS: &str = "hosts of connections";
 /// Longest time an exception may stand.
 pub const EXCEPTION_MOST: Duration = Duration::from_secs(366 * 86_400);
 /// The documents in which copies of warning lists are kept.
@@ -199,15 +203,11 @@ fn built_in(config: &Config) -> Vec<Loaded> {
 fn own(config: &Config, copies: &Copies) -> Vec<Loaded> {
     let mut out = Vec::new();
     let mut push = |loaded: Loaded, doc: Option<&GuardDoc>| out.push(loaded.unless_off(doc));
-    let hosts: Vec<IndicatorKey> = config
-        .connections
-        .values()
-        .flat_map(|connection| connection.open.hosts().into_iter().chain(proxy_host(connection.doc.proxy.as_deref())))
-        .filter_map(|host| IndicatorKey::parse(None, &host).ok())
-        .collect();
-    if !hosts.is_empty() {
-        let list = GuardList::new("hosts of connections", GuardClass::Lifeline, hosts);
-        push(Loaded::new(list, "own hosts", "what this exchange itself calls"), None);
+    let hosts = hosts::own(config);
+    if hosts != hosts::Hosts::default() {
+        let list = GuardList::new(OWN_HOSTS, GuardClass::Lifeline, hosts.keys);
+        let list = GuardList { exact: hosts.exact, ..list };
+        push(Loaded::new(list, "own hosts", "what this exchange itself calls, and its own address"), None);
     }
     for doc in config.file.guard.iter().filter(|doc| !doc.name.starts_with(SHIPPED_PREFIX)) {
         for read in copies.get(&doc.name).filter(|_| doc.warninglist.is_some()).into_iter().flatten() {
@@ -221,19 +221,13 @@ fn own(config: &Config, copies: &Copies) -> Vec<Loaded> {
         }
         if !doc.values.is_empty() || !doc.patterns.is_empty() || doc.warninglist.is_none() {
             let otherwise = if doc.warninglist.is_some() { GuardClass::Warn } else { GuardClass::Lifeline };
-            let keys = doc.values.iter().filter_map(|value| IndicatorKey::parse(None, value).ok()).collect();
+            let keys = doc.values.iter().filter_map(|value| guarded_value(value).ok()).collect();
             let patterns = doc.patterns.iter().filter_map(|pattern| GuardPattern::parse(pattern).ok()).collect();
             let list = GuardList { patterns, ..GuardList::new(&*doc.name, class_of(Some(doc), otherwise), keys) };
             push(Loaded::new(list, "configured", ""), Some(doc));
         }
     }
     out
-}
-
-/// The host of a proxy's address.
-fn proxy_host(proxy: Option<&str>) -> Option<String> {
-    let url = url::Url::parse(proxy?).ok()?;
-    Some(url.host_str()?.trim_matches(['[', ']']).to_owned())
 }
 
 /// The guard of a configuration.
@@ -247,7 +241,7 @@ pub(crate) fn build(config: &Config, copies: &Copies) -> Guard {
     let mut guard = Guard::over(beneath, lists(own(config, copies)));
     for doc in &config.file.guard_exception {
         let (Ok(value), Some(until), Some(target)) =
-            (IndicatorKey::parse(None, &doc.value), Timestamp::parse(&doc.until), config.target(&doc.target))
+            (guarded_value(&doc.value), Timestamp::parse(&doc.until), config.target(&doc.target))
         else {
             continue;
         };
@@ -260,6 +254,15 @@ pub(crate) fn build(config: &Config, copies: &Copies) -> Guard {
         });
     }
     guard
+}
+
+/// What is to be said of exceptions from a guard that stops no such value.
+pub(crate) fn needless(exceptions: &[GuardExceptionDoc], guard: &Guard) -> Vec<String> {
+    let stopped = |value: &str| guarded_value(value).is_ok_and(|key| guard.stops(&key));
+    let needless = exceptions.iter().filter(|doc| !stopped(&doc.value));
+    needless
+        .map(|doc| format!("guard exception {}: no guard list stops {}; it changes nothing", doc.name(), doc.value))
+        .collect()
 }
 
 /// What the guard says of an indicator, where it says anything.

@@ -168,7 +168,7 @@ pub(super) fn collect_unpinned(
         let stands =
             exception.target == target.doc.name && Timestamp::parse(&exception.until).is_some_and(|until| now < until);
         if stands
-            && let Ok(key) = IndicatorKey::parse(None, &exception.value)
+            && let Ok(key) = crate::guards::guarded_value(&exception.value)
             && let Some(id) = index.id(&key)
         {
             guarded.remove(id);

@@ -102,7 +102,7 @@ impl Bench {
     }
 
     /// The process ends and starts again.
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let store = self.engine.take().unwrap().into_store();
         self.engine = Some(self.sim.open(store, self.dir.path()).unwrap());
     }

@@ -424,6 +424,11 @@ impl kit::Connection for SimConnection {
         Ok(())
     }
 
+    /// A product that is called like a host is there.
+    fn hosts(&self) -> Vec<String> {
+        if self.product.contains('.') { vec![self.product.clone()] } else { Vec::new() }
+    }
+
     fn source(&self) -> Option<&dyn Source> {
         (!self.product.is_empty() && self.manifest_source).then_some(self)
     }

@@ -523,7 +523,8 @@ impl Guard {
             return;
         }
         let Some(suffix) = public_suffix(host).filter(|suffix| is_private_suffix(suffix)) else { return };
-        let relation = if whole && suffix.len() == host.len() { Relation::Equal } else { Relation::Contained };
+        let is_suffix = whole && suffix.len() == host.len() && !is_one_customers(suffix);
+        let relation = if is_suffix { Relation::Equal } else { Relation::Contained };
         for list in self.suffixes.iter().filter(|list| self.lists[**list as usize].kinds.has(kind)) {
             tell(Found { list: *list, what: What::Suffix, relation });
         }
@@ -623,6 +624,31 @@ impl Guard {
         let networks = if net.v4 { &mut self.v4 } else { &mut self.v6 };
         networks.add(net, value, whole, (list, class, kinds));
     }
+}
+
+/// Parents of wildcard rules of the public suffix list below which each name is one customer's own, although the rule makes
+/// it a suffix: tunnels, machines, pages. Elsewhere a wildcard stands for regions (`*.compute.amazonaws.com`), which hold
+/// many. In order.
+const ONE_CUSTOMERS: &[&str] = &[
+    "at.playit.plus",
+    "at.ply.gg",
+    "compute-1.amazonaws.com",
+    "dweb.link",
+    "eth.limo",
+    "eth.link",
+    "inbrowser.link",
+    "localto.net",
+    "raw.icp0.io",
+    "raw.icp1.io",
+    "telebit.xyz",
+];
+
+/// Whether this suffix is the name of one customer. Short labels are the providers' own, regions of theirs
+/// (`gl.at.ply.gg`).
+fn is_one_customers(suffix: &str) -> bool {
+    suffix
+        .split_once('.')
+        .is_some_and(|(label, parent)| label.len() > 3 && ONE_CUSTOMERS.binary_search(&parent).is_ok())
 }
 
 impl GuardList {

@@ -31,7 +31,7 @@ fn unescaped(text: &str) -> String {
     out + rest
 }
 
-fn table() -> Vec<(Option<IndicatorKind>, String, String)> {
+pub(crate) fn table() -> Vec<(Option<IndicatorKind>, String, String)> {
     let rows = include_str!("keys.tsv").lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     rows.map(|line| {
         let mut cells = line.split('\t');

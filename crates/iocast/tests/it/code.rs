@@ -340,9 +340,9 @@ fn secrets_stored_before_there_was_a_key_are_sealed_at_the_next_start() {
         // Several times over, so that there are free pages and a log with it.
         for n in 0..50 {
             let padded = body.replace("\"x\"", &format!("\"x{}\"", "y".repeat(n * 100)));
-            store.put_doc("connection", "own", &padded, intel::Timestamp::EPOCH).unwrap();
+            store.put_doc("connection", "own", &padded, Timestamp::EPOCH).unwrap();
         }
-        store.put_doc("connection", "own", &body, intel::Timestamp::EPOCH).unwrap();
+        store.put_doc("connection", "own", &body, Timestamp::EPOCH).unwrap();
     }
     assert!(desk.holds("data", "canary-own-77aa"), "or this test shows nothing");
     desk.ok("status").says("1 secrets of the data directory were sealed");

@@ -3,7 +3,7 @@
 use super::*;
 use crate::connection::{
     Connection, Cursor, Cx, Destination, ItemOutcome, Outgoing, Placed, Presence, Pulled, Reading, Remote, Rows,
-    Source, TargetSpec,
+    Source, TargetSpec, Written,
 };
 use crate::error::ConnectorError;
 use crate::secret::Secret;
@@ -352,7 +352,7 @@ impl Destination for SharedLink {
         all: &mut dyn Iterator<Item = Placed>,
         version: Option<&str>,
         cx: &Cx<'_>,
-    ) -> Result<(), ConnectorError> {
+    ) -> Result<Written, ConnectorError> {
         let mut list = Vec::new();
         for placed in all {
             match placed {
@@ -367,7 +367,7 @@ impl Destination for SharedLink {
         }
         match request.also(&[412]).send()? {
             answer if answer.status == 412 && self.1 != Slip::Overwrites => Err(ConnectorError::Changed),
-            answer => answer.json::<bool>().map(drop),
+            answer => answer.json::<bool>().map(|_| Written::default()),
         }
     }
 
