@@ -137,7 +137,7 @@ fn suspect(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
     for (key, words) in does {
         let n = told[*key].as_u64().unwrap_or(0);
         let some = told[format!("{key}_some")].as_array().cloned().unwrap_or_default();
-        let some: Vec<String> = some.iter().filter_map(Value::as_str).take(5).map(|value| shown(value)).collect();
+        let some: Vec<String> = some.iter().filter_map(Value::as_str).take(5).map(shown).collect();
         let more = if n > some.len() as u64 { ", …" } else { "" };
         let such_as = if some.is_empty() { String::new() } else { format!(": {}{more}", some.join(", ")) };
         ctx.out.line(&format!("    {words} {}{such_as}", thousands(n)))?;

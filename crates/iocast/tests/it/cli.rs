@@ -250,10 +250,11 @@ fn from_a_file_to_a_list() {
             block-ip  dry_run     3       0        0      0     1         0        0        0        3        0
 
             block-ip
-            STEP  KIND      ENTRY           BECAUSE  WAITS FOR
-            push  ipv4      198.51.100[.]7  -        the first fill of this target waits for approval
-            push  ipv4      192.0.3[.]1     -        the first fill of this target waits for approval
-            push  ipv4_net  5.6.7[.]0/24    -        the first fill of this target waits for approval
+            all wait: the first fill of this target waits for approval
+            STEP  KIND      ENTRY
+            push  ipv4      198.51.100[.]7
+            push  ipv4      192.0.3[.]1
+            push  ipv4_net  5.6.7[.]0/24
             ! block-ip waits: the first fill of this target (3 pushes) waits for approval
             ! block-ip skips 1 excepted
             ! block-ip: `iocast share block-ip --expect HASH` does exactly this, or nothing
@@ -274,10 +275,11 @@ fn from_a_file_to_a_list() {
             plan 1 for block-ip: waiting, made TIME
               push 3, update 0, retract 0; hash HASH
 
-            STEP  KIND      ENTRY           BECAUSE  WAITS FOR
-            push  ipv4      198.51.100[.]7  -        the first fill of this target waits for approval
-            push  ipv4      192.0.3[.]1     -        the first fill of this target waits for approval
-            push  ipv4_net  5.6.7[.]0/24    -        the first fill of this target waits for approval
+            all wait: the first fill of this target waits for approval
+            STEP  KIND      ENTRY
+            push  ipv4      198.51.100[.]7
+            push  ipv4      192.0.3[.]1
+            push  ipv4_net  5.6.7[.]0/24
 
             $ iocast share --all --approve
             TARGET    STATUS   PUSH  UPDATE  RETRACT  LEAVE  SKIP  ACCEPTED  REFUSED  UNKNOWN  WAITING  PRESENT
@@ -393,22 +395,11 @@ fn a_suspect_run_waits_for_a_person() {
             $ iocast run show 3
             run 3: pull levels, suspect
               started TIME, ended TIME
-              changed: 0
-              config: fc525b25b222f6c4
               error: the run lists nothing; the last believed one listed 6
-              filtered: 0
-              new: 0
               read: 0
-              rejected: 0
-              touched: 0
-              unchanged: 0
-              withdrawn: 0
               it waits: it lists 0, the last believed run listed 6
               approving it would
-                add 0
-                change 0
-                list again 0
-                take back 6: 198.51.100.7, 203.0.113.5, 192.0.3.1, 5.6.7.0/24, evil-site.com
+                take back 6: 198.51.100[.]7, 203.0.113[.]5, 192.0.3[.]1, 5.6.7[.]0/24, evil-site[.]com, …
               `iocast run approve 3` believes it, `iocast run discard 3` drops it
 
             $ iocast indicator count
