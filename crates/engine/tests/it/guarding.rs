@@ -585,6 +585,8 @@ fn f37_a_list_added_between_plan_and_send_still_stops_it() {
         let report = bench.engine.share(target, Mode::default(), &Late(&bench.engine)).unwrap();
         assert_eq!(bench.there(target), ["evil-shop.biz"], "{target}");
         assert_eq!((report.push, report.accepted, report.deferred), (2, 1, 1), "{report:?}");
+        let says = "the guard stopped 1 planned step just before sending, by \"ours\"";
+        assert!(report.holds.iter().any(|hold| hold.starts_with(says)), "{report:?}");
         let report = bench.engine.share(target, Mode::default(), &Silent).unwrap();
         assert_eq!((report.push, report.skipped_by.get("guarded")), (0, Some(&1)), "{report:?}");
         // And what is there when its list comes is taken back.
