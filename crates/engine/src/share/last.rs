@@ -42,4 +42,37 @@ impl Engine {
         let n_stopped = (before - steps.len()) as u64;
         (steps, n_stopped)
     }
+
+    /// What the last look stopped of a pass that is over, in a sentence that names the lists. None: nothing that can
+    /// still be seen.
+    pub(super) fn stopped_since(&self, target: &Target, plan: &Plan) -> Option<String> {
+        let now = self.world.now();
+        let known = self.known();
+        let present = known.ledgers.get(&target.id).map(|ledger| ledger.present());
+        let mut lists = std::collections::BTreeSet::new();
+        let mut n_stopped = 0u64;
+        for step in plan.restrained.now.iter().filter(|step| step.step.is_effect() && step.step != Verb::Retract) {
+            let id = IndicatorId(step.entry);
+            // It went before the list came; the next pass takes it back.
+            if step.step == Verb::Push && present.as_ref().is_some_and(|present| present.contains(id)) {
+                continue;
+            }
+            let hit = plan
+                .entries
+                .keys(id)
+                .find_map(|member| known.guard.check(&known.index.key(member), target.id, now).filter(|hit| hit.stop));
+            if let Some(hit) = hit {
+                n_stopped += 1;
+                lists.insert(format!("\"{}\"", hit.list));
+            }
+        }
+        let lists: Vec<String> = lists.into_iter().take(5).collect();
+        (n_stopped > 0).then(|| {
+            format!(
+                "the guard stopped {n_stopped} planned {} just before sending, by {}: the next pass leaves them out",
+                if n_stopped == 1 { "step" } else { "steps" },
+                lists.join(", ")
+            )
+        })
+    }
 }

@@ -342,6 +342,9 @@ impl Engine {
                 "this exchange was restored from a backup: `iocast target adopt {name} --preview` shows what is there"
             ));
         }
+        if report.deferred > held_steps {
+            report.holds.extend(self.stopped_since(target, &plan));
+        }
         report.plan = plan_id;
         report.error = error.map(|e| e.to_string());
         debug_assert!(counts.balances(), "{report:?}");

@@ -7,6 +7,7 @@ mod capacity;
 mod disk;
 mod drift;
 mod faults;
+mod guard_files;
 mod guarding;
 mod ledger;
 mod notices;

@@ -165,6 +165,11 @@ impl Sim {
         state.now = state.now.after(time);
     }
 
+    /// The same world with files below this directory.
+    pub(crate) fn reading(self, root: &Path) -> Sim {
+        Sim { files: Arc::new(Files::below(vec![root.to_owned()])), ..self }
+    }
+
     pub(crate) fn open(&self, store: impl Into<Arc<Store>>, lists: &Path) -> Result<Engine, EngineError> {
         Engine::open(store.into(), self.registry(), Arc::new(self.clone()), Some(lists), &Silent)
     }
