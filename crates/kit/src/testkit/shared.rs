@@ -78,9 +78,6 @@ pub(super) fn declared(connector: &dyn Connector, settings: &Value, wrong: &mut 
     let now = Timestamp::EPOCH;
     let cx = Cx { http: &http, files: &files, now, initial_from: now };
     for action in manifest.actions.iter().filter(|action| action.delivery != Delivery::Hosted) {
-        if action.delivery == Delivery::Replace && !action.can_read {
-            wrong.push(format!("action {} replaces what others have there too, and cannot read it", action.name));
-        }
         let Some(params) = params(manifest, action) else { continue };
         let spec = || TargetSpec { name: "test", action: &action.name, params: &params, mark: "iocast:test" };
         let mut is_there = |what: &str, done: Option<ConnectorError>| {
@@ -88,6 +85,9 @@ pub(super) fn declared(connector: &dyn Connector, settings: &Value, wrong: &mut 
                 wrong.push(format!("action {} declares {what}, and the connector does not have it", action.name));
             }
         };
+        if action.delivery == Delivery::Items {
+            is_there("items", destination.push(spec(), &[], &cx).err());
+        }
         if action.can_read {
             is_there("can_read", destination.read(spec(), &mut |_| (), &cx).err());
         }

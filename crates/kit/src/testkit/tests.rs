@@ -262,8 +262,14 @@ summary = "Writes it."
 delivery = "replace"
 can_read = true
 can_look = true
-deploys = true
 marks = true
+
+[[action]]
+name = "stage"
+title = "Stage"
+summary = "Sends entries that a commit makes effective."
+delivery = "items"
+deploys = true
 "#;
 
 /// What is wrong with the connector of a shared list.
@@ -371,6 +377,10 @@ impl Destination for SharedLink {
         }
     }
 
+    fn push(&self, _: TargetSpec<'_>, batch: &[Outgoing], _: &Cx<'_>) -> Result<Vec<ItemOutcome>, ConnectorError> {
+        Ok(batch.iter().map(|_| ItemOutcome::Accepted { remote_id: None }).collect())
+    }
+
     fn deploy(&self, _: TargetSpec<'_>, cx: &Cx<'_>) -> Result<(), ConnectorError> {
         match self.1 {
             Slip::NoDeploy => Err(ConnectorError::Unsupported),
@@ -406,6 +416,7 @@ fn shared_folder(sent: &str) -> tempfile::TempDir {
         ),
         ("replace.expect", "replaced\n".to_owned()),
         ("deploy.http", "POST https://a.example/l\n\n{\"commit\": true}\n\nHTTP 200\n\ntrue\n".to_owned()),
+        ("deploy.json", r#"{"action": "stage"}"#.to_owned()),
         ("deploy.expect", "deployed\n".to_owned()),
     ] {
         fs::write(folder.path().join(name), text).unwrap();
@@ -428,7 +439,7 @@ fn a_shared_list_is_held_to_reading_and_replacing() {
         (Slip::BelievesAnything, &kept, "read: null must be an error, or a reading that is not whole"),
         (Slip::BelievesAnything, &kept, "read: a page of HTML must be an error"),
         (Slip::Overwrites, &kept, "replace: a 412 must be Changed"),
-        (Slip::NoDeploy, &kept, "action list declares deploys, and the connector does not have it"),
+        (Slip::NoDeploy, &kept, "action stage declares deploys, and the connector does not have it"),
     ] {
         let found = judge(slip, folder);
         assert!(found.contains(expect), "expected {expect:?} in {found}");
@@ -440,7 +451,7 @@ fn a_shared_list_is_held_to_reading_and_replacing() {
     assert_eq!(judge(Slip::None, &kept), "");
     let found = judge(Slip::TakesAll, &kept);
     assert!(found.contains("read and look disagree: \"theirs \\\"x\\\"\" was read with our mark"), "{found}");
-    let unread = SHARED.replace("can_read = true\n", "");
-    let found = conformance(&SharedList(Manifest::parse(&unread).unwrap(), Slip::None), None).join("\n");
-    assert!(found.contains("action list replaces what others have there too, and cannot read it"), "{found}");
+    // What cannot be read cannot even be declared.
+    let unread = Manifest::parse(&SHARED.replace("can_read = true\n", ""));
+    assert!(unread.is_err_and(|why| why.contains("can_read")));
 }
