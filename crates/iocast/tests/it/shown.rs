@@ -47,7 +47,7 @@ fn a_source_is_looked_at_and_rolled_back() {
             "source history nobody",
             "indicator history 192.0.2.200",
         ],
-        &expect![[]],
+        &expect![[r#""#]],
     );
 }
 
@@ -71,7 +71,7 @@ fn a_plan_says_what_a_person_needs_to_decide() {
             "thaw",
             "clock trust",
         ],
-        &expect![[]],
+        &expect![[r#""#]],
     );
 }
 
