@@ -373,6 +373,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Conflict`] where it was not rolled back.
     pub fn before_rollback(&self, name: &str) -> Result<Timestamp, EngineError> {
+        self.source(name)?;
         let filter = RunFilter { kind: Some("rollback"), subject: Some(name), status: None };
         match self.store.runs(filter, 1, None)?.first() {
             Some(run) => Ok(just_before(run.started)),

@@ -439,7 +439,7 @@ Where it is, and why
         let shown = explain(&report, false);
         assert!(shown.lines().count() <= 40, "{} lines\n{shown}", shown.lines().count());
         for line in [
-            "frozen by ann since 2026-11-20 09:00: tickets; nothing goes to any destination until `iocast th…",
+            "frozen by ann since 2026-11-20 09:00: tickets; nothing goes to any destination until `iocast thaw`",
             "  ours  does not count: ended by a rollback to 2026-11-19 10:00 (run 7)",
             "    guard: 45.83.0.0/16 of list own; noc lets it through here until 2027-01-31: our sinkhole",
             "    undone: it stays out, by bob 2026-11-20 08:00 (plan 4), until it is lifted:",
