@@ -42,7 +42,6 @@ fn a_source_is_looked_at_and_rolled_back() {
             "source rollback nobody --undo --yes",
             "source rollback levels --to soon --yes",
             "source rollback levels --to 2999-01-01 --yes",
-            "source rollback levels",
             "source show nobody",
             "source history nobody",
             "indicator history 192.0.2.200",
@@ -150,15 +149,6 @@ fn a_source_is_looked_at_and_rolled_back() {
             ! error: TIME is not past (it is TIME): give a time before the first bad run; `iocast source history levels` lists its runs
             exit 1
 
-            $ iocast source rollback levels
-            ! error: the following required arguments were not provided:
-            !   --to <TIME>
-            ! 
-            ! Usage: iocast source rollback --data <DIR> --key-file <FILE> --to <TIME> <NAME>
-            ! 
-            ! For more information, try '--help'.
-            exit 2
-
             $ iocast source show nobody
             ! error: no connection is called "nobody"; there is manual, levels, edge
             exit 1
@@ -173,6 +163,7 @@ fn a_source_is_looked_at_and_rolled_back() {
 
         "#]],
     );
+    desk.run("source rollback levels").code(2).says("--to <TIME>");
 }
 
 #[test]
