@@ -371,8 +371,9 @@ impl Engine {
     /// The time to which a rollback undoes the last rollback of a source.
     ///
     /// # Errors
-    /// [`EngineError::Conflict`] where it was not rolled back.
+    /// No such source; [`EngineError::Conflict`] where it was not rolled back.
     pub fn before_rollback(&self, name: &str) -> Result<Timestamp, EngineError> {
+        self.source(name)?;
         let filter = RunFilter { kind: Some("rollback"), subject: Some(name), status: None };
         match self.store.runs(filter, 1, None)?.first() {
             Some(run) => Ok(just_before(run.started)),

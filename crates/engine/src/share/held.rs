@@ -421,7 +421,8 @@ impl Engine {
     /// One held plan with its steps.
     ///
     /// # Errors
-    /// [`EngineError::NotFound`], or a failing store.
+    /// [`EngineError::NotFound`]; [`EngineError::Conflict`] for one whose place another took, which is named; a failing
+    /// store.
     pub fn held_plan(&self, id: u64) -> Result<HeldPlan, EngineError> {
         self.show_plan(&self.plan_row(id)?, true)
     }

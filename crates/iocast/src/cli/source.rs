@@ -180,10 +180,10 @@ fn told(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
     };
     ctx.out.line(&format!("{head}: {} records were made or changed since", count(&told["read"])))?;
     for (key, words) in [
-        ("ended", "came since, and are ended"),
-        ("revived", "were withdrawn since, and count again"),
-        ("restored", "say again what they said"),
-        ("unchanged", "are as they were"),
+        ("ended", "new since: now ended"),
+        ("revived", "withdrawn since: count again"),
+        ("restored", "changed since: say again what they said"),
+        ("unchanged", "as they were"),
     ] {
         if told[key].as_u64().unwrap_or(0) == 0 {
             continue;

@@ -42,13 +42,128 @@ fn a_source_is_looked_at_and_rolled_back() {
             "source rollback nobody --undo --yes",
             "source rollback levels --to soon --yes",
             "source rollback levels --to 2999-01-01 --yes",
-            "source rollback levels",
             "source show nobody",
             "source history nobody",
             "indicator history 192.0.2.200",
         ],
-        &expect![[]],
+        &expect![[r#"
+            $ iocast source list
+            SOURCE  CONNECTOR  LAST RUN  AT                RECORDS  ACTIVE  SUSPECT RUN  ROLLED BACK TO
+            manual  manual     -         -                       0       0            -  -
+            levels  feed       success   0000-00-00 00:00        8       7            -  -
+
+            $ iocast source show levels
+            levels (feed): lists everything
+              last run: success, 0000-00-00 00:00
+              records: 8, of which 7 count
+              last believed: 0000-00-00 00:00, 7 rows
+
+            $ iocast source history levels
+            RUN  JOB   ABOUT   STATUS   STARTED           ENDED             COUNTS
+              3  pull  levels  success  0000-00-00 00:00  0000-00-00 00:00  read 7, new 2, withdrawn 1
+              1  pull  levels  success  0000-00-00 00:00  0000-00-00 00:00  read 7, new 6
+
+            $ iocast source rollback levels --to TIME
+            levels would be rolled back to TIME: 3 records were made or changed since
+              2 new since: now ended: 45.9.9[.]9, 45.9.9[.]8
+              1 withdrawn since: count again: 198.51.100[.]7
+              3 indicators change
+              target block-ip: a pass would add 0 and take back 0, before its brakes
+              then the source is read whole again; unless it lists exactly what it listed then, that run is suspect and waits for a person
+            ! nothing is rolled back: say --yes to do it
+            exit 3
+
+            $ iocast indicator count
+            7
+
+            $ iocast source rollback levels --to TIME --yes
+            levels is rolled back to TIME (run 4): 3 records were made or changed since
+              2 new since: now ended: 45.9.9[.]9, 45.9.9[.]8
+              1 withdrawn since: count again: 198.51.100[.]7
+              3 indicators change
+              then the source is read whole again; unless it lists exactly what it listed then, that run is suspect and waits for a person
+
+            $ iocast source show levels
+            levels (feed): lists everything
+              last run: success, 0000-00-00 00:00
+              records: 8, of which 6 count
+              last believed: 0000-00-00 00:00, 6 rows
+              rolled back to TIME; no run has been believed since
+              ended by a rollback: 2
+
+            $ iocast indicator history 45.9.9.9
+            SOURCE  FROM              UNTIL             STANDING  REP  SEVERITY  COMMENT  CHANGED BY RUN
+            levels  0000-00-00 00:00  -                 ended       -  unknown   -                     -
+            levels  0000-00-00 00:00  0000-00-00 00:00  said        -  unknown   -                     4
+
+            $ iocast indicator why 45.9.9.9
+            45.9.9[.]9  ipv4
+            It is not at block-ip: not active: every record has expired or was retracted.
+
+            Not active: ended by a rollback to 0000-00-00 00:00 (run 4)
+            reputation 8 (levels), severity unknown, TLP green, expires 0000-00-00 00:00
+            tags: test
+
+            Who says so
+              levels  does not count: ended by a rollback to 0000-00-00 00:00 (run 4); expires 0000-00-00 00:00
+
+            Where it is, and why
+              It is not at block-ip: not active: every record has expired or was retracted.
+                levels → addresses: that source does not hold it
+
+            $ iocast pull --all
+            SOURCE  STATUS   READ  NEW  CHANGED  UNCHANGED  REJECTED  FILTERED  GONE  RUN
+            levels  suspect     7    0        0          7         0         0     0    5
+            ! levels is suspect: the source was rolled back, and the run is not what it said then; nothing was withdrawn. `iocast run approve 5` believes it, `iocast run discard 5` drops it
+            exit 3
+
+            $ iocast source list
+            SOURCE  CONNECTOR  LAST RUN  AT                RECORDS  ACTIVE  SUSPECT RUN  ROLLED BACK TO
+            manual  manual     -         -                       0       0            -  -
+            levels  feed       suspect   0000-00-00 00:00        8       6            5  0000-00-00 00:00
+
+            $ iocast source rollback levels --undo --yes
+            levels is rolled back to TIME (run 6): 3 records were made or changed since
+              1 new since: now ended: 198.51.100[.]7
+              2 withdrawn since: count again: 45.9.9[.]9, 45.9.9[.]8
+              3 indicators change
+              the suspect run 5 that waits is dropped
+              then the source is read whole again; unless it lists exactly what it listed then, that run is suspect and waits for a person
+
+            $ iocast source rollback levels --undo --yes
+            levels is rolled back to TIME (run 7): 3 records were made or changed since
+              2 new since: now ended: 45.9.9[.]9, 45.9.9[.]8
+              1 withdrawn since: count again: 198.51.100[.]7
+              3 indicators change
+              then the source is read whole again; unless it lists exactly what it listed then, that run is suspect and waits for a person
+
+            $ iocast source rollback nobody --undo --yes
+            ! error: no connection is called "nobody"; there is manual, levels, edge
+            exit 1
+
+            $ iocast source rollback levels --to soon --yes
+            ! error: to: expected a time such as TIME, found "soon"
+            exit 1
+
+            $ iocast source rollback levels --to 0000-00-00 --yes
+            ! error: TIME is not past (it is TIME): give a time before the first bad run; `iocast source history levels` lists its runs
+            exit 1
+
+            $ iocast source show nobody
+            ! error: no connection is called "nobody"; there is manual, levels, edge
+            exit 1
+
+            $ iocast source history nobody
+            ! error: no connection is called "nobody"; there is manual, levels, edge
+            exit 1
+
+            $ iocast indicator history 192.0.2.200
+            ! error: nobody has said anything about 192.0.2.200
+            exit 1
+
+        "#]],
     );
+    desk.run("source rollback levels").code(2).says("--to <TIME>");
 }
 
 #[test]
@@ -71,7 +186,107 @@ fn a_plan_says_what_a_person_needs_to_decide() {
             "thaw",
             "clock trust",
         ],
-        &expect![[]],
+        &expect![[r#"
+            $ iocast share block-ip --dry-run --format csv
+            target,step,kind,entry,code,reason,waits,sources
+            block-ip,push,ipv4,45.9.9.9,,,the first fill of this target waits for approval,levels
+            block-ip,push,ipv4,45.9.9.8,,,the first fill of this target waits for approval,levels
+            block-ip,push,ipv4,192.0.3.1,,,the first fill of this target waits for approval,levels
+            block-ip,push,ipv4_net,5.6.7.0/24,,,the first fill of this target waits for approval,levels
+            block-ip,skip,ipv4,203.0.113.5,excepted,"excepted by rule ""addresses"", exception ""office""",,levels
+            ! block-ip: push 4, update 0, retract 0, leave 0, skip 1; budget: adds 0 of 15 000 in 24 h, 5 000 may go now; removals 0 of 60 in 24 h, 20 may go now; hash HASH
+            ! block-ip waits: the first fill of this target (4 pushes) waits for approval
+
+            $ iocast share block-ip
+            TARGET    STATUS  PUSH  UPDATE  RETRACT  LEAVE  SKIP  ACCEPTED  REFUSED  UNKNOWN  WAITING  PRESENT
+            block-ip  held       4       0        0      0     1         0        0        0        4        0
+            ! block-ip waits: the first fill of this target (4 pushes) waits for approval
+            ! block-ip: `iocast plan show 2` shows what waits, `iocast plan approve 2` allows it
+            ! block-ip skips 1 excepted
+            exit 3
+
+            $ iocast plan show 2
+            plan 2 for block-ip: waiting, made 0000-00-00 00:00, expires 0000-00-00 00:00
+              push 4, update 0, retract 0; hash HASH
+              author: local, who last changed what feeds the target
+              4 wait: the first fill of this target waits for approval
+              budget: adds 0 of 15 000 in 24 h, 5 000 may go now; removals 0 of 60 in 24 h, 20 may go now
+              took the place of plan 1: 2 came, 1 went
+            + push 45.9.9[.]9
+            + push 45.9.9[.]8
+            - push 198.51.100[.]7
+
+            STEP  KIND      ENTRY         BECAUSE  WAITS FOR
+            push  ipv4      45.9.9[.]9    -        the first fill of this target waits for approval
+            push  ipv4      45.9.9[.]8    -        the first fill of this target waits for approval
+            push  ipv4      192.0.3[.]1   -        the first fill of this target waits for approval
+            push  ipv4_net  5.6.7[.]0/24  -        the first fill of this target waits for approval
+
+            $ iocast plan approve 1
+            ! error: plan 1 is no more: plan 2 took its place (waiting); `iocast plan show 2` says what came and what went
+            exit 1
+
+            $ iocast plan show 2 --format csv
+            plan,target,verb,kind,entry,reason,waits,hash
+            2,block-ip,push,ipv4,45.9.9.9,,the first fill of this target waits for approval,HASH
+            2,block-ip,push,ipv4,45.9.9.8,,the first fill of this target waits for approval,HASH
+            2,block-ip,push,ipv4,192.0.3.1,,the first fill of this target waits for approval,HASH
+            2,block-ip,push,ipv4_net,5.6.7.0/24,,the first fill of this target waits for approval,HASH
+
+            $ iocast freeze --note 'too many tickets'
+            frozen: no new call to a destination begins; `iocast thaw` ends this
+
+            $ iocast status
+            iocast VERSION: 8 indicators, 8 records
+            frozen by local since 0000-00-00 00:00: too many tickets; nothing goes to any destination until `iocast thaw`
+
+            2 need a person
+            critical  Frozen: no call to a destination begins; pulls and reads go on.
+                      `iocast status` says what waits; `iocast thaw` ends this
+                      since 0000-00-00 00:00
+            warning  A plan of block-ip waits for approval: it would add 4.
+                      `iocast plan show 2`, then `iocast plan approve 2` or `iocast plan reject 2`
+                      since 0000-00-00 00:00
+
+            PLAN  TARGET    WAITS FOR      WOULD   BECAUSE                     BUDGET LEFT              EXPIRES
+               2  block-ip  under an hour  push 4  the first fill of this      5 000 adds, 20 removals  0000-00-00 00:00
+                                                   target waits for approval
+
+            SOURCE  CONNECTOR  ENABLED  STATUS   LAST RUN          LAST SUCCESS      WHAT TO DO
+            levels  feed       yes      success  0000-00-00 00:00  0000-00-00 00:00  -
+
+            TARGET    CONNECTION  ENABLED  STATUS  LAST RUN          PRESENT  WHAT TO DO
+            block-ip  edge        yes      held    0000-00-00 00:00        0  `iocast plan show 2`: approve or reject
+
+            $ iocast indicator why 45.9.9.9
+            45.9.9[.]9  ipv4
+            It is not at block-ip yet: plan 2 waits for approval since 0000-00-00 00:00.
+            frozen by local since 0000-00-00 00:00: too many tickets; nothing goes to any destination until `io…
+
+            Active: 1 source counts
+            reputation 8 (levels), severity unknown, TLP green, expires 0000-00-00 00:00 (levels)
+            tags: test
+
+            Who says so
+              levels  counts; expires 0000-00-00 00:00
+
+            Where it is, and why
+              It is not at block-ip yet: plan 2 waits for approval since 0000-00-00 00:00.
+                plan 2 would push it: the first fill of this target waits for approval
+                budget: adds 0 of 15 000 in 24 h, 5 000 may go now; removals 0 of 60 in 24 h, 20 may go now
+                levels → addresses: the rule selects it
+                  yes kind in (ipv4, ipv4_net) [ipv4]
+                  yes reputation >= 5 [8]
+
+            --all shows everything
+
+            $ iocast thaw
+            thawed: calls to destinations go on
+
+            $ iocast clock trust
+            the clock says TIME and was believed already
+
+        "#]],
     );
 }
 
@@ -176,8 +391,9 @@ fn what_people_do_is_in_the_audit_log() {
     let settings = json!({ "url": format!("file://{}", feed.display()), "format": "text" });
     let levels = json!({ "name": "levels", "connector": "feed", "override_reputation": 8, "settings": settings });
     file["connection"].as_array_mut().unwrap().push(levels);
-    file["notify"] =
-        json!([{ "name": "chat", "channel": "webhook", "settings": { "url": "https://hooks.example.org/x" } }]);
+    let mail =
+        json!({ "server": "mail.example", "security": "none", "from": "a@example.org", "to": ["b@example.org"] });
+    file["notify"] = json!([{ "name": "chat", "channel": "mail", "settings": mail }]);
     app.post("/api/v1/config/apply", &file).ok();
     app.post("/api/v1/pulls", &json!({ "all": true })).ok();
     let to = app.world.now().to_string();

@@ -245,7 +245,10 @@ fn target(out: &mut Screen, target: &Value) {
             minute(word(pin, "at")),
             pin["plan"]
         ));
-        out.line(&format!("      {}", word(pin, "lift")));
+        if let Some((command, value)) = word(pin, "lift").rsplit_once(' ') {
+            let kind = intel::IndicatorKey::parse(None, value).map_or("url", |key| key.kind().as_str());
+            out.line(&format!("      {command} '{}'", defang(kind, value)));
+        }
     }
     let shown: Vec<&str> = texts(&target["together_with"]).collect();
     if !shown.is_empty() {
@@ -436,6 +439,36 @@ Where it is, and why
 --all shows everything
 ";
         assert_eq!(explain(&report, false), expected);
+    }
+
+    #[test]
+    fn what_people_did_is_said_with_how_to_end_it() {
+        let mut report = report();
+        report["records"] = json!([{"source": "ours", "active": false, "code": "retracted",
+                                    "why": "ended by a rollback to 2026-11-19 10:00 (run 7)"}]);
+        report["frozen"] = json!({"by": "person", "who": "ann", "at": "2026-11-20T09:00:00Z", "note": "tickets"});
+        let mut at = target("a");
+        at["pin"] = json!({"hold": "out", "plan": 4, "who": "bob", "at": "2026-11-20T08:00:00Z", "runs": [31],
+                           "lift": "iocast target unpin a 45.83.122.10"});
+        at["guard"] = json!({"excepted": true, "stops": false, "list": "own", "value": "45.83.0.0/16",
+                             "exception": {"approver": "noc", "until": "2027-01-31", "reason": "our sinkhole"}});
+        at["plan"] = json!({"id": 9, "verb": "push", "waits": "over the change budget",
+                            "budget": {"adds": {"used_24h": 5000, "per_day": 15000, "left": 0},
+                                       "removals": {"used_24h": 0, "per_day": 60, "left": 20}}});
+        report["targets"] = json!([at, target("b"), target("c"), target("d")]);
+        let shown = explain(&report, false);
+        assert!(shown.lines().count() <= 40, "{} lines\n{shown}", shown.lines().count());
+        for line in [
+            "frozen by ann since 2026-11-20 09:00: tickets; nothing goes to any destination until `iocast thaw`",
+            "  ours  does not count: ended by a rollback to 2026-11-19 10:00 (run 7)",
+            "    guard: 45.83.0.0/16 of list own; noc lets it through here until 2027-01-31: our sinkhole",
+            "    undone: it stays out, by bob 2026-11-20 08:00 (plan 4), until it is lifted:",
+            "      iocast target unpin a '45.83.122[.]10'",
+            "    plan 9 would push it: over the change budget",
+            "    budget: adds 5 000 of 15 000 in 24 h, 0 may go now; removals 0 of 60 in 24 h, 20 may go now",
+        ] {
+            assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+        }
     }
 
     #[test]
