@@ -208,7 +208,7 @@ impl Engine {
             changes.lines.extend(new);
             let kept: HashSet<u32> = changes.lines.iter().map(|line| line.id.0).collect();
             changes.dropped.retain(|id| !kept.contains(&id.0));
-            self.settle_all(target, run, changes)?;
+            self.settle_all(target, run, &changes)?;
             state.identity = report.identity.clone().or(state.identity);
             state.identity_found = None;
             state.denied = false;

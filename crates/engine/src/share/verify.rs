@@ -164,7 +164,7 @@ impl Engine {
             let limit = drift.there + foreign;
             state.learned = Some(LearnedCapacity { limit, at: now.micros(), is_said: false });
         }
-        self.settle_all(target, run, changes)?;
+        self.settle_all(target, run, &changes)?;
         state.drift = Some(drift.clone());
         Ok(Some(drift))
     }
@@ -178,7 +178,7 @@ impl Engine {
     }
 
     /// Writes many lines, a part at a time: what is written of it is true also if the rest is not.
-    pub(super) fn settle_all(&self, target: &Target, run: RunId, changes: Changes) -> Result<(), EngineError> {
+    pub(super) fn settle_all(&self, target: &Target, run: RunId, changes: &Changes) -> Result<(), EngineError> {
         for lines in changes.lines.chunks(SETTLE_BATCH) {
             self.settle(target, run, lines.to_vec(), None)?;
         }

@@ -223,6 +223,7 @@ fn f36_payloads_that_were_stored_come_out_of_the_api_as_data() {
         };
         store.note(&notice, intel::Timestamp::from_secs(1_780_000_000)).unwrap();
     }
+    let bearer = format!("Bearer {}", app.token("read"));
     let mut quoted = 0;
     for path in [
         "/api/v1/indicators?limit=1000",
@@ -237,7 +238,7 @@ fn f36_payloads_that_were_stored_come_out_of_the_api_as_data() {
     ] {
         for lines in [false, true] {
             let accept = if lines { "application/x-ndjson" } else { "application/json" };
-            let reply = app.ask(Method::GET, path, "127.0.0.1", &[("accept", accept)]);
+            let reply = app.ask(Method::GET, path, "127.0.0.1", &[("accept", accept), ("authorization", &bearer)]);
             let text = reply.text();
             assert!(reply.status.is_success(), "{path}: {text}");
             let kind = reply.header("content-type").unwrap_or_default();
