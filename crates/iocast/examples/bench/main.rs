@@ -4,16 +4,20 @@
 //! of its own, so that one's memory is not another's. The closing table is Markdown.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
 
+mod answering;
 mod documents;
 mod generate;
+mod guarding;
 mod ingest;
 mod measure;
 mod memory;
 mod parsing;
 mod planning;
 mod pushing;
+mod retracting;
 mod rules;
 mod serving;
+mod sharing;
 mod stix;
 mod taxii;
 mod world;
@@ -65,6 +69,21 @@ const ALL: &[Bench] = &[
         run: |_, n, sheet| rules::run(n, sheet),
     },
     Bench { name: "plan", about: "20 targets after 1 % changed", has_big: false, run: planning::run },
+    Bench {
+        name: "guard",
+        about: "a look-up among two guarded values an indicator, and the shipped lists",
+        has_big: false,
+        run: |_, n, sheet| guarding::run(n, sheet),
+    },
+    Bench {
+        name: "share",
+        about: "200,000 pushes with ledger and guard, to the plan alone",
+        has_big: false,
+        run: sharing::share,
+    },
+    Bench { name: "undo", about: "a plan that undoes 10,000 effects", has_big: false, run: sharing::undo },
+    Bench { name: "why", about: "one value explained at five targets", has_big: false, run: answering::why },
+    Bench { name: "retract", about: "a verdict until its value is gone", has_big: false, run: retracting::run },
     Bench { name: "push", about: "rows pushed over loopback by one client", has_big: false, run: pushing::bulk },
     Bench { name: "react", about: "a pushed row until it is in a served list", has_big: false, run: pushing::react },
     Bench { name: "list", about: "a served list over loopback", has_big: false, run: serving::list },

@@ -27,24 +27,24 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const BUCKET: &str = "/api/v1/connections/bucket/observations";
 
 /// One connection that is kept open.
-struct Client {
+pub(crate) struct Client {
     stream: BufReader<TcpStream>,
 }
 
-struct Reply {
-    status: u16,
-    etag: Option<String>,
-    body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) etag: Option<String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Client {
-    fn new(port: u16) -> Result<Client, Fault> {
+    pub(crate) fn new(port: u16) -> Result<Client, Fault> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         Ok(Client { stream: BufReader::with_capacity(256 << 10, stream) })
     }
 
-    fn ask(&mut self, method: &str, path: &str, more: &str, body: &[u8]) -> Result<Reply, Fault> {
+    pub(crate) fn ask(&mut self, method: &str, path: &str, more: &str, body: &[u8]) -> Result<Reply, Fault> {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n{more}Content-Length: {}\r\n\r\n",
             body.len()

@@ -42,7 +42,8 @@ pub(crate) fn open(dir: &Path) -> Result<Engine, Fault> {
     let data = dir.join("data");
     let store = Store::open(&data)?;
     let world = Arc::new(Local { files: Files::below(vec![dir.to_path_buf()]) });
-    Ok(Engine::open(store.into(), Registry::new(connectors::all()), world, Some(&data.join("lists")), &Silent)?)
+    let registry = Registry::new(connectors::all().into_iter().chain([crate::sharing::sink()?]));
+    Ok(Engine::open(store.into(), registry, world, Some(&data.join("lists")), &Silent)?)
 }
 
 /// The feed of a source in a directory.
