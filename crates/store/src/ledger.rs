@@ -464,7 +464,10 @@ fn write_lines(tx: &Connection, target: TargetId, run: RunId, lines: &[LineRow])
         "INSERT OR REPLACE INTO line ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
     ))?;
     let mut scratch = Vec::new();
-    for row in lines {
+    // In the order of the table: a pass means its entries best first, which is any order there.
+    let mut rows: Vec<&LineRow> = lines.iter().collect();
+    rows.sort_by_key(|row| row.indicator);
+    for row in rows {
         let line = Line { run, ..row.as_line() };
         if line.state > LINE_GONE {
             return Err(StoreError::Conflict(format!("there is no line state {}", line.state)));
