@@ -76,10 +76,14 @@ impl Engine {
     /// # Errors
     /// A store that fails, or [`store::StoreError::Conflict`] where history does not reach so far (`history_days`).
     pub fn indicator_as_of(&self, id: IndicatorId, at: Timestamp) -> Result<Option<Indicator>, EngineError> {
-        let moment = self.moment(at)?;
+        self.indicator_then(id, &*self.moment(at)?)
+    }
+
+    /// The same at a moment that was looked up.
+    pub(crate) fn indicator_then(&self, id: IndicatorId, moment: &Moment) -> Result<Option<Indicator>, EngineError> {
         let Some(mut indicator) = self.store.indicator(id)? else { return Ok(None) };
         let records = std::mem::take(&mut indicator.records);
-        indicator.records = self.store.records_then(records, id, &moment)?.into_iter().collect();
+        indicator.records = self.store.records_then(records, id, moment)?.into_iter().collect();
         Ok((!indicator.records.is_empty() || !indicator.analyst.is_empty()).then_some(indicator))
     }
 

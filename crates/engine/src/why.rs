@@ -3,7 +3,7 @@
 use crate::config::Target;
 use crate::desk::{Hit, find_key, hit};
 use crate::error::EngineError;
-use crate::share::{Collected, HeldPlan, Mode, collect, rank_of, view_of, wanted_of};
+use crate::share::{Collected, HeldPlan, Mode, Under, collect, rank_of, view_of, wanted_of};
 use crate::state::{ConnectionState, TargetState};
 use crate::{Config, Engine, Known};
 use index::RecordRow;
@@ -382,7 +382,7 @@ impl Engine {
                 continue;
             }
             let state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
-            let plan = self.plan(config, target, &state, Mode::default(), now)?.restrained;
+            let plan = self.plan_under(config, target, &state, Mode::default(), now, Under::NoChange)?.restrained;
             let skipped = plan.skipped.into_iter();
             let displaced = plan.now.into_iter().chain(plan.held).filter_map(|step| Some((step.entry, step.reason?)));
             let over = skipped.chain(displaced).filter(|(_, why)| why.as_str() == "over_capacity");

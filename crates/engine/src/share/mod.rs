@@ -132,6 +132,16 @@ pub struct ShareReport {
 /// Most steps listed in a dry run's report.
 const STEPS_SHOWN: usize = 10_000;
 
+/// What a plan supposes.
+pub(crate) enum Under {
+    /// What is so.
+    WhatStands,
+    /// That these pins stood.
+    Pins(Arc<Pins>),
+    /// That what is there carries what it should: enough for who has a place, and much less to compute.
+    NoChange,
+}
+
 /// A pass, decided and restrained.
 pub(crate) struct Plan {
     pub(crate) restrained: Restrained,
@@ -421,10 +431,10 @@ impl Engine {
         mode: Mode,
         now: Timestamp,
     ) -> Result<Plan, EngineError> {
-        self.plan_under(config, target, state, mode, now, None)
+        self.plan_under(config, target, state, mode, now, Under::WhatStands)
     }
 
-    /// The same as if these pins stood; None: those that do.
+    /// The same under other suppositions.
     pub(crate) fn plan_under(
         &self,
         config: &Config,
@@ -432,11 +442,16 @@ impl Engine {
         state: &TargetState,
         mode: Mode,
         now: Timestamp,
-        pins: Option<Arc<Pins>>,
+        under: Under,
     ) -> Result<Plan, EngineError> {
         let brakes = self.brakes(config, target, state, now)?;
         let known = self.known();
-        let pins = pins.or_else(|| known.pins.get(&target.id).cloned());
+        let (pins, is_rendered) = match under {
+            Under::WhatStands => (known.pins.get(&target.id).cloned(), true),
+            Under::Pins(pins) => (Some(pins), true),
+            // Where bytes limit, only what is rendered is known to fit.
+            Under::NoChange => (known.pins.get(&target.id).cloned(), brakes.bytes.is_some()),
+        };
         let mut collected = collect_unpinned(&known, config, target, &self.key_cache, now);
         collected.pin(&known, target, pins.as_deref(), now);
         let view = view_of(target);
@@ -499,7 +514,8 @@ impl Engine {
                     let (_, bytes, desired) = entries.rendered(&known, id, now);
                     (line.map_or(0, |l| l.fingerprint), bytes, desired)
                 }
-                Wanted::Yes(_) => entries.rendered(&known, id, now),
+                Wanted::Yes(_) if is_rendered => entries.rendered(&known, id, now),
+                Wanted::Yes(_) => (line.map_or(0, |l| l.fingerprint), 0, line.and_then(|l| l.remote_expires)),
                 _ => (0, entries.text(&known, id).len() as u32 + 1, None),
             };
             Candidate { entry: id.0, wanted, line, fingerprint, desired_expiry, guarded: None, bytes }

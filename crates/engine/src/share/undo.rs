@@ -6,7 +6,7 @@
 
 use super::held::{Kept, PinSpec, keep};
 use super::pins::{Past, Pins};
-use super::{HeldPlan, Mode};
+use super::{HeldPlan, Mode, Under};
 use crate::config::{Config, Target};
 use crate::error::EngineError;
 use crate::ledger::Entry;
@@ -14,10 +14,10 @@ use crate::state::TargetState;
 use crate::{Engine, Known};
 use intel::plan::{Planned, plan_hash};
 use intel::sharing::{LineState, Verb};
-use intel::{Indicator, IndicatorId, RunId, TargetId, Timestamp};
+use intel::{IndicatorId, RunId, TargetId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use store::{Asked, Effect, Hold, Inverse, PinChange, PinRow, PlanFilter, PlanStatus};
+use store::{Asked, Effect, Hold, Inverse, Moment, PinChange, PinRow, PlanFilter, PlanStatus};
 
 /// What a step is about to change, by the lines that say what is meant.
 pub(super) fn intended(known: &Known, target: TargetId, entries: &[Entry]) -> Vec<Inverse> {
@@ -83,6 +83,25 @@ struct Wish {
     was: (u64, Option<Timestamp>),
     /// The run that is undone carried out an undo: its pin is lifted.
     lift: bool,
+}
+
+/// Moments of the past that were looked up: thousands of lines were written in one second, and which runs were under way
+/// then is found by going through all of them. None: nothing is kept that far back.
+#[derive(Default)]
+struct Moments(BTreeMap<Timestamp, Option<Arc<Moment>>>);
+
+impl Moments {
+    fn at(&mut self, engine: &Engine, at: Timestamp) -> Result<Option<Arc<Moment>>, EngineError> {
+        if let Some(moment) = self.0.get(&at) {
+            return Ok(moment.clone());
+        }
+        let moment = match engine.moment(at) {
+            Err(EngineError::Store(store::StoreError::Conflict(_))) => None,
+            told => Some(told?),
+        };
+        self.0.insert(at, moment.clone());
+        Ok(moment)
+    }
 }
 
 /// What a line was before an effect; None: nobody knew, so what was before that decides.
@@ -249,14 +268,6 @@ impl Engine {
         Ok(touched.into_iter().map(wish).collect())
     }
 
-    /// What was known of an indicator at a time. None: nothing is kept that far back.
-    fn as_of(&self, id: IndicatorId, at: Timestamp) -> Result<Option<Indicator>, EngineError> {
-        match self.indicator_as_of(id, at) {
-            Err(EngineError::Store(store::StoreError::Conflict(_))) => Ok(None),
-            told => told,
-        }
-    }
-
     /// What an entry carried when its fingerprint was this; None: what it carries now, or nobody knows any more.
     fn past(
         &self,
@@ -264,6 +275,7 @@ impl Engine {
         plan: &super::Plan,
         id: IndicatorId,
         was: (u64, Option<Timestamp>),
+        moments: &mut Moments,
     ) -> Result<Option<Past>, EngineError> {
         let (fingerprint, Some(since)) = was else { return Ok(None) };
         let now = self.world.now();
@@ -273,7 +285,8 @@ impl Engine {
         // Lines are dated to the second.
         let mut last = None;
         for at in [since, since.after(std::time::Duration::from_micros(999_999))] {
-            let Some(indicator) = self.as_of(id, at)? else { continue };
+            let Some(moment) = moments.at(self, at)? else { continue };
+            let Some(indicator) = self.indicator_then(id, &moment)? else { continue };
             let past = Past::of(indicator.summary(self.known().index.policies(), &config.fold, at));
             last = Some(past);
         }
@@ -302,8 +315,9 @@ impl Engine {
             .map(|(id, _)| PinChange::Lift(IndicatorId(*id)))
             .collect();
         let bare = Arc::new(current.with(&lifts));
-        let plain = self.plan_under(config, target, &state, Mode::default(), now, Some(bare.clone()))?;
+        let plain = self.plan_under(config, target, &state, Mode::default(), now, Under::Pins(bare))?;
         let mut specs = Vec::with_capacity(wishes.len());
+        let mut moments = Moments::default();
         for (id, wish) in wishes {
             let indicator = IndicatorId(id);
             if !self.known().index.exists(indicator) {
@@ -314,7 +328,7 @@ impl Engine {
                 continue;
             }
             let past = match wish.hold {
-                Hold::In => self.past(config, &plain, indicator, wish.was)?,
+                Hold::In => self.past(config, &plain, indicator, wish.was, &mut moments)?,
                 Hold::Out => None,
             };
             let runs = if wish.lift { Vec::new() } else { wish.runs.into_iter().collect() };
@@ -322,7 +336,7 @@ impl Engine {
         }
         let changes = pin_changes(&specs, 0, who, now);
         let pins: Pins = current.with(&changes);
-        let plan = self.plan_under(config, target, &state, Mode::default(), now, Some(Arc::new(pins)))?;
+        let plan = self.plan_under(config, target, &state, Mode::default(), now, Under::Pins(Arc::new(pins)))?;
         let pinned: BTreeSet<u32> = specs.iter().map(|spec| spec.id).collect();
         let steps: Vec<&Planned> = plan
             .restrained
