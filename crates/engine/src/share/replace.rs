@@ -94,10 +94,8 @@ enum Doer {
 
 /// Who took away what is in `placed` and not in `read`.
 fn doer(placed: &[Placed], written: &Written, read: &Read) -> Doer {
-    if let (Some(ours), Some(now)) = (&written.version, &read.reading.version) {
-        if ours == now {
-            return Doer::Write;
-        }
+    if written.version.is_some() && written.version == read.reading.version {
+        return Doer::Write;
     }
     let mut there: BTreeMap<&str, usize> = BTreeMap::new();
     for remote in &read.entries {
