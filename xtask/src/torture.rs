@@ -35,6 +35,7 @@ const TORTURES: &[Torture] = &[
         per_round: 2_000,
     },
     Torture { name: "failing disk", package: "engine", test: "disk::", cases: "IOCAST_CASES", per_round: 300 },
+    Torture { name: "store's disk", package: "store", test: "disk::", cases: "IOCAST_CASES", per_round: 300 },
     Torture { name: "power cuts", package: "store", test: "power::", cases: "IOCAST_CASES", per_round: 2_000 },
     Torture { name: "damages", package: "store", test: "damage::", cases: "IOCAST_CASES", per_round: 1_000 },
     Torture { name: "failpoints", package: "iocast", test: "rig::", cases: "IOCAST_CASES", per_round: 60 },

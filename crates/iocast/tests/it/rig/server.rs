@@ -96,6 +96,8 @@ pub(crate) struct State {
     /// The place after which the source with pages was last asked, at most.
     pub(crate) asked_after: usize,
     pub(crate) n_calls: u64,
+    /// Of these, calls that change something.
+    pub(crate) n_writes: u64,
     pub(crate) tenant: String,
     messages: BTreeSet<String>,
     next_id: u64,
@@ -386,6 +388,7 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> Option<()> {
     let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
     let mut guard = lock();
     guard.n_calls += 1;
+    guard.n_writes += u64::from(asked.writes());
     let fault = if asked.writes() { guard.faults.front().cloned() } else { None };
     let list = asked.path.trim_matches('/').rsplit_once('/').map_or("", |(list, _)| list).to_owned();
     let refused = match &fault {
