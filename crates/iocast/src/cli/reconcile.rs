@@ -94,7 +94,7 @@ Examples:
 
 A refused entry keeps nobody else waiting. It is offered again after a day, then less often, at last once a week. One that
 was refused five times in a row is marked: a person should look; it is offered again all the same. Mend what its words say,
-or take the value out of the rule (`iocast why VALUE`).")]
+or take the value out of the rule (`iocast indicator why VALUE`).")]
 pub(super) struct RefusedArgs {
     /// The target's name
     #[arg(value_name = "NAME")]

@@ -357,8 +357,8 @@ fn from_a_file_to_a_list() {
             SOURCE  CONNECTOR  ENABLED  STATUS        LAST RUN          LAST SUCCESS      WHAT TO DO
             levels  feed       yes      not_modified  0000-00-00 00:00  0000-00-00 00:00  -
 
-            TARGET    CONNECTION  ENABLED  STATUS   LAST RUN          PRESENT  WHAT TO DO
-            block-ip  edge        yes      success  0000-00-00 00:00        3  -
+            TARGET    CONNECTION  ENABLED  STATUS   LAST RUN          PRESENT  DRIFT  WHAT TO DO
+            block-ip  edge        yes      success  0000-00-00 00:00        3      -  -
 
         "#]],
     );
@@ -389,8 +389,8 @@ fn a_suspect_run_waits_for_a_person() {
             levels  feed       yes      suspect  0000-00-00 00:00  0000-00-00 00:00  `iocast run show 3`: approve or
                                                                                      discard
 
-            TARGET    CONNECTION  ENABLED  STATUS   LAST RUN          PRESENT  WHAT TO DO
-            block-ip  edge        yes      success  0000-00-00 00:00        3  -
+            TARGET    CONNECTION  ENABLED  STATUS   LAST RUN          PRESENT  DRIFT  WHAT TO DO
+            block-ip  edge        yes      success  0000-00-00 00:00        3      -  -
 
             $ iocast run show 3
             run 3: pull levels, suspect
@@ -674,8 +674,8 @@ fn what_was_put_there_is_shown() {
             ipv4_net  5.6.7[.]0/24    present         0  -           -          0000-00-00 00:00  0000-00-00 00:00    2
 
             $ iocast target deliveries block-ip --limit 1 --format csv
-            kind,value,state,attempts,next_try,words,first_intent,updated,run,target,entry,remote_id,remote_expires
-            ipv4,198.51.100.7,present,0,,,TIME,TIME,2,block-ip,,,
+            kind,value,state,attempts,next_try,words,first_intent,updated,run,target,entry,remote_id,remote_expires,exhausted
+            ipv4,198.51.100.7,present,0,,,TIME,TIME,2,block-ip,,,,false
 
             $ iocast target deliveries block-ip --count
             STATE    ENTRIES

@@ -97,7 +97,7 @@ fn f14_a_restored_exchange_waits_until_each_target_is_adopted() {
         .says("restored from a backup: nothing goes to block-ip, drop")
         .says("target adopt drop --preview");
     desk.ok("target show drop").says("restored from a backup: `iocast target adopt drop --preview`");
-    let why = desk.ok("why 5.6.7.9");
+    let why = desk.ok("indicator why 5.6.7.9");
     assert!(why.out.contains("target adopt drop"), "{}", why.out);
 
     // The ledger of the backup says that 1 is in the file, which is not so; of 9 and 10 it knows nothing.
