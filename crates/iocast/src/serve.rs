@@ -177,8 +177,9 @@ async fn serve(app: Arc<App>, loading: Loading, options: &ServeOptions) -> anyho
 
 /// Ends when the store has failed for good.
 async fn failed(app: &App) {
+    let mut look = tokio::time::interval(STORE_LOOK);
     while app.trouble() != Some(store::Trouble::Failed) {
-        tokio::time::sleep(STORE_LOOK).await;
+        look.tick().await;
     }
 }
 

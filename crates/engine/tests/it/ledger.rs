@@ -101,6 +101,12 @@ impl Bench {
         self.engine.as_ref().unwrap()
     }
 
+    /// The process ends and starts again.
+    pub(crate) fn restart(&mut self) {
+        let store = self.engine.take().unwrap().into_store();
+        self.engine = Some(self.sim.open(store, self.dir.path()).unwrap());
+    }
+
     /// The process ends, and another store is there when it starts again.
     pub(crate) fn restart_on(&mut self, store: Store) {
         drop(self.engine.take());

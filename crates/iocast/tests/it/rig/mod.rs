@@ -170,7 +170,8 @@ fn kill_passes(styles: &'static [Style]) {
     println!("{style}: kills that hit: {hits:?}");
     let missed: Vec<_> = hits.iter().filter(|(_, n)| **n == 0).collect();
     assert!(missed.is_empty(), "{style}: windows that no kill hit: {missed:?}");
-    assert!(check::secrets(&exchange) > 100, "it is looked for in some places");
+    // Three secrets in eight spellings, at least in what was said, in the store and in its backup.
+    assert!(check::secrets(&exchange) >= 3 * 8 * 3, "it is looked for in some places");
 }
 
 /// Tools misbehave at random while the process is killed at random points: errors, cut answers, partial success, a batch
