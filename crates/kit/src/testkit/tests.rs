@@ -392,9 +392,9 @@ impl Destination for SharedLink {
 /// The conversations of a shared list; `sent` is what a recorded replace wrote.
 fn shared_folder(sent: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let held = r#"[{"entry": "ours.example", "mark": "iocast:test"}, {"entry": "theirs \"x\"", "mark": null}]"#;
+    let held = r#"[{"entry": "ours.example.net", "mark": "iocast:test"}, {"entry": "theirs \"x\"", "mark": null}]"#;
     let get = format!("GET https://a.example/l\n\nHTTP 200\n\n{held}\n");
-    let items = r#"[{"value": "ours.example"}, {"value": "no.example"}]"#;
+    let items = r#"[{"value": "ours.example.net"}, {"value": "no.example.net"}]"#;
     let foreign = r#"[{"entry": "theirs \"x\""}]"#;
     let replace = format!("POST https://a.example/l\nIf-Match: v1\n\n{sent}\n\nHTTP 200\n\ntrue\n");
     for (name, text) in [
@@ -402,7 +402,7 @@ fn shared_folder(sent: &str) -> tempfile::TempDir {
         ("read.http", get.clone()),
         (
             "read.expect",
-            "{\"entry\":\"ours.example\",\"marked\":true}\n{\"entry\":\"theirs \\\"x\\\"\",\"marked\":false}\n\
+            "{\"entry\":\"ours.example.net\",\"marked\":true}\n{\"entry\":\"theirs \\\"x\\\"\",\"marked\":false}\n\
              {\"capacity\":null,\"version\":null,\"whole\":true}\n"
                 .to_owned(),
         ),
@@ -412,7 +412,7 @@ fn shared_folder(sent: &str) -> tempfile::TempDir {
         ("replace.http", replace),
         (
             "replace.json",
-            format!("{{\"items\": [{{\"value\": \"new.example\"}}], \"foreign\": {foreign}, \"version\": \"v1\"}}"),
+            format!("{{\"items\": [{{\"value\": \"new.example.net\"}}], \"foreign\": {foreign}, \"version\": \"v1\"}}"),
         ),
         ("replace.expect", "replaced\n".to_owned()),
         ("deploy.http", "POST https://a.example/l\n\n{\"commit\": true}\n\nHTTP 200\n\ntrue\n".to_owned()),
@@ -426,8 +426,8 @@ fn shared_folder(sent: &str) -> tempfile::TempDir {
 
 #[test]
 fn a_shared_list_is_held_to_reading_and_replacing() {
-    let kept = shared_folder(r#"["theirs \"x\"", "new.example"]"#);
-    let dropped = shared_folder(r#"["new.example"]"#);
+    let kept = shared_folder(r#"["theirs \"x\"", "new.example.net"]"#);
+    let dropped = shared_folder(r#"["new.example.net"]"#);
     let judge = |slip: Slip, folder: &tempfile::TempDir| {
         conformance(&SharedList(Manifest::parse(SHARED).unwrap(), slip), Some(folder.path())).join("\n")
     };
@@ -445,7 +445,7 @@ fn a_shared_list_is_held_to_reading_and_replacing() {
         assert!(found.contains(expect), "expected {expect:?} in {found}");
     }
     // What is read as ours and is said to be somebody else's: the two cannot both be true.
-    fs::write(kept.path().join("look.json"), r#"{"items": [{"value": "x.example", "entry": "theirs \"x\""}]}"#)
+    fs::write(kept.path().join("look.json"), r#"{"items": [{"value": "x.example.net", "entry": "theirs \"x\""}]}"#)
         .unwrap();
     fs::write(kept.path().join("look.expect"), "{\"foreign\":true}\n").unwrap();
     assert_eq!(judge(Slip::None, &kept), "");
