@@ -373,7 +373,7 @@ impl Engine {
             match changes.iter_mut().find(|change| change.section == GUARD && change.name == name) {
                 Some(change) => change.details.push(detail),
                 None => {
-                    changes.push(Change { section: GUARD, name: name.clone(), verb: "update", details: vec![detail] })
+                    changes.push(Change { section: GUARD, name: name.clone(), verb: "update", details: vec![detail] });
                 }
             }
             lists.push((name, serde_json::to_string(&read).unwrap_or_default()));

@@ -211,7 +211,7 @@ fn network(text: &str) -> Option<IndicatorKey> {
 mod tests {
     use super::*;
 
-    fn read(json: serde_json::Value) -> Read {
+    fn read(json: &serde_json::Value) -> Read {
         WarningList::parse("x", json.to_string().as_bytes()).unwrap().read("misp", GuardClass::Warn)
     }
 
@@ -230,14 +230,14 @@ mod tests {
             ("regex", "/^(noc|abuse)\\@.*\\..*$/i", "email-src", "NOC@example.com", "me@example.com"),
         ];
         for (how, entry, attribute, found, not) in cases {
-            let read = read(json!({ "type": how, "list": [entry], "matching_attributes": [attribute] }));
+            let read = read(&json!({ "type": how, "list": [entry], "matching_attributes": [attribute] }));
             assert_eq!(read.rejected, 0, "{how} {entry}: {:?}", read.examples);
             let guard = intel::Guard::of([read.list]);
             let look = |text: &str| guard.look_up(&IndicatorKey::parse(None, text).unwrap());
             assert!(look(found).is_some_and(|hit| !hit.stop), "{how} {entry} finds {found}");
             assert!(look(not).is_none(), "{how} {entry} does not find {not}");
         }
-        let other = read(json!({ "type": "hostname", "list": ["example.com"], "matching_attributes": ["domain"] }));
+        let other = read(&json!({ "type": "hostname", "list": ["example.com"], "matching_attributes": ["domain"] }));
         let url = IndicatorKey::parse(None, "http://example.com/x").unwrap();
         assert!(intel::Guard::of([other.list]).look_up(&url).is_none(), "it speaks of domains only");
     }
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_counted_and_told() {
         use serde_json::json;
-        let read = read(json!({ "type": "regex", "list": ["/(?=x)/", "/ok/"], "matching_attributes": ["domain"] }));
+        let read = read(&json!({ "type": "regex", "list": ["/(?=x)/", "/ok/"], "matching_attributes": ["domain"] }));
         assert_eq!((read.read, read.rejected, read.list.patterns.len()), (2, 1, 1));
         assert!(read.examples[0].contains("look-around"), "{:?}", read.examples);
         let wrong = WarningList::parse("x", br#"{"type":"fuzzy","list":[]}"#).unwrap_err();

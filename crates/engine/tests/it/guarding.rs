@@ -354,6 +354,7 @@ fn by_form() -> (GuardList, Vec<Guarded>, Vec<String>) {
 /// `IOCAST_SPELLINGS=200000`: the relation is known by how each was made, and a second, naive implementation must agree on
 /// every one that is an indicator at all. Leaks: 0.
 #[test]
+#[allow(clippy::print_stdout, reason = "the figures are part of what it shows")]
 fn f37_no_spelling_of_a_guarded_value_passes() {
     let stopping: Vec<_> = SHIPPED.iter().filter(|list| list.class() != GuardClass::Warn).collect();
     let total: usize = stopping.iter().map(|list| list.values().count()).sum();
