@@ -36,7 +36,7 @@ fn pin(id: u32, hold: Hold, plan: u64) -> PinRow {
 
 fn pins(store: &Store) -> Vec<(u32, PinRow)> {
     let mut out = Vec::new();
-    store.pins(&mut |target, row| out.push((target.0.into(), row))).unwrap();
+    store.pins(&mut |target, row| out.push((target.0, row))).unwrap();
     out
 }
 
