@@ -386,6 +386,7 @@ fn f10_a_running_exchange_whose_disk_failed_begins_nothing_more() {
 /// and after, is something the source lists.
 /// Figures: 40 damages by chance (IOCAST_CASES for more), of which some are found at once, some later, some never met.
 #[test]
+#[expect(clippy::print_stdout, reason = "the figures of a run")]
 fn f11_a_damaged_store_sends_nothing_wrong_and_then_nothing() {
     let (mut refused, mut found, mut unmet) = (0, 0, 0);
     let base = number("IOCAST_SEED_BASE", 0);

@@ -259,7 +259,7 @@ fn race(seed: u64) -> Tally {
                             tool.ours(),
                             tool.foreign(),
                             tool.calls.iter().rev().take(6).map(|c| c.1).collect::<Vec<_>>()
-                        ))
+                        ));
                     });
                     say(&format!(
                         "  {:?}",

@@ -31,7 +31,7 @@ pub(crate) fn why(dir: &Path, n: u32, sheet: &mut Sheet) -> Result<(), Fault> {
         })
         .collect();
     connections.extend(TARGETS.iter().map(|(name, ..)| tool(name)));
-    let params = |part: u32| if part == 0 { json!({}) } else { json!({ "capacity": n / part }) };
+    let params = |part: u32| n.checked_div(part).map_or_else(|| json!({}), |capacity| json!({ "capacity": capacity }));
     world::apply(
         &engine,
         &json!({

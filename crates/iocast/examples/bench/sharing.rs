@@ -196,7 +196,8 @@ pub(crate) fn undo(dir: &Path, n: u32, sheet: &mut Sheet) -> Result<(), Fault> {
     }
     let plan = world::share(&engine, "wall", Mode { dry_run: true, ..Mode::default() });
     let (idle, limit) = timed(|| world::share(&engine, "wall", Mode { dry_run: true, ..Mode::default() }));
-    (plan?, idle?);
+    plan?;
+    idle?;
     for (what, run, steps) in
         [("updates", updated.run, updated.update), ("pushes, changed since,", added.run, added.push)]
     {

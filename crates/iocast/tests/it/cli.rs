@@ -257,6 +257,7 @@ fn from_a_file_to_a_list() {
             push  ipv4_net  5.6.7[.]0/24
             ! block-ip waits: the first fill of this target (3 pushes) waits for approval
             ! block-ip skips 1 excepted
+            ! block-ip budget: adds 0 of 15 000 in 24 h, 5 000 may go now; removals 0 of 60 in 24 h, 20 may go now
             ! block-ip: `iocast share block-ip --expect HASH` does exactly this, or nothing
 
             $ iocast share --all
@@ -268,12 +269,15 @@ fn from_a_file_to_a_list() {
             exit 3
 
             $ iocast plan list
-            PLAN  TARGET    STATUS   MADE              PUSH  UPDATE  RETRACT  DECIDED BY  NOTE
-               1  block-ip  waiting  0000-00-00 00:00     3       0        0  -           -
+            PLAN  TARGET    STATUS   MADE              PUSH  UPDATE  RETRACT  AUTHOR  UNTIL             DECIDED BY  NOTE
+               1  block-ip  waiting  0000-00-00 00:00     3       0        0  local   0000-00-00 00:00  -           -
 
             $ iocast plan show 1
-            plan 1 for block-ip: waiting, made TIME
+            plan 1 for block-ip: waiting, made 0000-00-00 00:00, expires 0000-00-00 00:00
               push 3, update 0, retract 0; hash HASH
+              author: local, who last changed what feeds the target
+              3 wait: the first fill of this target waits for approval
+              budget: adds 0 of 15 000 in 24 h, 5 000 may go now; removals 0 of 60 in 24 h, 20 may go now
 
             all wait: the first fill of this target waits for approval
             STEP  KIND      ENTRY
