@@ -9,7 +9,6 @@ use crate::state::TargetState;
 use crate::{Engine, Known};
 use index::Selection;
 use intel::delivery::Counts;
-use intel::guard::Guard;
 use intel::plan::Planned;
 use intel::schedule::refused_retry;
 use intel::sharing::{Line, LineState, Verb};
@@ -17,7 +16,6 @@ use intel::{IndicatorId, RunId, TargetId, Timestamp};
 use kit::manifest::Delivery;
 use kit::render::{ListFormat, ListStyle};
 use kit::{ConnectorError, ItemOutcome, Outgoing, TargetSpec};
-use std::sync::Arc;
 use std::time::Duration;
 use store::{LineRow, Settle, Store};
 
@@ -81,16 +79,9 @@ pub(super) struct Pass<'a> {
     pub(super) plan: &'a Plan,
     pub(super) run: RunId,
     pub(super) now: Timestamp,
-    /// The guard that has let its steps through.
-    pub(super) guard: Arc<Guard>,
 }
 
 impl Pass<'_> {
-    /// Whether what was let through must be asked about again: the guard is another, or an exception may have ended.
-    pub(super) fn is_to_be_asked_again(&self, known: &Known) -> bool {
-        !Arc::ptr_eq(&known.guard, &self.guard) || self.guard.has_exceptions()
-    }
-
     /// A refusal's words, and when the entry is offered again.
     pub(super) fn refused(&self, entry: &mut Entry, words: &str) {
         entry.words = Some(clipped(words));
@@ -193,8 +184,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Applied, EngineError> {
         let mut counts = plan.counts();
-        let guard = self.known().guard.clone();
-        let pass = Pass { target, plan, run, now, guard };
+        let pass = Pass { target, plan, run, now };
         let steps = &plan.restrained.now;
         self.drop_lines(&pass, steps)?;
         let effects: Vec<&Planned> = steps.iter().filter(|s| s.step.is_effect()).collect();

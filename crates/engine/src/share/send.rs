@@ -14,15 +14,8 @@ use intel::plan::Planned;
 use intel::sharing::{Line, LineState, Verb};
 use intel::{IndicatorId, Timestamp};
 use kit::{ConnectorError, Destination, ItemOutcome, Outgoing, Presence};
-use std::time::Duration;
 
-/// Most entries that are meant before the first of them is sent.
-const AHEAD_MOST: usize = 16_384;
-/// Calls that take no longer than this all together are meant together, and what came of them is written together: a
-/// destination that answers at once must not wait for the disk at every call.
-const QUICK: Duration = Duration::from_millis(250);
-
-/// What is about to be sent.
+/// A batch as it is about to be sent.
 #[derive(Default)]
 struct Meant {
     before: Vec<Option<Entry>>,
@@ -52,7 +45,6 @@ impl Engine {
         };
         let accepted_before = counts.accepted;
         let mut start = 0;
-        let mut ahead = pass.target.action.batch;
         while start < effects.len() {
             if self.is_stopped(pass.target.id)? {
                 counts.deferred += (effects.len() - start) as u64;
@@ -62,19 +54,12 @@ impl Engine {
                 counts.deferred += (effects.len() - start) as u64;
                 return Ok(Some(error));
             }
-            let calls = self.calls(pass, &effects[start..], ahead);
-            let group = &effects[start..start + calls.iter().sum::<usize>()];
-            start += group.len();
-            let begun = self.world.now();
-            if let Some(error) = self.send_group(pass, connection, destination, group, calls, counts)? {
+            let batch = &effects[start..start + self.batch_len(pass, &effects[start..])];
+            start += batch.len();
+            if let Some(error) = self.send_batch(pass, connection, destination, batch, counts)? {
                 counts.deferred += (effects.len() - start) as u64;
                 return Ok(Some(error));
             }
-            ahead = match self.world.now().since(begun) {
-                took if took < QUICK => (ahead * 2).min(AHEAD_MOST.max(pass.target.action.batch)),
-                took if took > QUICK * 4 => (ahead / 2).max(pass.target.action.batch),
-                _ => ahead,
-            };
         }
         if pass.target.action.deploys && self.has_staged(pass.target) {
             let error = self.deploy(pass, connection, destination)?;
@@ -105,48 +90,21 @@ impl Engine {
         effects[..most].iter().take_while(fits).count().max(1)
     }
 
-    /// The lengths of the calls that are meant together, at least one: of one sort, for so many entries. Where a call can
-    /// neither be asked about nor repeated it is meant alone, and so is one before which the destination is asked.
-    fn calls(&self, pass: &Pass<'_>, effects: &[&Planned], ahead: usize) -> Vec<usize> {
-        let action = &pass.target.action;
-        let retracting = effects[0].step == Verb::Retract;
-        let is_alone = !(action.idempotent || action.can_ask()) || (retracting && action.can_look);
-        let (mut calls, mut n) = (Vec::new(), 0);
-        while n < effects.len() && (effects[n].step == Verb::Retract) == retracting {
-            let len = self.batch_len(pass, &effects[n..]);
-            calls.push(len);
-            n += len;
-            if is_alone || n >= ahead {
-                break;
-            }
-        }
-        calls
-    }
-
-    /// Sends some batches. An error ends the pass; every step is counted. What is meant is durable before the first byte
-    /// leaves; an outcome that is lost with the process is asked for or repeated, as any other that is not known.
-    fn send_group(
+    /// Sends one batch. An error ends the pass; every step of the batch is counted.
+    fn send_batch(
         &self,
         pass: &Pass<'_>,
         connection: &Connection,
         destination: &dyn Destination,
-        group: &[&Planned],
-        mut calls: Vec<usize>,
+        batch: &[&Planned],
         counts: &mut Counts,
     ) -> Result<Option<ConnectorError>, EngineError> {
-        let retracting = group[0].step == Verb::Retract;
-        let mut batch = group.to_vec();
+        let retracting = batch[0].step == Verb::Retract;
         // A pass may be long: what was let through at its beginning is asked about again.
-        if pass.is_to_be_asked_again(&self.known()) {
-            let (through, n_stopped) = self.let_through(pass.target, pass.plan, batch);
-            batch = through;
-            counts.deferred += n_stopped;
-            if batch.is_empty() {
-                return Ok(None);
-            }
-            if n_stopped > 0 {
-                calls = self.calls(pass, &batch, batch.len());
-            }
+        let (mut batch, n_stopped) = self.let_through(pass.target, pass.plan, batch.to_vec());
+        counts.deferred += n_stopped;
+        if batch.is_empty() {
+            return Ok(None);
         }
         let mut meant = self.meant(pass, &batch);
         if retracting && pass.target.action.can_look {
@@ -161,92 +119,14 @@ impl Engine {
             if batch.is_empty() {
                 return Ok(None);
             }
-            calls = vec![batch.len()];
         }
         let Meant { before, entries, items } = meant;
         self.world.step("share.planned")?;
         self.intend(pass.target.id, pass.run, &entries)?;
         self.world.step("share.intended")?;
-        let mut lines = batch.iter().copied().zip(entries).zip(before);
-        let mut settled = Vec::new();
-        let (mut untried, mut untried_before) = (Vec::new(), Vec::new());
-        let (mut from, mut failed, mut written) = (0, None, self.world.now());
-        for len in calls {
-            let range = from..from + len;
-            if from > 0 {
-                if self.is_stopped(pass.target.id)? {
-                    break;
-                }
-                failed = self.resting(connection);
-                if failed.is_some() {
-                    break;
-                }
-                // Who guards something now does not want to wait until these are over. The next pass tells them apart.
-                if pass.is_to_be_asked_again(&self.known())
-                    && self.let_through(pass.target, pass.plan, batch[range.clone()].to_vec()).1 > 0
-                {
-                    for ((step, _), old) in lines.by_ref().take(len) {
-                        untried.push(step);
-                        untried_before.push(old);
-                    }
-                    from = range.end;
-                    continue;
-                }
-            }
-            let Delivered { outcomes, error } =
-                self.send_batch(pass, connection, destination, retracting, &items[range.clone()])?;
-            let of_batch = lines.by_ref().take(len).zip(outcomes).zip(&items[range.clone()]);
-            for ((((step, entry), old), outcome), item) in of_batch {
-                let Some(outcome) = outcome else {
-                    untried.push(step);
-                    untried_before.push(old);
-                    continue;
-                };
-                match outcome {
-                    ItemOutcome::Accepted { .. } => counts.accepted += 1,
-                    ItemOutcome::Refused(_) | ItemOutcome::Foreign => counts.refused += 1,
-                    ItemOutcome::Unknown(_) => counts.unknown += 1,
-                }
-                let expiry = if pass.target.action.holds_expiry { item.expires_at } else { None };
-                settled.push(self.settled_item(pass, step, entry, &outcome, old, expiry));
-            }
-            from = range.end;
-            failed = error;
-            if failed.is_some() {
-                break;
-            }
-            if from < batch.len() && self.world.now().since(written) >= QUICK {
-                self.settle(pass.target, pass.run, std::mem::take(&mut settled), None)?;
-                self.world.step("share.settled")?;
-                written = self.world.now();
-            }
-        }
-        for ((step, _), old) in lines {
-            untried.push(step);
-            untried_before.push(old);
-        }
-        if !untried.is_empty() {
-            // Nothing was done: the lines go back to what they were.
-            self.restore(pass, &untried, &untried_before)?;
-            counts.deferred += untried.len() as u64;
-        }
-        self.settle(pass.target, pass.run, settled, None)?;
-        self.world.step("share.settled")?;
-        Ok(failed)
-    }
-
-    /// Sends one batch, in parts where it is refused as a whole.
-    fn send_batch(
-        &self,
-        pass: &Pass<'_>,
-        connection: &Connection,
-        destination: &dyn Destination,
-        retracting: bool,
-        items: &[Outgoing],
-    ) -> Result<Delivered, EngineError> {
         let spec = spec(pass.target, &self.exchange);
         let mut is_first = true;
-        deliver(items.len(), &mut |range| {
+        let Delivered { outcomes, error } = deliver(batch.len(), &mut |range| {
             if !std::mem::take(&mut is_first) && self.is_stopped(pass.target.id)? {
                 return Ok(Answer::Stopped);
             }
@@ -270,7 +150,32 @@ impl Engine {
                 Err(EngineError::Connector { error, .. }) => Answer::Failed(error),
                 Err(error) => return Err(error),
             })
-        })
+        })?;
+        let mut settled = Vec::with_capacity(batch.len());
+        let (mut untried, mut untried_before) = (Vec::new(), Vec::new());
+        for ((((step, entry), outcome), item), old) in batch.iter().zip(entries).zip(&outcomes).zip(&items).zip(before)
+        {
+            let Some(outcome) = outcome else {
+                untried.push(*step);
+                untried_before.push(old);
+                continue;
+            };
+            match outcome {
+                ItemOutcome::Accepted { .. } => counts.accepted += 1,
+                ItemOutcome::Refused(_) | ItemOutcome::Foreign => counts.refused += 1,
+                ItemOutcome::Unknown(_) => counts.unknown += 1,
+            }
+            let expiry = if pass.target.action.holds_expiry { item.expires_at } else { None };
+            settled.push(self.settled_item(pass, step, entry, outcome, old, expiry));
+        }
+        if !untried.is_empty() {
+            // Nothing was done: the lines go back to what they were.
+            self.restore(pass, &untried, &untried_before)?;
+            counts.deferred += untried.len() as u64;
+        }
+        self.settle(pass.target, pass.run, settled, None)?;
+        self.world.step("share.settled")?;
+        Ok(error)
     }
 
     /// The lines and items of a batch, as they are about to be meant and sent.

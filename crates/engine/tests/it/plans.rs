@@ -437,40 +437,6 @@ fn a_freeze_stops_every_call_within_two_seconds() {
     assert_eq!(desk.there("wall"), now.keys().map(|n| value(*n)).collect::<There>());
 }
 
-/// Calls that are quick are meant together, twice as many each time. Frozen between any two of them: every step is
-/// counted, no line says that something was meant which was not sent, and once thawed each entry has been sent once.
-#[test]
-fn a_freeze_among_calls_that_are_meant_together_leaves_nothing_behind() {
-    let mut in_the_middle = 0;
-    for moment in 0..40 {
-        let desk = Desk::new(moment, &json!({}));
-        desk.lists((0..60).map(|n| (n, 5)));
-        let engine = desk.engine.clone();
-        desk.sim.lock().then = Some((moment, Box::new(move || engine.freeze("ann", Some("stop")).unwrap())));
-        let report = desk.share_all("wall");
-        desk.sim.lock().then = None;
-        assert_eq!(report.accepted + report.deferred, report.push, "{moment}: {report:?}");
-        let sent = desk.there("wall");
-        let lines: There = {
-            let known = desk.engine.known();
-            known.ledgers.get(&desk.target_id("wall")).map_or_else(There::default, |ledger| {
-                assert_eq!(ledger.unsettled().count(), 0, "{moment}: nothing is open");
-                ledger.present().iter().map(|id| known.index.key(id).value().to_owned()).collect()
-            })
-        };
-        assert_eq!(lines, sent, "{moment}");
-        in_the_middle += u32::from(!sent.is_empty() && sent.len() < 60);
-        desk.engine.thaw("ann").unwrap();
-        desk.share_all("wall");
-        desk.share_all("wall");
-        assert_eq!(desk.there("wall").len(), 60, "{moment}");
-        let order: Vec<String> =
-            desk.sim.product("blind", |p| p.order.iter().map(|(value, _)| value.clone()).collect());
-        assert_eq!((order.len(), order.iter().collect::<BTreeSet<_>>().len()), (60, 60), "{moment}: each once");
-    }
-    assert!(in_the_middle > 10, "{in_the_middle}: the moments were all at one end");
-}
-
 #[test]
 fn a_file_in_the_data_directory_freezes() {
     let data = TempDir::new().unwrap();
