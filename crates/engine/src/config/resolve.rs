@@ -278,7 +278,10 @@ fn check_shipped(doc: &GuardDoc, check: &mut Check<'_>) {
     let holds = !doc.values.is_empty() || !doc.patterns.is_empty() || doc.warninglist.is_some();
     if !doc.name.starts_with(SHIPPED_PREFIX) {
         if !holds {
-            check.error("values", "or patterns or warninglist: one of them says what is guarded");
+            check.error(
+                "values",
+                "are missing, and so are `patterns` and `warninglist`: one of them says what is guarded",
+            );
         }
         return;
     }

@@ -364,7 +364,7 @@ fn f10_a_running_exchange_whose_disk_failed_begins_nothing_more() {
     let mut exchange = Exchange::new();
     let running = Running::start(&exchange);
     running.pass(&exchange, Duration::from_secs(60));
-    exchange.disk.fail(Fault::Io, 0, false);
+    exchange.disk.fail(Fault::Io, 0, true);
     exchange.list(2..24);
     running.pass(&exchange, Duration::from_secs(30));
     assert_eq!(exchange.engine().store().trouble(), Some(Trouble::Failed));

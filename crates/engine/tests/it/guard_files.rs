@@ -1,10 +1,11 @@
 //! MISP warning lists from files: a list, a directory of them, packed ones; what is bad, gone or too large.
 
 use crate::sim::Sim;
-use engine::guards::{WARNING_LIST_BYTES, WARNING_PATTERNS};
+use engine::guards::WARNING_LIST_BYTES;
 use engine::{ConfigFile, Engine};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use intel::guard::LIST_PATTERNS;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -97,7 +98,7 @@ fn warning_lists_that_are_too_large_are_refused() {
     let many = format!("{{\"type\": \"regex\", \"list\": [{}\"/last/\"]}}", "\"/x/\",".repeat(1_000_000));
     put(dir.path(), "many.json", many.as_bytes());
     let said = apply(&engine, &path("many.json")).unwrap_err();
-    assert!(said.contains("1000001 patterns") && said.contains(&WARNING_PATTERNS.to_string()), "{said}");
+    assert!(said.contains("1000001 patterns") && said.contains(&format!("at most {LIST_PATTERNS} ")), "{said}");
     put(dir.path(), "huge.json", list("regex", &["/(a{1000}){1000}/", "/ok\\.example/"]).to_string().as_bytes());
     apply(&engine, &path("huge.json")).unwrap();
     let shown = engine.guard_lists().unwrap();

@@ -29,16 +29,16 @@ const TABLE: &str = "\
   merged-badly              4         4         4  feed
   down-mirror               0         0         0  feed
   edr                   2,507         7         6  demo-edr
-  gateway               5,047         8         7  demo-gateway
-  together             39,236    30,281
+  gateway               5,046         8         7  demo-gateway
+  together             39,235    30,281
       not active: entries the tools read back that we put there (echo)
 
   target                there   skipped   refused  not ours   waiting  connection
   block-addresses       1,327        89         0         0         0  edge
-  block-names           5,036       161         0         0         0  edge
+  block-names           5,035       162         0         0         0  edge
   siem                  1,093     1,418         0         0         0  disk
   edr-block             2,500       627         0         0         0  edr
-  gateway-block         5,039       164         0         1         0  gateway
+  gateway-block         5,038       165         0         1         0  gateway
 ";
 
 fn at(seconds: i64) -> Clock {

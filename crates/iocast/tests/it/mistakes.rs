@@ -96,7 +96,7 @@ fn forty_wrong_files() {
         (one("[[connection]]\nname = 7\nconnector = \"feed\"\n"), "a.toml:2:8: connection[0].name", "expected a text"),
         (one(&feed("override_reputation = 300\n")), "a.toml:4:23", "0 to 255"),
         (one(&feed("enabled = \"yes\"\n")), "a.toml:4:11", "true or false"),
-        (one("[[guard]]\nname = \"g\"\n"), "a.toml:1:1: guard[0]", "\"values\" is missing"),
+        (one("[[guard]]\nname = \"g\"\n"), "a.toml:1: values", "one of them says what is guarded"),
         (one("[[guard_exception]]\nvalue = \"a.example\"\n"), "a.toml:1:1: guard_exception[0]", "is missing"),
         // Said twice.
         (two("[[tenant]]\nname = \"a\"\n", "\n[[tenant]]\nname = \"a\"\n"), "b.toml:2:1: tenant", "a.toml:1"),

@@ -211,15 +211,16 @@ fn a_plan_says_what_a_person_needs_to_decide() {
               2 wait: the first fill of this target waits for approval
               budget: adds 0 of 15 000 in 24 h, 5 000 may go now; removals 0 of 60 in 24 h, 20 may go now
               took the place of plan 1: 2 came, 3 went
-            + push 25.9.9[.]9
-            + push 25.9.9[.]8
+            + push 45.9.9[.]9
+            + push 45.9.9[.]8
             - push 198.51.100[.]7
             - push 192.0.3[.]1
             - push 5.6.7[.]0/24
 
-            STEP  KIND  ENTRY       BECAUSE  WAITS FOR
-            push  ipv4  45.9.9[.]9  -        the first fill of this target waits for approval
-            push  ipv4  45.9.9[.]8  -        the first fill of this target waits for approval
+            all wait: the first fill of this target waits for approval
+            STEP  KIND  ENTRY
+            push  ipv4  45.9.9[.]9
+            push  ipv4  45.9.9[.]8
 
             $ iocast plan approve 1
             ! error: plan 1 is no more: plan 2 took its place (waiting); `iocast plan show 2` says what came and what went
@@ -252,8 +253,9 @@ fn a_plan_says_what_a_person_needs_to_decide() {
             SOURCE  CONNECTOR  ENABLED  STATUS   LAST RUN          LAST SUCCESS      WHAT TO DO
             levels  feed       yes      success  0000-00-00 00:00  0000-00-00 00:00  -
 
-            TARGET    CONNECTION  ENABLED  STATUS  LAST RUN          PRESENT  WHAT TO DO
-            block-ip  edge        yes      held    0000-00-00 00:00        0  `iocast plan show 2`: approve or reject
+            TARGET    CONNECTION  ENABLED  STATUS  LAST RUN          PRESENT  DRIFT  WHAT TO DO
+            block-ip  edge        yes      held    0000-00-00 00:00        0      -  `iocast plan show 2`: approve or
+                                                                                     reject
 
             $ iocast indicator why 45.9.9.9
             45.9.9[.]9  ipv4
