@@ -22,6 +22,9 @@ const TOOLS: &[(&str, &str)] = &[("firewall", "per-id/blocked"), ("gateway", "re
 /// How long the binary waits for an answer where a tool is about to hang, in milliseconds.
 const PATIENCE: &str = "1500";
 
+/// What stands before the date of the file that freezes.
+const FILE_SINCE: &str = "by the file FREEZE in the data directory since ";
+
 struct Story {
     dir: TempDir,
     mock: Mock,
@@ -79,7 +82,14 @@ impl Story {
         if code != 0 {
             writeln!(said, "(exit code {code})").unwrap();
         }
-        said.replace(&address, "firewall.example.com").replace(&*dir.to_string_lossy(), ".")
+        let said = said.replace(&address, "firewall.example.com").replace(&*dir.to_string_lossy(), ".");
+        // A file is dated by the system, whose clock does not stand: a minute after what was said before.
+        match said.split_once(FILE_SINCE) {
+            Some((before, after)) => {
+                format!("{before}{FILE_SINCE}2026-06-06 09:04{}", after.get(16..).unwrap_or_default())
+            }
+            None => said,
+        }
     }
 
     /// What happens at a mock tool, and what its owner sees there.
