@@ -141,6 +141,7 @@ fn f03_a_pass_killed_in_any_window_neither_loses_nor_repeats() {
     });
 }
 
+#[expect(clippy::print_stdout, reason = "the figures of a run")]
 fn kill_passes(styles: &'static [Style]) {
     let (style, list) = styles[0];
     let mut exchange = Exchange::with("f03", styles);
