@@ -119,6 +119,34 @@ impl Store {
         })
     }
 
+    /// The latest entry of the audit log whose action is about one of these nouns (`rule.change` is about `rule`), that is
+    /// not older than a time, and that `is_meant`.
+    pub fn last_audit(
+        &self,
+        nouns: &[&str],
+        since: Option<Timestamp>,
+        is_meant: &dyn Fn(&AuditRow) -> bool,
+    ) -> Result<Option<AuditRow>, StoreError> {
+        self.read(|conn| {
+            // '/' is what follows '.': by ranges, so that the index is of use.
+            let ranges: Vec<String> =
+                (1..=nouns.len()).map(|n| format!("action BETWEEN ?{n} || '.' AND ?{n} || '/'")).collect();
+            let sql = format!("{AUDIT} WHERE {} ORDER BY seq DESC", ranges.join(" OR "));
+            let mut statement = conn.prepare_cached(&sql)?;
+            let mut rows = statement.query(rusqlite::params_from_iter(nouns))?;
+            while let Some(row) = rows.next()? {
+                let entry = audit(row)?;
+                if since.is_some_and(|since| entry.at < since) {
+                    break;
+                }
+                if is_meant(&entry) {
+                    return Ok(Some(entry));
+                }
+            }
+            Ok(None)
+        })
+    }
+
     /// Checks that no entry of the audit log was changed or taken out; the end being cut off is not noticed. Gives how
     /// many entries there are.
     pub fn verify_audit(&self) -> Result<u64, StoreError> {

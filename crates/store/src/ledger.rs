@@ -217,11 +217,32 @@ impl Store {
         state: Option<u8>,
         limit: usize,
     ) -> Result<Vec<LineRow>, StoreError> {
+        self.lines_where("?3 IS NULL OR state = ?3", target, after, state, limit)
+    }
+
+    /// As [`Store::lines_after`], of what the destination refused: lines in the state of refused ones, and lines that are
+    /// there and whose last change or removal it would not take: those have its words and failed attempts.
+    pub fn refused_lines_after(
+        &self,
+        target: TargetId,
+        after: Option<IndicatorId>,
+        limit: usize,
+    ) -> Result<Vec<LineRow>, StoreError> {
+        let refused = format!("state = ?3 OR (state = {LINE_PRESENT} AND attempts > 0 AND words IS NOT NULL)");
+        self.lines_where(&refused, target, after, Some(LINE_REFUSED), limit)
+    }
+
+    fn lines_where(
+        &self,
+        filter: &str,
+        target: TargetId,
+        after: Option<IndicatorId>,
+        state: Option<u8>,
+        limit: usize,
+    ) -> Result<Vec<LineRow>, StoreError> {
         self.read(|conn| {
-            let select = format!(
-                "SELECT {COLUMNS} FROM line WHERE id > ?1 AND id <= ?2 AND (?3 IS NULL OR state = ?3) \
-                 ORDER BY id LIMIT ?4"
-            );
+            let select =
+                format!("SELECT {COLUMNS} FROM line WHERE id > ?1 AND id <= ?2 AND ({filter}) ORDER BY id LIMIT ?4");
             let mut statement = conn.prepare_cached(&select)?;
             // Before the first where nothing is said.
             let first = after.map_or_else(|| Ok(line_id(target, IndicatorId(0))? - 1), |id| line_id(target, id))?;
@@ -450,6 +471,9 @@ pub(crate) fn release(tx: &Connection, target: TargetId, now: Timestamp) -> Resu
 const RELEASE_BATCH: usize = 10_000;
 /// Numbers of the states in which an entry of ours may be at the destination: pending, unknown, present, retracting.
 const LINES_THERE: [u8; 4] = [0, 1, 2, 4];
+/// Numbers of the states of a line whose entry is there, and of one that was refused.
+const LINE_PRESENT: u8 = 2;
+const LINE_REFUSED: u8 = 3;
 /// Number of the state of a line that is left there and not ours any more.
 const LINE_RELEASED: u8 = 6;
 

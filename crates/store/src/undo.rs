@@ -31,7 +31,7 @@ pub enum Effect {
     Changed,
     /// Took it back.
     Removed,
-    /// Nothing after all: it was refused, or the call was never made. What the run said before of this entry is void.
+    /// Nothing after all: it was refused, or the call was never made. What the run said of this entry until then is void.
     Nothing,
 }
 
@@ -239,10 +239,17 @@ impl Store {
 /// Hands on what a run did, without what came to nothing.
 fn flush(run: Option<RunId>, batch: &mut Vec<Inverse>, each: &mut dyn FnMut(RunId, Inverse)) {
     let Some(run) = run else { return };
-    let void: std::collections::BTreeSet<u32> =
-        batch.iter().filter(|row| row.effect == Effect::Nothing).map(|row| row.indicator.0).collect();
-    for row in batch.drain(..).filter(|row| !void.contains(&row.indicator.0)) {
-        each(run, row);
+    // What was said of an entry afterwards stands.
+    let void: std::collections::BTreeMap<u32, usize> = batch
+        .iter()
+        .enumerate()
+        .filter(|(_, row)| row.effect == Effect::Nothing)
+        .map(|(at, row)| (row.indicator.0, at))
+        .collect();
+    for (at, row) in batch.drain(..).enumerate() {
+        if void.get(&row.indicator.0).is_none_or(|void| at > *void) {
+            each(run, row);
+        }
     }
 }
 
