@@ -236,7 +236,7 @@ impl Engine {
     /// again; [`kit::ConnectorError::Denied`] where its settings cannot be used.
     pub fn http_of(&self, connection: &config::Connection) -> Result<kit::http::Http, kit::ConnectorError> {
         match &connection.locked {
-            Some(why) => Err(kit::ConnectorError::Later { wait: None, why: why.clone() }),
+            Some(why) => Err(kit::ConnectorError::Busy { wait: None, why: why.clone() }),
             None => self.world.http(connection),
         }
     }

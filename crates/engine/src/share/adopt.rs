@@ -216,6 +216,9 @@ impl Engine {
             state.not_before = None;
             state.drift = None;
             state.harms = 0;
+            if asks_first(target) {
+                state.adopted = Some(now.micros());
+            }
             // Every line is compared anew.
             (state.compared, state.shape) = (0, 0);
             self.store.set_target_state(target.id, &state.to_text())?;
@@ -426,6 +429,13 @@ impl Engine {
         }
         Ok(lines)
     }
+}
+
+/// Whether what was put there without the ledger knowing of it is found out only when it is asked about, and a second
+/// push would be a second entry.
+pub(super) fn asks_first(target: &Target) -> bool {
+    let action = &target.action;
+    !action.idempotent && action.can_look && !(action.can_read && action.marks)
 }
 
 fn tombstone(line: &Entry, now: Timestamp) -> Entry {

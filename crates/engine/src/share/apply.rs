@@ -364,7 +364,7 @@ impl Engine {
                 entry.line = Line::new(LineState::Foreign, entry.line.fingerprint);
                 entry.words = None;
             }
-            (Verb::Retract, ItemOutcome::Unknown(text)) => {
+            (Verb::Retract, ItemOutcome::Unknown(text) | ItemOutcome::NotDone(text)) => {
                 entry.line.state = LineState::Retracting;
                 entry.words = words(text);
             }
@@ -390,7 +390,8 @@ impl Engine {
                 entry.line.state = LineState::Refused;
                 pass.refused(&mut entry, text);
             }
-            (_, ItemOutcome::Unknown(text)) => {
+            // Who is asked about one by one is put back to what it was before it comes here.
+            (_, ItemOutcome::Unknown(text) | ItemOutcome::NotDone(text)) => {
                 entry.line.state = LineState::Unknown;
                 entry.words = words(text);
             }
@@ -567,8 +568,8 @@ impl Engine {
 
 /// Whether a call that failed like this did nothing at all.
 pub(super) fn nothing_done(error: &ConnectorError) -> bool {
-    use ConnectorError::{Changed, Denied, Refused, Unsupported};
-    matches!(error, Denied(_) | Unsupported | Refused(_) | Changed)
+    use ConnectorError::{Busy, Changed, Denied, Refused, Unsupported};
+    matches!(error, Denied(_) | Unsupported | Refused(_) | Changed | Busy { .. })
 }
 
 /// A target as its destination sees it.

@@ -5,7 +5,6 @@ use super::undo::pin_changes;
 use super::{Plan, PlannedStep};
 use crate::config::{FourEyes, Target};
 use crate::error::EngineError;
-use crate::share::entries::Entries;
 use crate::state::TargetState;
 use crate::{Engine, Known};
 use index::{NotShared, Scope, Selection};
@@ -118,6 +117,9 @@ impl BudgetUse {
     }
 }
 
+/// Most plans in one list.
+const PLANS_SHOWN: usize = 1_000;
+
 /// Steps named in the difference of two plans.
 const DIFFERENCE_SHOWN: usize = 1_000;
 
@@ -201,7 +203,24 @@ pub struct HeldPlan {
     /// The steps, where they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<PlannedStep>,
+    /// With them, the entries that it pins without a step: they stay as they are now. A thousand at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pinned: Vec<PinnedEntry>,
 }
+
+/// An entry that a plan pins as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PinnedEntry {
+    /// What kind of indicator.
+    pub kind: &'static str,
+    /// Its value.
+    pub entry: String,
+    /// `in`: it stays there; `out`: it stays out; `lift`: an earlier pin of it is lifted.
+    pub hold: String,
+}
+
+/// Pins without a step that a plan shows.
+const PINNED_SHOWN: usize = 1_000;
 
 impl Engine {
     /// Stores what a pass holds, replacing what waited; or notes that nothing waits any more. `whole`: everything that
@@ -214,15 +233,16 @@ impl Engine {
         now: Timestamp,
         whole: bool,
     ) -> Result<Option<u64>, EngineError> {
-        let frozen = plan.restrained.holds.iter().any(|hold| hold.as_str() == "frozen");
+        let is_held_by = |code: &str| plan.restrained.holds.iter().any(|hold| hold.as_str() == code);
+        let (frozen, halted) = (is_held_by("frozen"), self.awaits_decision(target.id)?);
         for approved in self.approved_plans(target.id)? {
             let until = ApprovedSet::given(approved.decided.unwrap_or(approved.created), []).until;
             // A pass that did what was allowed uses the approval up: what was not valid then does not come back later.
-            if now >= until || (whole && !frozen) {
+            if now >= until || (whole && !frozen && (!halted || approved.kind != "pass")) {
                 self.store.finish_plan(approved.id)?;
             }
         }
-        if frozen {
+        if frozen || halted {
             return Ok(None);
         }
         if plan.restrained.held.is_empty() {
@@ -234,7 +254,7 @@ impl Engine {
         let hash = plan_hash(plan.restrained.held.iter().map(|s| (texts(s.entry), s.step, s.fingerprint))).to_string();
         let rejected = self
             .store
-            .plans(PlanFilter { target: Some(target.id), status: Some(PlanStatus::Rejected) })?
+            .plan_heads(PlanFilter { target: Some(target.id), status: Some(PlanStatus::Rejected) })?
             .into_iter()
             .find(|plan| plan.hash == hash);
         if let Some(rejected) = rejected {
@@ -296,28 +316,13 @@ impl Engine {
             names.extend([sharing.doc.source.clone(), sharing.rule.name.clone()]);
         }
         let of_target = format!(" \u{2192} {}", target.doc.name);
-        let mut before = None;
-        loop {
-            let page = self.store.audit_log(500, before)?;
-            for entry in &page {
-                if since.is_some_and(|since| entry.at < since) {
-                    return Ok(None);
-                }
-                let feeds = match entry.action.split('.').next().unwrap_or_default() {
-                    "rule" | "target" | "connection" => names.contains(&entry.object),
-                    // By its target: one that was deleted feeds it no more, and that is what it did.
-                    "sharing" | "guard_exception" => entry.object.ends_with(&of_target),
-                    _ => false,
-                };
-                if feeds {
-                    return Ok(Some(entry.who.clone()));
-                }
-            }
-            match page.last() {
-                Some(last) if page.len() == 500 => before = Some(last.seq),
-                _ => return Ok(None),
-            }
-        }
+        let feeds = |entry: &store::AuditRow| match entry.action.split('.').next().unwrap_or_default() {
+            "rule" | "target" | "connection" => names.contains(&entry.object),
+            // By its target: one that was deleted feeds it no more, and that is what it did.
+            _ => entry.object.ends_with(&of_target),
+        };
+        let nouns = ["rule", "target", "connection", "sharing", "guard_exception"];
+        Ok(self.store.last_audit(&nouns, since, &feeds)?.map(|entry| entry.who))
     }
 
     /// Whether this person may approve what that one is the author of.
@@ -380,16 +385,15 @@ impl Engine {
         Ok(self.store.plans(PlanFilter { target: Some(target), status: Some(PlanStatus::Approved) })?)
     }
 
-    /// The steps a person allowed for a target, if any.
+    /// The steps a person allowed for a target, if any. `halted`: only those by which runs are undone.
     pub(super) fn approved(
         &self,
         target: &Target,
-        _entries: &Entries,
-        _known: &Known,
+        halted: bool,
         now: Timestamp,
     ) -> Result<Option<ApprovedSet>, EngineError> {
         let plans = self.approved_plans(target.id)?;
-        let sets = plans.iter().map(|plan| {
+        let sets = plans.iter().filter(|plan| !halted || plan.kind != "pass").map(|plan| {
             let steps = read_steps(plan).into_iter().filter_map(|s| Some((s.0, Verb::parse(&s.1)?, s.2)));
             ApprovedSet::given(plan.decided.unwrap_or(plan.created), steps)
         });
@@ -403,7 +407,7 @@ impl Engine {
         }))
     }
 
-    /// Held plans, the latest first. `status`: only those.
+    /// Held plans, the latest first, a thousand at most. `status`: only those.
     ///
     /// # Errors
     /// A failing store.
@@ -414,8 +418,15 @@ impl Engine {
                 EngineError::Invalid(format!("\"{text}\" is none of waiting, approved, rejected, expired, done"))
             })?),
         };
-        let plans = self.store.plans(PlanFilter { target: None, status })?;
-        plans.iter().map(|plan| self.show_plan(plan, false)).collect()
+        let heads = self.store.plan_heads(PlanFilter { target: None, status })?;
+        // One after the other: their steps together may be very many.
+        let mut shown = Vec::new();
+        for head in heads.iter().take(PLANS_SHOWN) {
+            if let Some(plan) = self.store.plan(head.id)? {
+                shown.push(self.show_plan(&plan, false)?);
+            }
+        }
+        Ok(shown)
     }
 
     /// One held plan with its steps.
@@ -433,7 +444,7 @@ impl Engine {
         }
         let missing = format!("there is no plan {id}; `iocast plan list` shows those there are");
         // A newer pass computed another set of steps, and only the latest waits.
-        let heir = self.store.plans(PlanFilter::default())?.into_iter().find(|plan| {
+        let heir = self.store.plan_heads(PlanFilter::default())?.into_iter().find(|plan| {
             plan.id.0 > id
                 && read_replaced(plan).is_some_and(|replaced| replaced.plan == id || replaced.earlier.contains(&id))
         });
@@ -479,6 +490,13 @@ impl Engine {
             PlanStatus::Approved => Some(ApprovedSet::given(plan.decided.unwrap_or(plan.created), []).until),
             _ => None,
         };
+        let stepped: BTreeSet<u32> = kept.iter().map(|step| step.0).collect();
+        let bare = pins.iter().filter(|pin| with_steps && !stepped.contains(&pin.id));
+        let shown = bare.filter(|pin| known.index.exists(IndicatorId(pin.id))).take(PINNED_SHOWN).map(|pin| {
+            let (kind, value) = known.index.key_ref(IndicatorId(pin.id));
+            PinnedEntry { kind: kind.as_str(), entry: value.to_owned(), hold: pin.hold.clone() }
+        });
+        let pinned: Vec<PinnedEntry> = shown.collect();
         let mut waits: BTreeMap<&str, u64> = BTreeMap::new();
         for why in kept.iter().filter_map(|step| step.3.as_deref()) {
             *waits.entry(why).or_default() += 1;
@@ -512,6 +530,7 @@ impl Engine {
             budget,
             replaced: read_replaced(plan),
             steps: steps.collect(),
+            pinned,
         })
     }
 

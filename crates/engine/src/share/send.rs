@@ -1,9 +1,10 @@
 //! Sending entries one by one in batches, and deploying what was sent where that is a step of its own.
 
+use super::adopt::asks_first;
 use super::apply::{Pass, next_version, nothing_done, spec, whole, wrong_length};
 use super::bisect::{Answer, Delivered, deliver};
 use super::entries::Times;
-use super::look::{STAGED, is_staged};
+use super::look::{STAGED, Shown, is_staged};
 use crate::Engine;
 use crate::config::{Connection, Target};
 use crate::error::EngineError;
@@ -12,8 +13,12 @@ use crate::state::TargetState;
 use intel::delivery::Counts;
 use intel::plan::Planned;
 use intel::sharing::{Line, LineState, Verb};
-use intel::{IndicatorId, Timestamp};
+use intel::{IndicatorId, Timestamp, drift, limits};
 use kit::{ConnectorError, Destination, ItemOutcome, Outgoing, Presence};
+use std::time::Duration;
+
+/// So long a reading of everything says what may be taken back.
+const READING_STANDS: Duration = Duration::from_secs(60);
 
 /// A batch as it is about to be sent.
 #[derive(Default)]
@@ -21,6 +26,47 @@ struct Meant {
     before: Vec<Option<Entry>>,
     entries: Vec<Entry>,
     items: Vec<Outgoing>,
+}
+
+/// A line before, the line that says what is meant, and what is sent.
+type One = (Option<Entry>, Entry, Outgoing);
+
+impl Meant {
+    /// Takes the lines apart, each with what becomes of it: what `keep` gives back stays.
+    fn sift<'p>(&mut self, batch: &mut Vec<&'p Planned>, keep: &mut dyn FnMut(&'p Planned, One) -> Option<One>) {
+        let old = std::mem::take(self);
+        let lines = old.before.into_iter().zip(old.entries).zip(old.items);
+        for (step, ((before, entry), item)) in std::mem::take(batch).into_iter().zip(lines) {
+            if let Some((before, entry, item)) = keep(step, (before, entry, item)) {
+                batch.push(step);
+                self.before.push(before);
+                self.entries.push(entry);
+                self.items.push(item);
+            }
+        }
+    }
+}
+
+/// The surroundings of all batches of a pass.
+struct Sending<'a> {
+    pass: &'a Pass<'a>,
+    connection: &'a Connection,
+    destination: &'a dyn Destination,
+    state: &'a mut TargetState,
+    /// What the last reading of everything showed, and when it ended.
+    shown: Option<(Shown, Timestamp)>,
+    /// Why some of what was to be taken back was left there.
+    doubted: Option<ConnectorError>,
+}
+
+/// How the sending of batches ended.
+enum Ended {
+    /// All were sent.
+    Whole,
+    /// No call may begin any more.
+    Stopped,
+    /// A call failed.
+    Failed(ConnectorError),
 }
 
 impl Engine {
@@ -37,41 +83,61 @@ impl Engine {
         // Without its secret nothing can be called, so nothing is meant: the lines stay as they are.
         if let Some(why) = &connection.locked {
             counts.deferred += effects.len() as u64;
-            return Ok(Some(ConnectorError::Later { wait: None, why: why.clone() }));
+            return Ok(Some(ConnectorError::Busy { wait: None, why: why.clone() }));
         }
         let Some(destination) = connection.open.destination() else {
             counts.deferred += effects.len() as u64;
             return Ok(Some(ConnectorError::Unsupported));
         };
         let accepted_before = counts.accepted;
-        let mut start = 0;
-        while start < effects.len() {
-            if self.is_stopped(pass.target.id)? {
-                counts.deferred += (effects.len() - start) as u64;
-                return Ok(None);
-            }
-            if let Some(error) = self.resting(connection) {
-                counts.deferred += (effects.len() - start) as u64;
-                return Ok(Some(error));
-            }
-            let batch = &effects[start..start + self.batch_len(pass, &effects[start..])];
-            start += batch.len();
-            if let Some(error) = self.send_batch(pass, connection, destination, batch, counts)? {
-                counts.deferred += (effects.len() - start) as u64;
-                return Ok(Some(error));
-            }
-        }
+        let mut sending = Sending { pass, connection, destination, state, shown: None, doubted: None };
+        let ended = self.send_batches(&mut sending, effects, counts)?;
+        let Sending { state, doubted, .. } = sending;
         if pass.target.action.deploys && self.has_staged(pass.target) {
-            let error = self.deploy(pass, connection, destination)?;
-            if error.is_some() {
-                // What was taken and is not in force yet was not done.
+            let error = match ended {
+                Ended::Whole => self.deploy(pass, connection, destination)?,
+                Ended::Stopped => None,
+                Ended::Failed(error) => Some(error),
+            };
+            // What was taken and is not in force yet was not done.
+            if self.has_staged(pass.target) {
                 let staged = counts.accepted - accepted_before;
                 counts.accepted -= staged;
                 counts.unknown += staged;
             }
-            return Ok(error);
+            return Ok(error.or(doubted));
         }
-        self.sample(pass.target, connection, destination, state, effects)
+        match ended {
+            Ended::Whole => Ok(self.sample(pass.target, connection, destination, state, effects)?.or(doubted)),
+            Ended::Stopped => Ok(doubted),
+            Ended::Failed(error) => Ok(Some(error)),
+        }
+    }
+
+    fn send_batches(
+        &self,
+        sending: &mut Sending<'_>,
+        effects: &[&Planned],
+        counts: &mut Counts,
+    ) -> Result<Ended, EngineError> {
+        let mut start = 0;
+        while start < effects.len() {
+            if self.is_stopped(sending.pass.target.id)? {
+                counts.deferred += (effects.len() - start) as u64;
+                return Ok(Ended::Stopped);
+            }
+            if let Some(error) = self.resting(sending.connection) {
+                counts.deferred += (effects.len() - start) as u64;
+                return Ok(Ended::Failed(error));
+            }
+            let batch = &effects[start..start + self.batch_len(sending.pass, &effects[start..])];
+            start += batch.len();
+            if let Some(error) = self.send_batch(sending, batch, counts)? {
+                counts.deferred += (effects.len() - start) as u64;
+                return Ok(Ended::Failed(error));
+            }
+        }
+        Ok(Ended::Whole)
     }
 
     /// How many of these steps go in one call: of one sort, as many as the action takes, by number and by bytes.
@@ -93,12 +159,11 @@ impl Engine {
     /// Sends one batch. An error ends the pass; every step of the batch is counted.
     fn send_batch(
         &self,
-        pass: &Pass<'_>,
-        connection: &Connection,
-        destination: &dyn Destination,
+        sending: &mut Sending<'_>,
         batch: &[&Planned],
         counts: &mut Counts,
     ) -> Result<Option<ConnectorError>, EngineError> {
+        let Sending { pass, connection, destination, .. } = *sending;
         let retracting = batch[0].step == Verb::Retract;
         // A pass may be long: what was let through at its beginning is asked about again.
         let (mut batch, n_stopped) = self.let_through(pass.target, pass.plan, batch.to_vec());
@@ -107,18 +172,22 @@ impl Engine {
             return Ok(None);
         }
         let mut meant = self.meant(pass, &batch);
-        if retracting && pass.target.action.can_look {
-            match self.only_ours(pass, connection, destination, &mut batch, &mut meant, counts) {
-                Ok(()) => {}
-                Err(EngineError::Connector { error, .. }) => {
-                    counts.deferred += batch.len() as u64;
-                    return Ok(Some(error));
-                }
-                Err(error) => return Err(error),
+        let asked = match retracting {
+            true if pass.target.action.can_ask() => self.only_ours(sending, &mut batch, &mut meant, counts).map(Some),
+            false if sending.state.adopted.is_some() && asks_first(pass.target) => {
+                self.only_new(sending, &mut batch, &mut meant, counts).map(Some)
             }
-            if batch.is_empty() {
-                return Ok(None);
+            _ => Ok(None),
+        };
+        match asked {
+            Ok(None) => {}
+            Ok(Some(())) if batch.is_empty() => return Ok(None),
+            Ok(Some(())) => {}
+            Err(EngineError::Connector { error, .. }) => {
+                counts.deferred += batch.len() as u64;
+                return Ok(Some(error));
             }
+            Err(error) => return Err(error),
         }
         let Meant { before, entries, items } = meant;
         self.world.step("share.planned")?;
@@ -151,11 +220,15 @@ impl Engine {
                 Err(error) => return Err(error),
             })
         })?;
+        let mut error = error;
         let mut settled = Vec::with_capacity(batch.len());
         let (mut untried, mut untried_before) = (Vec::new(), Vec::new());
         for ((((step, entry), outcome), item), old) in batch.iter().zip(entries).zip(&outcomes).zip(&items).zip(before)
         {
-            let Some(outcome) = outcome else {
+            if let Some(ItemOutcome::NotDone(why)) = outcome {
+                error.get_or_insert_with(|| ConnectorError::Busy { wait: None, why: why.clone() });
+            }
+            let Some(outcome) = outcome.as_ref().filter(|outcome| !matches!(outcome, ItemOutcome::NotDone(_))) else {
                 untried.push(*step);
                 untried_before.push(old);
                 continue;
@@ -163,7 +236,7 @@ impl Engine {
             match outcome {
                 ItemOutcome::Accepted { .. } => counts.accepted += 1,
                 ItemOutcome::Refused(_) | ItemOutcome::Foreign => counts.refused += 1,
-                ItemOutcome::Unknown(_) => counts.unknown += 1,
+                ItemOutcome::Unknown(_) | ItemOutcome::NotDone(_) => counts.unknown += 1,
             }
             let expiry = if pass.target.action.holds_expiry { item.expires_at } else { None };
             settled.push(self.settled_item(pass, step, entry, outcome, old, expiry));
@@ -207,49 +280,120 @@ impl Engine {
         meant
     }
 
-    /// Asks about what is to be taken back, and takes out of the batch what is not ours any more, or not there.
+    /// What is there for the items of a batch: asked about one by one, or looked up in a reading of everything.
+    fn presences(&self, sending: &mut Sending<'_>, meant: &Meant) -> Result<Vec<Option<Presence>>, EngineError> {
+        let Sending { pass, connection, destination, .. } = *sending;
+        if pass.target.action.can_look {
+            let answers = self.call(connection, self.world.now(), |cx| {
+                destination.look(spec(pass.target, &self.exchange), &meant.items, cx)
+            })?;
+            if answers.len() != meant.items.len() {
+                return Err(wrong_length(connection, answers.len(), meant.items.len()));
+            }
+            return Ok(answers.into_iter().map(Some).collect());
+        }
+        let stands = |read: &(Shown, Timestamp)| read.1.after(READING_STANDS) > self.world.now();
+        if !sending.shown.as_ref().is_some_and(stands) {
+            let shown = self.read_lines(pass.target, connection, destination, sending.state)?;
+            sending.shown = Some((shown, self.world.now()));
+        }
+        let of = |entry: &Entry| sending.shown.as_ref().and_then(|(shown, _)| shown.of(entry.id));
+        Ok(meant.entries.iter().map(of).collect())
+    }
+
+    /// Asks about what is to be taken back, and takes out of the batch what is not ours any more, or not there. What the
+    /// answer leaves open is left there too: it may have become somebody else's.
     fn only_ours(
         &self,
-        pass: &Pass<'_>,
-        connection: &Connection,
-        destination: &dyn Destination,
+        sending: &mut Sending<'_>,
         batch: &mut Vec<&Planned>,
         meant: &mut Meant,
         counts: &mut Counts,
     ) -> Result<(), EngineError> {
-        let answers = self.call(connection, self.world.now(), |cx| {
-            destination.look(spec(pass.target, &self.exchange), &meant.items, cx)
-        })?;
-        if answers.len() != batch.len() {
-            return Err(wrong_length(connection, answers.len(), batch.len()));
-        }
-        let old = std::mem::take(meant);
+        let pass = sending.pass;
+        let mut answers = self.presences(sending, meant)?.into_iter();
         let mut settled = Vec::new();
-        let mut kept = Vec::new();
-        let lines = old.before.into_iter().zip(old.entries).zip(old.items);
-        for ((step, ((before, entry), item)), answer) in batch.drain(..).zip(lines).zip(answers) {
+        let mut n_open = 0;
+        meant.sift(batch, &mut |step, (before, entry, item)| {
             // What was written lately may not show yet.
             let lags = before
                 .as_ref()
-                .is_some_and(|line| !intel::drift::is_settled(line.updated, pass.target.action.lag, self.world.now()));
-            match answer {
-                Presence::Foreign => {
+                .is_some_and(|line| !drift::is_settled(line.updated, pass.target.action.lag, self.world.now()));
+            match answers.next().flatten() {
+                Some(Presence::Foreign) => {
                     counts.refused += 1;
                     settled.push(self.settled(pass, step, entry, &ItemOutcome::Foreign, None));
                 }
-                Presence::Absent if !lags && !pass.target.action.deploys => {
+                Some(Presence::Absent) if !lags && !pass.target.action.deploys => {
                     counts.accepted += 1;
                     settled.push(self.settled(pass, step, entry, &ItemOutcome::Accepted { remote_id: None }, None));
                 }
-                _ => {
-                    kept.push(step);
-                    meant.before.push(before);
-                    meant.entries.push(entry);
-                    meant.items.push(item);
-                }
+                None => n_open += 1,
+                Some(_) => return Some((before, entry, item)),
             }
+            None
+        });
+        counts.deferred += n_open;
+        let doubt = sending.shown.as_ref().and_then(|(shown, _)| shown.doubt);
+        if let Some(doubt) = doubt.filter(|_| n_open > 0) {
+            let hint = match doubt.can_be_believed() {
+                true => format!("; if that is true: `iocast target verify {} --believe`", pass.target.doc.name),
+                false => String::new(),
+            };
+            let words = format!("{doubt}: what it does not show is not taken back{hint}");
+            sending.doubted = Some(ConnectorError::Unexpected(words));
         }
-        *batch = kept;
+        self.settle(pass.target, pass.run, settled, None)
+    }
+
+    /// Asks about what is to be pushed and was not there by a ledger that may not know everything: what is there already
+    /// becomes a line, and is not pushed again.
+    fn only_new(
+        &self,
+        sending: &mut Sending<'_>,
+        batch: &mut Vec<&Planned>,
+        meant: &mut Meant,
+        counts: &mut Counts,
+    ) -> Result<(), EngineError> {
+        let pass = sending.pass;
+        let is_new = |step: &Planned, before: &Option<Entry>| {
+            let state = before.as_ref().map(|line| line.line.state);
+            step.step == Verb::Push && matches!(state, None | Some(LineState::Gone | LineState::Refused))
+        };
+        if !batch.iter().zip(&meant.before).any(|(step, before)| is_new(step, before)) {
+            return Ok(());
+        }
+        let mut answers = self.presences(sending, meant)?.into_iter();
+        // What was pushed just before the ledger was lost may not show yet.
+        let adopted = sending.state.adopted.map(Timestamp::from_micros);
+        let shows = adopted.is_none_or(|at| drift::is_settled(at, pass.target.action.lag, self.world.now()));
+        let mut settled = Vec::new();
+        meant.sift(batch, &mut |step, (before, entry, item)| {
+            let answer = answers.next().flatten();
+            if !is_new(step, &before) {
+                return Some((before, entry, item));
+            }
+            match answer {
+                Some(Presence::Ours { remote_id }) => {
+                    counts.accepted += 1;
+                    let mut line = self.settled(pass, step, entry, &ItemOutcome::Accepted { remote_id }, None);
+                    // With which fields nobody knows: an update settles that.
+                    line.line.fingerprint = 0;
+                    if before.is_none() {
+                        // Older than anything a source said since: its mark says that we put it there.
+                        line.first_intent = limits::EARLIEST_TIME;
+                    }
+                    settled.push(line);
+                }
+                Some(Presence::Foreign) => {
+                    counts.refused += 1;
+                    settled.push(self.settled(pass, step, entry, &ItemOutcome::Foreign, None));
+                }
+                Some(Presence::Absent) if shows => return Some((before, entry, item)),
+                Some(Presence::Absent) | None => counts.deferred += 1,
+            }
+            None
+        });
         self.settle(pass.target, pass.run, settled, None)
     }
 

@@ -386,7 +386,7 @@ impl Engine {
         let asked = Asked { kind, author: who, about, pins: &pins, halts };
         let same = self
             .store
-            .plans(PlanFilter { target: Some(target.id), status: Some(PlanStatus::Waiting) })?
+            .plan_heads(PlanFilter { target: Some(target.id), status: Some(PlanStatus::Waiting) })?
             .into_iter()
             .find(|plan| plan.kind == kind && plan.hash == hash && plan.about.as_deref() == Some(about));
         let id = match same {

@@ -59,6 +59,8 @@ pub(crate) struct Tool {
     pub(crate) lost: u64,
     /// A batch with one of these in it is refused as a whole.
     pub(crate) poison: BTreeSet<String>,
+    /// These it will not give back.
+    pub(crate) keeps: BTreeSet<String>,
     /// Most entries; what is more is accepted and dropped.
     pub(crate) limit: Option<usize>,
     pub(crate) says_limit: bool,
@@ -217,6 +219,11 @@ delivery = "replace"
 can_read = true
 marks = true
 [[action.params]]
+key = "format"
+type = "text"
+label = "Format"
+help = "Which fields it takes."
+[[action.params]]
 key = "capacity"
 type = "int"
 label = "Capacity"
@@ -292,7 +299,7 @@ impl BoxConnection {
                 return Err(error.clone());
             }
             if busy < tool.busy {
-                return Err(ConnectorError::Later { wait: None, why: "429".into() });
+                return Err(ConnectorError::Busy { wait: None, why: "429".into() });
             }
             Ok(Fate { now, is_lost: lost < tool.lost })
         })
@@ -396,6 +403,10 @@ impl Destination for BoxConnection {
             };
             let mut outcomes = Vec::new();
             for item in batch {
+                if tool.keeps.contains(&item.entry) {
+                    outcomes.push(ItemOutcome::Refused("403: locked by a change window".into()));
+                    continue;
+                }
                 // It does what it is told, also to others.
                 let mine = |t: &&Thing| t.entry == item.entry && t.mark.is_none();
                 let ours = things.iter().any(|t| t.entry == item.entry && t.mark.is_some());

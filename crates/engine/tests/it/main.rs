@@ -18,4 +18,5 @@ mod shared_lists;
 mod sim;
 mod staging;
 mod traps;
+mod undone;
 mod worlds;
