@@ -22,6 +22,7 @@ mod knowledge;
 mod ledger;
 mod load;
 mod lock;
+mod meant;
 mod migrate;
 mod notices;
 mod plans;
@@ -42,6 +43,7 @@ pub use history::{Moment, Past, Rewound};
 pub use knowledge::{Append, Appended, Change, Deleted, Listed};
 pub use ledger::{Effects, LINE_GONE, Line, LineRow, Published, Settle};
 pub use load::{IndicatorRow, LoadSink, RecordRow};
+pub use meant::MeantId;
 pub use notices::{NewNotice, NoticeRow, Telling};
 pub use plans::{Approval, Asked, Decision, PlanFilter, PlanId, PlanRow, PlanStatus, Rest};
 pub use runs::{RunFilter, RunReport, RunRow};
@@ -98,6 +100,7 @@ impl Store {
             _lock: Some(lock),
         };
         store.interrupt_runs()?;
+        store.unpack_meant()?;
         Ok(store)
     }
 

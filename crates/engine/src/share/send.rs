@@ -15,12 +15,19 @@ use intel::plan::Planned;
 use intel::sharing::{Line, LineState, Verb};
 use intel::{IndicatorId, Timestamp, drift, limits};
 use kit::{ConnectorError, Destination, ItemOutcome, Outgoing, Presence};
+use std::ops::Range;
 use std::time::Duration;
 
 /// So long a reading of everything says what may be taken back.
 const READING_STANDS: Duration = Duration::from_secs(60);
 
-/// A batch as it is about to be sent.
+/// Most entries that are meant before the first of them is sent.
+const AHEAD_MOST: usize = 16_384;
+/// Calls that take no longer than this all together are meant together, and what came of them is written together: a
+/// destination that answers at once must not wait for the disk at every call.
+const QUICK: Duration = Duration::from_millis(250);
+
+/// What is about to be sent.
 #[derive(Default)]
 struct Meant {
     before: Vec<Option<Entry>>,
@@ -67,6 +74,19 @@ enum Ended {
     Stopped,
     /// A call failed.
     Failed(ConnectorError),
+}
+
+/// How calls that were meant together ended.
+struct Sent {
+    /// Steps that are done with: tried, or kept from being so. What follows them was not tried.
+    n_done: usize,
+    /// What ended them before their end.
+    error: Option<ConnectorError>,
+}
+
+/// Whether what is to be pushed is asked about before.
+fn is_asked_first(sending: &Sending<'_>) -> bool {
+    sending.state.adopted.is_some() && asks_first(sending.pass.target)
 }
 
 impl Engine {
@@ -121,6 +141,7 @@ impl Engine {
         counts: &mut Counts,
     ) -> Result<Ended, EngineError> {
         let mut start = 0;
+        let mut ahead = sending.pass.target.action.batch;
         while start < effects.len() {
             if self.is_stopped(sending.pass.target.id)? {
                 counts.deferred += (effects.len() - start) as u64;
@@ -130,12 +151,19 @@ impl Engine {
                 counts.deferred += (effects.len() - start) as u64;
                 return Ok(Ended::Failed(error));
             }
-            let batch = &effects[start..start + self.batch_len(sending.pass, &effects[start..])];
-            start += batch.len();
-            if let Some(error) = self.send_batch(sending, batch, counts)? {
+            let group = &effects[start..start + self.group_len(sending, &effects[start..], ahead)];
+            let begun = self.world.now();
+            let Sent { n_done, error } = self.send_group(sending, group, counts)?;
+            start += n_done;
+            if let Some(error) = error {
                 counts.deferred += (effects.len() - start) as u64;
                 return Ok(Ended::Failed(error));
             }
+            ahead = match self.world.now().since(begun) {
+                took if took < QUICK => (ahead * 2).min(AHEAD_MOST),
+                took if took > QUICK * 4 => ahead / 2,
+                _ => ahead,
+            };
         }
         Ok(Ended::Whole)
     }
@@ -156,46 +184,125 @@ impl Engine {
         effects[..most].iter().take_while(fits).count().max(1)
     }
 
-    /// Sends one batch. An error ends the pass; every step of the batch is counted.
-    fn send_batch(
+    /// How many of these steps are meant together: of one sort, at least a call, whole calls as far as they are known
+    /// to be so many. Where a call can neither be asked about nor repeated it is meant alone, and so is one before which
+    /// the destination is asked.
+    fn group_len(&self, sending: &Sending<'_>, effects: &[&Planned], ahead: usize) -> usize {
+        let action = &sending.pass.target.action;
+        let retracting = effects[0].step == Verb::Retract;
+        let call = self.batch_len(sending.pass, effects);
+        let is_alone =
+            !(action.idempotent || action.can_ask()) || (action.can_look && (retracting || is_asked_first(sending)));
+        if is_alone || ahead <= call {
+            return call;
+        }
+        let most = effects.iter().take(ahead).take_while(|s| (s.step == Verb::Retract) == retracting).count();
+        most.max(call)
+    }
+
+    /// Sends some calls that are meant together. Every step that is done with is counted. What is meant is durable before
+    /// the first byte leaves; an outcome that is lost with the process is asked for or repeated, as any that is not known.
+    fn send_group(
         &self,
         sending: &mut Sending<'_>,
-        batch: &[&Planned],
+        group: &[&Planned],
         counts: &mut Counts,
-    ) -> Result<Option<ConnectorError>, EngineError> {
+    ) -> Result<Sent, EngineError> {
         let Sending { pass, connection, destination, .. } = *sending;
-        let retracting = batch[0].step == Verb::Retract;
+        let retracting = group[0].step == Verb::Retract;
+        let mut batch = group.to_vec();
+        let done = |batch: &[&Planned], n_tried: usize| group.len() - (batch.len() - n_tried);
         // A pass may be long: what was let through at its beginning is asked about again.
-        let (mut batch, n_stopped) = self.let_through(pass.target, pass.plan, batch.to_vec());
-        counts.deferred += n_stopped;
-        if batch.is_empty() {
-            return Ok(None);
+        let guard = self.known().guard.clone();
+        if pass.is_to_be_asked_again(&guard) {
+            let (through, n_stopped) = self.let_through(pass.target, pass.plan, batch);
+            batch = through;
+            counts.deferred += n_stopped;
         }
         let mut meant = self.meant(pass, &batch);
         let asked = match retracting {
-            true if pass.target.action.can_ask() => self.only_ours(sending, &mut batch, &mut meant, counts).map(Some),
-            false if sending.state.adopted.is_some() && asks_first(pass.target) => {
-                self.only_new(sending, &mut batch, &mut meant, counts).map(Some)
-            }
-            _ => Ok(None),
+            _ if batch.is_empty() => Ok(()),
+            true if pass.target.action.can_ask() => self.only_ours(sending, &mut batch, &mut meant, counts),
+            false if is_asked_first(sending) => self.only_new(sending, &mut batch, &mut meant, counts),
+            _ => Ok(()),
         };
         match asked {
-            Ok(None) => {}
-            Ok(Some(())) if batch.is_empty() => return Ok(None),
-            Ok(Some(())) => {}
+            Ok(()) => {}
             Err(EngineError::Connector { error, .. }) => {
-                counts.deferred += batch.len() as u64;
-                return Ok(Some(error));
+                return Ok(Sent { n_done: done(&batch, 0), error: Some(error) });
             }
             Err(error) => return Err(error),
         }
+        if batch.is_empty() {
+            return Ok(Sent { n_done: group.len(), error: None });
+        }
         let Meant { before, entries, items } = meant;
         self.world.step("share.planned")?;
-        self.intend(pass.target.id, pass.run, &entries)?;
+        let id = self.mean(pass.target.id, pass.run, &entries)?;
         self.world.step("share.intended")?;
+        let begun = self.world.now();
+        let mut settled = Vec::with_capacity(batch.len());
+        let (mut lines, mut n_tried, mut failed) = (entries.into_iter().zip(before), 0, None);
+        let (mut untried, mut untried_before) = (Vec::new(), Vec::new());
+        while n_tried < batch.len() && failed.is_none() {
+            let call = n_tried..n_tried + self.batch_len(pass, &batch[n_tried..]);
+            if n_tried > 0 {
+                // What was not tried is put back, and whoever means it next looks again at what has changed.
+                if self.world.now().since(begun) >= QUICK
+                    || self.is_stopped(pass.target.id)?
+                    || self.resting(connection).is_some()
+                    || !std::sync::Arc::ptr_eq(&guard, &self.known().guard)
+                    || self.known().guard.has_exceptions()
+                {
+                    break;
+                }
+            }
+            n_tried = call.end;
+            let Delivered { outcomes, error } =
+                self.send_call(pass, connection, destination, retracting, &items[call.clone()])?;
+            for ((at, outcome), (entry, old)) in call.zip(outcomes).zip(&mut lines) {
+                let not_done = |outcome: &ItemOutcome| match outcome {
+                    ItemOutcome::NotDone(why) => Some(why.clone()),
+                    _ => None,
+                };
+                if let Some(why) = outcome.as_ref().and_then(not_done) {
+                    failed.get_or_insert(ConnectorError::Busy { wait: None, why });
+                }
+                let Some(outcome) = outcome.filter(|outcome| not_done(outcome).is_none()) else {
+                    untried.push(batch[at]);
+                    untried_before.push(old);
+                    continue;
+                };
+                match outcome {
+                    ItemOutcome::Accepted { .. } => counts.accepted += 1,
+                    ItemOutcome::Refused(_) | ItemOutcome::Foreign => counts.refused += 1,
+                    ItemOutcome::Unknown(_) | ItemOutcome::NotDone(_) => counts.unknown += 1,
+                }
+                let expiry = if pass.target.action.holds_expiry { items[at].expires_at } else { None };
+                settled.push(self.settled_item(pass, batch[at], entry, &outcome, old, expiry));
+            }
+            failed = error.or(failed);
+        }
+        counts.deferred += untried.len() as u64;
+        untried.extend(&batch[n_tried..]);
+        untried_before.extend(lines.map(|(_, old)| old));
+        self.settle_meant(id, pass, settled, &untried, &untried_before)?;
+        self.world.step("share.settled")?;
+        Ok(Sent { n_done: done(&batch, n_tried), error: failed })
+    }
+
+    /// Makes one call, in parts where it is refused as a whole.
+    fn send_call(
+        &self,
+        pass: &Pass<'_>,
+        connection: &Connection,
+        destination: &dyn Destination,
+        retracting: bool,
+        items: &[Outgoing],
+    ) -> Result<Delivered, EngineError> {
         let spec = spec(pass.target, &self.exchange);
         let mut is_first = true;
-        let Delivered { outcomes, error } = deliver(batch.len(), &mut |range| {
+        deliver(items.len(), &mut |range: Range<usize>| {
             if !std::mem::take(&mut is_first) && self.is_stopped(pass.target.id)? {
                 return Ok(Answer::Stopped);
             }
@@ -219,36 +326,7 @@ impl Engine {
                 Err(EngineError::Connector { error, .. }) => Answer::Failed(error),
                 Err(error) => return Err(error),
             })
-        })?;
-        let mut error = error;
-        let mut settled = Vec::with_capacity(batch.len());
-        let (mut untried, mut untried_before) = (Vec::new(), Vec::new());
-        for ((((step, entry), outcome), item), old) in batch.iter().zip(entries).zip(&outcomes).zip(&items).zip(before)
-        {
-            if let Some(ItemOutcome::NotDone(why)) = outcome {
-                error.get_or_insert_with(|| ConnectorError::Busy { wait: None, why: why.clone() });
-            }
-            let Some(outcome) = outcome.as_ref().filter(|outcome| !matches!(outcome, ItemOutcome::NotDone(_))) else {
-                untried.push(*step);
-                untried_before.push(old);
-                continue;
-            };
-            match outcome {
-                ItemOutcome::Accepted { .. } => counts.accepted += 1,
-                ItemOutcome::Refused(_) | ItemOutcome::Foreign => counts.refused += 1,
-                ItemOutcome::Unknown(_) | ItemOutcome::NotDone(_) => counts.unknown += 1,
-            }
-            let expiry = if pass.target.action.holds_expiry { item.expires_at } else { None };
-            settled.push(self.settled_item(pass, step, entry, outcome, old, expiry));
-        }
-        if !untried.is_empty() {
-            // Nothing was done: the lines go back to what they were.
-            self.restore(pass, &untried, &untried_before)?;
-            counts.deferred += untried.len() as u64;
-        }
-        self.settle(pass.target, pass.run, settled, None)?;
-        self.world.step("share.settled")?;
-        Ok(error)
+        })
     }
 
     /// The lines and items of a batch, as they are about to be meant and sent.
