@@ -459,7 +459,7 @@ fn take_out<N: Noun>(app: &App, key: &[String], how: Prune, who: &str) -> Result
 }
 
 /// A part of an address in the form every text survives.
-fn escaped(part: &str) -> String {
+pub(crate) fn escaped(part: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     let each = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     part.bytes().map(each).collect()
