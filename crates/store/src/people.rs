@@ -147,6 +147,15 @@ impl Store {
         self.read(|conn| Ok(conn.query_row("SELECT EXISTS (SELECT 1 FROM person)", [], |row| row.get(0))?))
     }
 
+    /// Whether a name is somebody's, or was.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn is_name_taken(&self, folded: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM person WHERE folded = ?1)";
+        self.read(|conn| Ok(conn.query_row(sql, [folded], |row| row.get(0))?))
+    }
+
     /// Everybody who was not deleted, by name.
     ///
     /// # Errors

@@ -168,6 +168,14 @@ impl App {
         &self.shelf
     }
 
+    /// Makes the code with which the first account is made. None: somebody has one.
+    ///
+    /// # Errors
+    /// Our trouble.
+    pub fn begin_set_up(&self) -> Result<Option<kit::Secret>, Problem> {
+        people::begin_set_up(self)
+    }
+
     /// What is remembered of people.
     pub(crate) fn people(&self) -> &People {
         &self.people
@@ -190,7 +198,8 @@ impl App {
 
     /// Whether who may change anything must have a second factor.
     pub(crate) fn needs_second_factor(&self) -> bool {
-        false
+        // Until it is known what is configured nobody may change anything anyway.
+        self.engine.get().is_some_and(|engine| engine.config().plans.second_factor)
     }
 
     /// Who pushes and who follows.
@@ -348,6 +357,7 @@ impl Loading {
         engine.on_change(move |revision| {
             told.send_if_modified(|last| std::mem::replace(last, revision.max(*last)) < revision);
         });
+        engine.approvers(people::approvers);
         // Set once: `Loading` is made once and finished by value.
         let engine = Arc::new(engine);
         for notice in engine.notices() {

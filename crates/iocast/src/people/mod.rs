@@ -28,7 +28,7 @@ use intel::Timestamp;
 use roles::{Role, Roles};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use store::{Person, Session};
@@ -245,6 +245,15 @@ fn session_shown(session: &Session, user: &str, current: Option<u32>) -> Session
     }
 }
 
+/// Who may approve, by name: people, and holders of an admin's token that is nobody's in particular.
+pub(crate) fn approvers(store: &store::Store, now: Timestamp) -> Result<BTreeSet<String>, store::StoreError> {
+    let may = |person: &Person| {
+        person.disabled.is_none() && roles::allows(Roles::stored(&person.roles), roles::Needs::Approve)
+    };
+    let people = store.people()?.into_iter().filter(may).map(|person| person.name);
+    Ok(engine::share::admins(store, now)?.into_iter().chain(people).collect())
+}
+
 /// Whether nobody has an account yet: then a visitor is shown the set-up.
 ///
 /// # Errors
@@ -285,6 +294,6 @@ fn typed(code: &str) -> String {
 }
 
 /// A name as it is looked up.
-fn fold(name: &str) -> String {
+pub(crate) fn fold(name: &str) -> String {
     name.trim().to_lowercase()
 }

@@ -3,6 +3,7 @@
 //! The gate in front of every route asks [`decide`], the page `docs/reference/roles.md` is written from [`TABLE`], and a
 //! test asks every route as every role and compares the answers with it. What is not in the table is allowed to nobody.
 
+use super::Must;
 use crate::tokens::{Caller, Scope};
 use Role::{Administrator, Analyst, Approver, Auditor, Operator, Viewer};
 use std::fmt;
@@ -252,6 +253,9 @@ pub fn decide(caller: &Caller, needs: Needs) -> Result<(), String> {
         let (has, least) = (caller.scope.as_str(), least.as_str());
         return Err(format!("this needs a token with scope {least}; yours has {has}"));
     }
+    if needs == Needs::Session {
+        return Ok(());
+    }
     // A token of a device, and the first one, are nobody's: their scope says all.
     let Some(_) = caller.user else { return Ok(()) };
     if allows(caller.roles, needs) {
@@ -262,8 +266,15 @@ pub fn decide(caller: &Caller, needs: Needs) -> Result<(), String> {
         .filter(|row| row.needs == needs)
         .flat_map(|row| row.roles.iter().map(|role| role.as_str()))
         .collect();
+    match caller.must {
+        Some(Must::SetPassword) => return Err("set a password of your own first".to_owned()),
+        Some(Must::EnrolSecondFactor) => {
+            return Err("enrol a second factor first: who may change anything needs one here".to_owned());
+        }
+        None => {}
+    }
     let yours = match caller.roles {
-        Roles::NONE => "you have none at the moment".to_owned(),
+        Roles::NONE => "you have none".to_owned(),
         roles => format!("you are {}", roles.names().join(", ")),
     };
     match needs {
