@@ -44,7 +44,7 @@ pub use knowledge::{Append, Appended, Change, Deleted, Listed};
 pub use ledger::{Effects, LINE_GONE, Line, LineRow, Published, Settle};
 pub use load::{IndicatorRow, LoadSink, RecordRow};
 pub use notices::{NewNotice, NoticeRow, Telling};
-pub use people::{NewSession, Person, PersonChange, Session};
+pub use people::{NewSession, Person, PersonChange, Proposal, Session};
 pub use plans::{Approval, Asked, Decision, PlanFilter, PlanId, PlanRow, PlanStatus, Rest};
 pub use runs::{RunFilter, RunReport, RunRow};
 pub use trouble::Trouble;

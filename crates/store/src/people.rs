@@ -95,6 +95,23 @@ pub struct NewSession<'a> {
     pub agent: &'a str,
 }
 
+/// An exception from the guard that somebody asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// At which target.
+    pub target: String,
+    /// Of which value.
+    pub value: String,
+    /// Why.
+    pub reason: String,
+    /// Until when, as written.
+    pub until: String,
+    /// Who asks.
+    pub who: String,
+    /// Since when.
+    pub at: Timestamp,
+}
+
 const PERSON: &str = "SELECT id, name, roles, password, password_until, totp, totp_pending, totp_step, issuer, subject, \
                       created, signed_in, disabled FROM person";
 const SESSION: &str = "SELECT id, person, csrf, address, agent, created, last_seen FROM session";
@@ -361,6 +378,51 @@ impl Store {
             let sql = "UPDATE session SET ended = ?3 WHERE id = ?1 AND ended IS NULL AND (?2 IS NULL OR person = ?2)";
             Ok(tx.execute(sql, params![id, of, now.micros()])? > 0)
         })
+    }
+
+    /// Notes what somebody asks for, instead of what was asked for about the same target and value.
+    ///
+    /// # Errors
+    /// A store that cannot be written.
+    pub fn put_proposal(&self, new: &Proposal) -> Result<(), StoreError> {
+        self.write(|tx, _| {
+            tx.execute(
+                "INSERT OR REPLACE INTO proposal (target, value, reason, until, who, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![new.target, new.value, new.reason, new.until, new.who, new.at.micros()],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// What is asked for, the oldest first.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn proposals(&self) -> Result<Vec<Proposal>, StoreError> {
+        self.read(|conn| {
+            let sql = "SELECT target, value, reason, until, who, at FROM proposal ORDER BY at, target, value";
+            let mut statement = conn.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| {
+                Ok(Proposal {
+                    target: row.get(0)?,
+                    value: row.get(1)?,
+                    reason: row.get(2)?,
+                    until: row.get(3)?,
+                    who: row.get(4)?,
+                    at: Timestamp::from_micros(row.get(5)?),
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Forgets what is asked for. Gives whether it was.
+    ///
+    /// # Errors
+    /// A store that cannot be written.
+    pub fn drop_proposal(&self, target: &str, value: &str) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM proposal WHERE target = ?1 AND value = ?2";
+        self.write(|tx, _| Ok(tx.execute(sql, [target, value])? > 0))
     }
 
     /// Counts a try about each of these subjects, of which each allows so many within the window. Gives how long to wait

@@ -346,20 +346,28 @@ impl Engine {
         let _ = self.approvers.set(Box::new(who));
     }
 
-    /// Whether this person may approve what that one is the author of.
-    fn second_person(&self, author: Option<&str>, who: &str) -> Result<(), EngineError> {
-        if author != Some(who) {
-            return Ok(());
-        }
+    /// Whether one person's word is not enough, as `four_eyes` of the policy says.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub fn needs_second_person(&self) -> Result<bool, EngineError> {
         let now = self.world.now();
-        let needed = match self.config().plans.four_eyes {
+        Ok(match self.config().plans.four_eyes {
             FourEyes::Never => false,
             FourEyes::Always => true,
             FourEyes::Auto => match self.approvers.get() {
                 Some(approvers) => approvers(&self.store, now)?.len() >= 2,
                 None => admins(&self.store, now)?.len() >= 2,
             },
-        };
+        })
+    }
+
+    /// Whether this person may approve what that one is the author of.
+    fn second_person(&self, author: Option<&str>, who: &str) -> Result<(), EngineError> {
+        if author != Some(who) {
+            return Ok(());
+        }
+        let needed = self.needs_second_person()?;
         match needed {
             false => Ok(()),
             true => Err(EngineError::Conflict(format!(

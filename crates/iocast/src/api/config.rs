@@ -60,9 +60,9 @@ fn within_roles(app: &App, caller: &Caller, file: &ConfigFile) -> Result<(), Pro
         roles::decide(caller, Needs::EditSettings)
             .map_err(|why| Problem::forbidden(format!("[policy] is another than now: {why}")))?;
     }
-    if file.guard_exception.iter().any(|exception| !there.guard_exception.contains(exception)) {
-        roles::decide(caller, Needs::Approve)
-            .map_err(|why| Problem::forbidden(format!("[[guard_exception]] says more than now: {why}")))?;
+    for exception in file.guard_exception.iter().filter(|exception| !there.guard_exception.contains(exception)) {
+        super::exceptions::may(app, caller, exception)
+            .map_err(|problem| problem.at(&format!("guard_exception \"{}\"", exception.value)))?;
     }
     Ok(())
 }

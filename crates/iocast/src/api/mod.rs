@@ -14,6 +14,7 @@ pub(crate) mod auth;
 pub mod changes;
 mod config;
 mod connectors;
+mod exceptions;
 mod extract;
 pub mod import;
 mod indicators;

@@ -7,8 +7,8 @@ use super::nouns::{
 use super::route::{delete, follow, get, job, post, put};
 use super::shapes::{Page, PageQuery};
 use super::{
-    changes, config, connectors, import, indicators, jobs, knowledge, lists, notices, observations, openapi, people,
-    preview, rules, runs, sources, system, targets,
+    changes, config, connectors, exceptions, import, indicators, jobs, knowledge, lists, notices, observations,
+    openapi, people, preview, rules, runs, sources, system, targets,
 };
 use crate::app::rules::{RuleReport, RuleTest};
 use crate::app::status::Status;
@@ -25,7 +25,7 @@ use engine::{
 pub use super::route::{Answer, Docs, Needs, Patience, Route, Verb};
 use Needs::{
     Account, AnalystWork, Approve, Backup, EditConfig, EditSettings, Freeze, Ingest, ItsOwn, ManagePeople, Nothing,
-    Read, ReadAudit, RunNow, Session, Thaw, Undo, WriteSecret,
+    Propose, Read, ReadAudit, RunNow, Session, Thaw, Undo, WriteSecret,
 };
 
 /// A configured thing as it is sent and shown.
@@ -302,6 +302,25 @@ pub static TABLE: &[Route] = &[
     .query::<NothingToSay>()
     .answers_nothing()
     .tagged(),
+    post(
+        "/api/v1/guard/exceptions/{target}/{value}/propose",
+        Propose,
+        "Asks for an exception from the guard, which somebody else approves by putting it.",
+        || routing::post(exceptions::propose),
+    )
+    .body::<exceptions::ProposalBody>()
+    .example(r#"{"reason": "sinkhole of ours", "until": "2027-01-31"}"#)
+    .answers::<exceptions::ProposalShown>()
+    .fails(&[404]),
+    delete("/api/v1/guard/exceptions/{target}/{value}/propose", Propose, "Asks for an exception no longer.", || {
+        routing::delete(exceptions::withdraw)
+    })
+    .answers_nothing()
+    .fails(&[404]),
+    get("/api/v1/guard/proposals", Read, "Exceptions from the guard that are asked for.", || {
+        routing::get(exceptions::list)
+    })
+    .answers::<Vec<exceptions::ProposalShown>>(),
     get("/api/v1/notify", Read, "Channels through which people are told, secrets left out.", || {
         routing::get(nouns::list::<Notifies>)
     })

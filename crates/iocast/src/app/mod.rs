@@ -176,6 +176,11 @@ impl App {
         people::begin_set_up(self)
     }
 
+    /// Password hashes made since the exchange was opened: what a try to sign in costs.
+    pub fn password_hashes(&self) -> u64 {
+        self.people.n_hashed()
+    }
+
     /// What is remembered of people.
     pub(crate) fn people(&self) -> &People {
         &self.people

@@ -29,6 +29,7 @@ use roles::{Role, Roles};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use store::{Person, Session};
@@ -116,6 +117,8 @@ pub(crate) struct People {
     tickets: Mutex<HashMap<[u8; 32], sign_in::Ticket>>,
     /// Hashing a password takes memory and time on purpose: so many at once, and no more.
     hashing: [Mutex<()>; 2],
+    /// Hashes made: what a try costs must not depend on whose it is.
+    n_hashed: AtomicU64,
     /// What the passwords of nobody are compared with, so that it takes as long.
     decoy: OnceLock<String>,
 }

@@ -329,36 +329,34 @@ fn s07_names_and_numbers_are_no_credentials() {
     }
 }
 
-/// S08: the same is said of an unknown user, a wrong password and a disabled account, and each costs a hash: the medians of
-/// thirty tries each differ by less than half of one.
+/// S08: the same is said of an unknown user, a wrong password and a disabled account, and each costs exactly one hash of a
+/// password: thirty tries each. The medians, which that hash makes up, are printed.
 #[test]
 fn s08_nobody_learns_who_has_an_account() {
     let app = TestApp::new();
     person(&app, "ada", &["viewer"]);
     person(&app, "gone", &["viewer"]);
-    let disabled = Browser::default();
     let put = Request::put("/api/v1/users/gone").header("content-type", "application/json");
     app.send(iocast::api::local(put.body(Body::from(r#"{"disabled":true}"#)).unwrap())).ok();
-    let mut times = Vec::new();
+    Browser::default().sign_in(&app, "first", "wrong wrong wrong");
     let mut said = Vec::new();
     for (who, password) in [("ada", "wrong wrong wrong"), ("unheard-of", "wrong wrong wrong"), ("gone", PASSWORD)] {
         let mut took = Vec::new();
         for n in 0..30 {
             app.world.advance(900);
-            let mut browser = Browser { address: format!("192.0.2.{n}"), ..disabled.clone() };
+            let before = app.app.password_hashes();
             let start = std::time::Instant::now();
-            let reply = browser.sign_in(&app, who, password);
+            let reply = Browser::at(&format!("192.0.2.{n}")).sign_in(&app, who, password);
             took.push(start.elapsed());
             assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{who}");
+            assert_eq!(app.app.password_hashes() - before, 1, "{who}");
             said.push(reply.text());
         }
         took.sort();
-        times.push(took[15]);
+        println!("{who}: median {:?}", took[15]);
     }
     said.dedup();
     assert_eq!(said.len(), 1, "{said:?}");
-    let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
-    assert!(*most < *least * 3 / 2, "{times:?}");
 }
 
 /// S09: every route is asked as every role over the real router; the answers are the table of roles, and so is what a person's
@@ -528,7 +526,7 @@ fn s14_a_session_ends() {
     let admin = person(&app, "grace", &["administrator"]);
     let sessions = admin.get(&app, "/api/v1/sessions").ok();
     let hers: Vec<&Value> = sessions.as_array().unwrap().iter().filter(|session| session["user"] == "ada").collect();
-    assert_eq!(hers.len(), 2, "her last one, and the one over TLS is too old: {sessions}");
+    assert_eq!(hers.len(), 1, "the last one: {sessions}");
     let end = admin.ask(&app, "DELETE", &format!("/api/v1/sessions/{}", hers[0]["id"]), None);
     assert_eq!(end.status, StatusCode::NO_CONTENT);
     assert!(!changes.is_in(&app), "ended by an administrator");
@@ -656,4 +654,61 @@ fn nobody_gets_more_than_they_were_given() {
     let first = admin.post(&app, "/api/v1/users/olga/reset", &json!({ "second_factor": true }));
     assert_eq!(first.status, StatusCode::UNAUTHORIZED, "three days unused");
     olga.csrf.clear();
+}
+
+/// S13: a plan waits for somebody else than who has changed what is behind it, whether they come with a session or a token of
+/// theirs; a guard exception is proposed by one and approved by another.
+#[test]
+fn s13_two_persons_and_not_two_ways_of_one() {
+    let app = TestApp::new();
+    let paul = person(&app, "paul", &["operator", "approver"]);
+    let mut file = crate::support::one_list(&json!({ "format": "edl" }));
+    file["target"][0]["first_fill"] = "approve".into();
+    paul.post(&app, "/api/v1/config/apply", &file).ok();
+    app.post("/api/v1/indicators", &json!({ "items": [{ "value": "203.0.113.9", "reputation": 9 }] })).ok();
+    paul.post(&app, "/api/v1/passes", &json!({ "all": true })).ok();
+    let id = app.get("/api/v1/plans?status=waiting").ok()[0]["id"].as_u64().unwrap();
+    let path = format!("/api/v1/plans/{id}/approve");
+    let pia = person(&app, "pia", &["approver"]);
+    let own = paul.post(&app, &path, &json!({}));
+    assert_eq!(own.status, StatusCode::CONFLICT, "{}", own.text());
+    assert!(own.text().contains("paul's own"), "{}", own.text());
+    let token = paul.post(&app, "/api/v1/tokens", &json!({ "name": "other-hat", "scope": "admin" })).ok();
+    let request = Request::post(&path).header("authorization", format!("Bearer {}", token["token"].as_str().unwrap()));
+    let with_token = app.send(request.body(Body::from("{}")).unwrap());
+    assert_eq!(with_token.status, StatusCode::CONFLICT, "{}", with_token.text());
+    let admin = person(&app, "ada", &["administrator"]);
+    assert_eq!(admin.post(&app, &path, &json!({})).status, StatusCode::FORBIDDEN);
+    let approved = pia.post(&app, &path, &json!({})).ok();
+    assert_eq!((&approved["status"], &approved["who"]), (&json!("approved"), &json!("pia")));
+
+    let place = "/api/v1/guard/exceptions/block-ip/9.9.9.9";
+    let exception = |who: &str| json!({ "reason": "a sinkhole of ours", "until": "2026-09-01", "approver": who });
+    let put = |browser: &Browser, body: &Value| {
+        let request = Request::put(place).header("host", HOST).header("sec-fetch-site", "same-origin");
+        let request = request.header("x-csrf-token", &browser.csrf).header("cookie", browser.cookie.as_ref().unwrap());
+        let request = request.header("if-none-match", "*").header("content-type", "application/json");
+        browser.send(&app, request.body(Body::from(body.to_string())).unwrap())
+    };
+    let propose = |browser: &Browser, body: &Value| browser.post(&app, &format!("{place}/propose"), body);
+    let asked = json!({ "reason": "a sinkhole of ours", "until": "2026-09-01" });
+    assert!(put(&pia, &exception("pia")).text().contains("propose this exception first"));
+    propose(&pia, &asked).ok();
+    assert!(put(&pia, &exception("pia")).text().contains("somebody else must approve"));
+    for wrong in [json!({ "reason": "", "until": "2026-09-01" }), json!({ "reason": "x", "until": "2020-01-01" })] {
+        assert_eq!(propose(&paul, &wrong).status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    propose(&paul, &json!({ "reason": "something else", "until": "2026-09-01" })).ok();
+    assert!(put(&pia, &exception("pia")).text().contains("not what was proposed"));
+    propose(&paul, &asked).ok();
+    assert_eq!(put(&admin, &exception("ada")).status, StatusCode::FORBIDDEN);
+    assert_eq!(put(&pia, &exception("paul")).status, StatusCode::BAD_REQUEST, "in somebody else's name");
+    let whole = json!({ "guard_exception": [
+        { "target": "block-ip", "value": "8.8.8.8", "reason": "r", "until": "2026-09-01", "approver": "paul" }
+    ] });
+    assert_eq!(paul.post(&app, "/api/v1/config/apply", &whole).status, StatusCode::CONFLICT, "no way around it");
+    assert_eq!(app.get("/api/v1/guard/exceptions").ok()["items"], json!([]));
+    let done = put(&pia, &exception("pia"));
+    assert_eq!(done.status, StatusCode::CREATED, "{}", done.text());
+    assert_eq!(app.get("/api/v1/guard/proposals").ok(), json!([]));
 }

@@ -59,3 +59,14 @@ CREATE INDEX attempt_since ON attempt (since);
 ALTER TABLE token ADD COLUMN owner INTEGER REFERENCES person (id);
 -- Who made it.
 ALTER TABLE token ADD COLUMN made_by TEXT;
+
+-- Exceptions from the guard that one person asks for and another one approves.
+CREATE TABLE proposal (
+  target TEXT    NOT NULL,
+  value  TEXT    NOT NULL,
+  reason TEXT    NOT NULL,
+  until  TEXT    NOT NULL,
+  who    TEXT    NOT NULL,
+  at     INTEGER NOT NULL,
+  PRIMARY KEY (target, value)
+) STRICT, WITHOUT ROWID;
