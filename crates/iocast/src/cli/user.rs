@@ -56,13 +56,13 @@ enum UserCommand {
         roles: Vec<String>,
     },
     /// Let somebody no longer sign in; their sessions end and their tokens are no longer good
-    #[command(after_help = "Examples:\n  iocast user disable grace")]
+    #[command(after_help = "Examples:\n  iocast user disable grace\n  iocast user disable grace --format json")]
     Disable {
         /// Who
         name: String,
     },
     /// Let somebody sign in again
-    #[command(after_help = "Examples:\n  iocast user enable grace")]
+    #[command(after_help = "Examples:\n  iocast user enable grace\n  iocast user enable grace --format json")]
     Enable {
         /// Who
         name: String,
@@ -77,7 +77,7 @@ enum UserCommand {
         second_factor: bool,
     },
     /// End an account for good; its name stays taken
-    #[command(after_help = "Examples:\n  iocast user delete grace")]
+    #[command(after_help = "Examples:\n  iocast user list\n  iocast user delete grace")]
     Delete {
         /// Who
         name: String,
