@@ -332,6 +332,7 @@ fn s07_names_and_numbers_are_no_credentials() {
 /// S08: the same is said of an unknown user, a wrong password and a disabled account, and each costs exactly one hash of a
 /// password: thirty tries each. The medians, which that hash makes up, are printed.
 #[test]
+#[allow(clippy::print_stdout)]
 fn s08_nobody_learns_who_has_an_account() {
     let app = TestApp::new();
     person(&app, "ada", &["viewer"]);
