@@ -121,6 +121,8 @@ pub struct Engine {
     moment: Mutex<Option<Arc<store::Moment>>>,
     /// Told of the last revision that can be read.
     on_change: OnceLock<Box<dyn Fn(u64) + Send + Sync>>,
+    /// Says who may approve.
+    approvers: OnceLock<share::Approvers>,
 }
 
 /// A poisoned lock means a panic in another job: what it guards is still what the store says, so go on.
@@ -194,6 +196,7 @@ impl Engine {
             clock: Mutex::default(),
             moment: Mutex::new(None),
             on_change: OnceLock::new(),
+            approvers: OnceLock::new(),
         };
         // What was removed last may have a greater revision than all that is there.
         let last = engine.store.revision()?;

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod configfile;
 pub mod demo;
 mod notify;
+pub mod people;
 #[cfg(feature = "rig")]
 pub mod rig;
 pub mod schema;

@@ -106,7 +106,7 @@ async fn serve(app: Arc<App>, loading: Loading, options: &ServeOptions) -> anyho
     let listener =
         TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
     let address = listener.local_addr()?;
-    greet(&loading, address)?;
+    greet(&app, &loading, address)?;
     let (loaded, mut load_ended) = oneshot::channel();
     let loader = app.clone();
     let is_running = options.is_running;
@@ -194,8 +194,8 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> std::io::Resu
     Ok((stream, peer, slot))
 }
 
-/// Says where it listens, and hands out the first token.
-fn greet(loading: &Loading, address: SocketAddr) -> anyhow::Result<()> {
+/// Says where it listens, and hands out the first token and the code that makes the first account.
+fn greet(app: &App, loading: &Loading, address: SocketAddr) -> anyhow::Result<()> {
     let first = tokens::first(loading.store(), crate::world::now()).context("the first token cannot be made")?;
     let mut out = std::io::stderr().lock();
     // Where nobody reads standard error there is nobody to tell.
@@ -205,6 +205,13 @@ fn greet(loading: &Loading, address: SocketAddr) -> anyhow::Result<()> {
             "\n  The first start makes one administrator's token. It is shown this once:\n\n      {}\n\n  \
              Use it as IOCAST_TOKEN, or make others with it and revoke it.\n",
             token.reveal()
+        );
+    }
+    if let Some(code) = crate::people::begin_set_up(app).context("the set-up code cannot be made")? {
+        let _ = writeln!(
+            out,
+            "\n  Nobody has an account yet. This code makes the first one, within 15 minutes and once:\n\n      {}\n",
+            code.reveal()
         );
     }
     let _ = writeln!(out, "listening on http://{address}");

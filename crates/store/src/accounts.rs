@@ -23,6 +23,10 @@ pub struct Token {
     pub last_used: Option<Timestamp>,
     /// When it was revoked.
     pub revoked: Option<Timestamp>,
+    /// Whose it is: it may never do more than they may. None: nobody's, as the first one and those of devices.
+    pub owner: Option<u32>,
+    /// Who made it; None: not known any more.
+    pub made_by: Option<String>,
 }
 
 /// An entry of the audit log.
@@ -42,7 +46,7 @@ pub struct AuditRow {
     pub detail: String,
 }
 
-const TOKEN: &str = "SELECT id, name, scope, created, expires, last_used, revoked FROM token";
+const TOKEN: &str = "SELECT id, name, scope, created, expires, last_used, revoked, owner, made_by FROM token";
 const AUDIT: &str = "SELECT seq, at, who, action, object, detail, chain FROM audit";
 
 impl Store {
@@ -55,10 +59,26 @@ impl Store {
         created: Timestamp,
         expires: Option<Timestamp>,
     ) -> Result<u32, StoreError> {
+        self.put_token_of(None, None, name, hash, scope, created, expires)
+    }
+
+    /// The same for a person, and with who made it.
+    #[allow(clippy::too_many_arguments)]
+    pub fn put_token_of(
+        &self,
+        owner: Option<u32>,
+        made_by: Option<&str>,
+        name: &str,
+        hash: &[u8; 32],
+        scope: &str,
+        created: Timestamp,
+        expires: Option<Timestamp>,
+    ) -> Result<u32, StoreError> {
         self.write(|tx, _| {
             Ok(tx.query_row(
-                "INSERT INTO token (name, hash, scope, created, expires) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id",
-                params![name, hash, scope, created.micros(), expires.map(Timestamp::micros)],
+                "INSERT INTO token (name, hash, scope, created, expires, owner, made_by) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id",
+                params![name, hash, scope, created.micros(), expires.map(Timestamp::micros), owner, made_by],
                 |row| row.get(0),
             )?)
         })
@@ -231,5 +251,7 @@ fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
         expires: time(4)?,
         last_used: time(5)?,
         revoked: time(6)?,
+        owner: row.get(7)?,
+        made_by: row.get(8)?,
     })
 }

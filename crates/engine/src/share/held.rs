@@ -15,7 +15,24 @@ use intel::{IndicatorId, IndicatorKey, RunId, TargetId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use store::{Approval, Decision, PlanFilter, PlanId, PlanRow, PlanStatus, Rest, RunFilter};
+use store::{Approval, Decision, PlanFilter, PlanId, PlanRow, PlanStatus, Rest, RunFilter, Store, StoreError};
+
+/// Says by name who may approve at a moment.
+pub(crate) type Approvers = Box<dyn Fn(&Store, Timestamp) -> Result<BTreeSet<String>, StoreError> + Send + Sync>;
+
+/// Who holds an admin's token that is nobody's in particular.
+///
+/// # Errors
+/// A store that cannot be read.
+pub fn admins(store: &Store, now: Timestamp) -> Result<BTreeSet<String>, StoreError> {
+    let stands = |token: &store::Token| {
+        token.scope == "admin"
+            && token.owner.is_none()
+            && token.revoked.is_none()
+            && token.expires.is_none_or(|end| end > now)
+    };
+    Ok(store.tokens()?.into_iter().filter(stands).map(|token| token.name).collect())
+}
 
 /// A step as stored: indicator, verb, fingerprint, why it waits, why it is not wanted, and the entry as the destination
 /// stores it where that is not the indicator's value.
@@ -325,23 +342,37 @@ impl Engine {
         Ok(self.store.last_audit(&nouns, since, &feeds)?.map(|entry| entry.who))
     }
 
+    /// Lets somebody else say, by name, who may approve; without, it is who holds an admin's token. The first call counts.
+    pub fn approvers(
+        &self,
+        who: impl Fn(&Store, Timestamp) -> Result<BTreeSet<String>, StoreError> + Send + Sync + 'static,
+    ) {
+        // A second one is not wanted by anybody.
+        let _ = self.approvers.set(Box::new(who));
+    }
+
+    /// Whether one person's word is not enough, as `four_eyes` of the policy says.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub fn needs_second_person(&self) -> Result<bool, EngineError> {
+        let now = self.world.now();
+        Ok(match self.config().plans.four_eyes {
+            FourEyes::Never => false,
+            FourEyes::Always => true,
+            FourEyes::Auto => match self.approvers.get() {
+                Some(approvers) => approvers(&self.store, now)?.len() >= 2,
+                None => admins(&self.store, now)?.len() >= 2,
+            },
+        })
+    }
+
     /// Whether this person may approve what that one is the author of.
     fn second_person(&self, author: Option<&str>, who: &str) -> Result<(), EngineError> {
         if author != Some(who) {
             return Ok(());
         }
-        let now = self.world.now();
-        let needed = match self.config().plans.four_eyes {
-            FourEyes::Never => false,
-            FourEyes::Always => true,
-            FourEyes::Auto => {
-                let tokens = self.store.tokens()?;
-                let stands = |token: &&store::Token| {
-                    token.scope == "admin" && token.revoked.is_none() && token.expires.is_none_or(|end| end > now)
-                };
-                tokens.iter().filter(stands).map(|token| &token.name).collect::<BTreeSet<_>>().len() >= 2
-            }
-        };
+        let needed = self.needs_second_person()?;
         match needed {
             false => Ok(()),
             true => Err(EngineError::Conflict(format!(

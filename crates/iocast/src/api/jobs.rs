@@ -4,6 +4,7 @@ use super::error::Problem;
 use super::extract::Body;
 use crate::app::App;
 use crate::app::jobs::Which;
+use crate::people::roles::{self, Needs};
 use crate::tokens::Caller;
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -56,6 +57,9 @@ pub(super) async fn pass(
     Body(body): Body<PassBody>,
 ) -> Result<Json<Vec<ShareReport>>, Problem> {
     let which = Which::of(body.targets, body.all, "targets")?;
+    if body.approve && !body.dry_run {
+        roles::decide(&caller, Needs::Approve).map_err(Problem::forbidden)?;
+    }
     let mode = Mode { dry_run: body.dry_run, approve: body.approve };
     app.hop(move |app| app.pass(&which, mode, body.expect.as_deref(), &caller.name)).await.map(Json)
 }

@@ -5,14 +5,16 @@
 
 pub mod error;
 pub mod openapi;
+mod people;
 mod preview;
 pub mod route;
 pub mod routes;
 
-mod auth;
+pub(crate) mod auth;
 pub mod changes;
 mod config;
 mod connectors;
+mod exceptions;
 mod extract;
 pub mod import;
 mod indicators;
@@ -31,9 +33,10 @@ mod system;
 mod targets;
 
 pub use error::Problem;
+pub use route::PageRoute;
 
 use crate::app::App;
-use auth::{Gate, Local};
+use auth::{Door, Gate, Local};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -61,10 +64,12 @@ pub fn router(app: Arc<App>) -> Router {
             needs: route.needs,
             patience: route.patience,
             takes_no_query: route.takes_no_query(),
+            door: Door::Api,
         };
         router =
             router.route(route.path, (route.handler)().route_layer(middleware::from_fn_with_state(gate, auth::gate)));
     }
+    router = pages(router, &app, &[]);
     router
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async {
@@ -76,6 +81,22 @@ pub fn router(app: Arc<App>) -> Router {
         }))
         .layer(middleware::from_fn(finish))
         .with_state(app)
+}
+
+/// Adds pages, behind the same gate and the same table of roles.
+pub(crate) fn pages(mut router: Router<Arc<App>>, app: &Arc<App>, pages: &[PageRoute]) -> Router<Arc<App>> {
+    for page in pages {
+        let gate = Gate {
+            app: app.clone(),
+            needs: page.needs,
+            patience: page.patience,
+            takes_no_query: false,
+            door: Door::Page,
+        };
+        router =
+            router.route(page.path, (page.handler)().route_layer(middleware::from_fn_with_state(gate, auth::gate)));
+    }
+    router
 }
 
 fn words(panic: &(dyn std::any::Any + Send)) -> &str {

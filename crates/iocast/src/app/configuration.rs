@@ -48,7 +48,9 @@ impl App {
             return Err(trouble("this exchange seals nothing: it is in memory".to_owned()));
         };
         let key = keys.add().map_err(trouble)?;
-        let n_sealed = engine.reseal(who)?;
+        // Before the rest, which scrubs the file of what is no longer there.
+        let n_people = crate::people::accounts::reseal(self)?;
+        let n_sealed = engine.reseal(who)? + n_people;
         if forget_old {
             keys.forget_old().map_err(trouble)?;
         }

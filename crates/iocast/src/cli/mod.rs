@@ -31,6 +31,7 @@ mod source;
 mod status;
 mod target;
 mod token;
+mod user;
 
 use crate::world::Outside;
 use clap::error::ErrorKind;
@@ -216,6 +217,7 @@ enum Command {
     Clock(status::ClockArgs),
     Config(config::ConfigArgs),
     Secret(secret::SecretArgs),
+    User(user::UserArgs),
     Token(token::TokenArgs),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
@@ -414,6 +416,7 @@ fn dispatch(command: Command, ctx: &Ctx) -> Outcome {
         Command::Clock(args) => status::clock(&args, ctx),
         Command::Config(args) => config::config(&args, ctx),
         Command::Secret(args) => secret::secret(&args, ctx),
+        Command::User(args) => user::user(&args, ctx),
         Command::Token(args) => token::token(&args, ctx),
         Command::Backup(args) => backup::backup(&args, ctx),
         Command::Restore(args) => backup::restore(&args, ctx),

@@ -23,6 +23,7 @@ mod openapi;
 mod outputs;
 mod overload;
 mod peers;
+mod people;
 #[cfg(unix)]
 mod receiver;
 mod restore;
