@@ -23,6 +23,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { name: "0005_plans", sql: include_str!("migrations/0005_plans.sql") },
     Migration { name: "0006_ledger", sql: include_str!("migrations/0006_ledger.sql") },
     Migration { name: "0007_notices", sql: include_str!("migrations/0007_notices.sql") },
+    Migration { name: "0008_people", sql: include_str!("migrations/0008_people.sql") },
+    Migration { name: "0009_audit", sql: include_str!("migrations/0009_audit.sql") },
 ];
 
 /// "IOCA": what the file says it is.

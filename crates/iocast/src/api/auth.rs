@@ -89,6 +89,7 @@ pub(crate) async fn gate(State(gate): State<Gate>, mut request: Request, next: N
         Needs::Ingest => matches!(caller.scope, Scope::Ingest | Scope::Admin),
         _ => caller.scope >= least,
     };
+    super::origin::known(&caller);
     if !may {
         let (has, needs) = (caller.scope.as_str(), least.as_str());
         return Problem::forbidden(format!("this needs a token with scope {needs}; yours has {has}")).into_response();

@@ -22,8 +22,10 @@ pub mod lists;
 mod notices;
 mod nouns;
 pub mod observations;
+pub mod origin;
 mod rules;
 mod runs;
+mod sealed;
 mod shapes;
 mod sources;
 mod strict;
@@ -74,6 +76,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
             Problem::internal(format!("a panic: {}", words(&*panic))).into_response()
         }))
+        .layer(middleware::from_fn_with_state(origin::Watch::new(app.clone()), origin::watch))
         .layer(middleware::from_fn(finish))
         .with_state(app)
 }
