@@ -7,7 +7,7 @@ use super::lists::Peer;
 use crate::app::App;
 use crate::tokens::Caller;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use serde_json::json;
@@ -81,13 +81,12 @@ impl Watch {
 /// Goes around every route.
 pub(crate) async fn watch(State(watch): State<Watch>, request: Request, next: Next) -> Response {
     let address = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_canonical());
-    let is_encrypted = request.extensions().get::<Encrypted>().is_some();
     let shows_something = request.headers().contains_key(header::AUTHORIZATION);
     let object: String = format!("{} {}", request.method(), request.uri().path()).chars().take(MOST_PATH).collect();
     let asked = RefCell::new((Origin { address, token: None }, None));
     ASKED
         .scope(asked, async move {
-            let mut response = next.run(request).await;
+            let response = next.run(request).await;
             // Who shows nothing is asked for something, which is no refusal.
             let is_refusal = match response.status() {
                 StatusCode::FORBIDDEN => true,
@@ -102,10 +101,6 @@ pub(crate) async fn watch(State(watch): State<Watch>, request: Request, next: Ne
                 if let Err(problem) = written {
                     tracing::error!(%problem, "a refusal cannot be written to the audit log");
                 }
-            }
-            if is_encrypted {
-                let value = HeaderValue::from_static("max-age=31536000");
-                response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value);
             }
             response
         })
