@@ -1,8 +1,8 @@
 use super::*;
 use crate::audit::sink::{checkpoint_line, line};
-use rusqlite::Connection;
 use std::fs;
 use std::path::{Path, PathBuf};
+use store::bare::sql::{self, Connection};
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -90,9 +90,7 @@ fn rehash(shell: &Connection) {
         rows.collect::<Result<_, _>>().unwrap()
     };
     for (seq, chain) in rows {
-        shell
-            .execute("UPDATE audit SET chain = ?2 WHERE seq = ?1", rusqlite::params![seq.cast_signed(), chain])
-            .unwrap();
+        shell.execute("UPDATE audit SET chain = ?2 WHERE seq = ?1", sql::params![seq.cast_signed(), chain]).unwrap();
     }
 }
 
@@ -148,7 +146,7 @@ fn s37_tampering_is_found_and_the_first_bad_entry_named() {
                 shell.query_row("SELECT chain FROM audit WHERE seq = ?1", [seq], |row| row.get(0)).unwrap();
             let message = Checkpoint::message(seq as u64, START, &chain, before.as_ref());
             let signature = other.sign(&message).as_ref().to_vec();
-            let values = rusqlite::params![seq, START.micros(), chain, public(&other), signature];
+            let values = sql::params![seq, START.micros(), chain, public(&other), signature];
             shell.execute("INSERT OR REPLACE INTO audit_checkpoint VALUES (?1, ?2, ?3, ?4, ?5)", values).unwrap();
             before = Some(Checkpoint { seq: seq as u64, at: START, chain, key: public(&other), signature });
         }

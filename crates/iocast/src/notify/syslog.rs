@@ -201,7 +201,7 @@ pub(crate) fn audit_message(entry: &store::AuditRow) -> String {
             match c {
                 '"' | '\\' | ']' => out.extend(['\\', c]),
                 c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
-                    out.push_str(&format!("\\\\u{:04x}", u32::from(c)))
+                    out.push_str(&format!("\\\\u{:04x}", u32::from(c)));
                 }
                 c => out.push(c),
             }
