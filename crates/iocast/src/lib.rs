@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod app;
+pub(crate) mod audit;
 pub mod cli;
 pub mod configfile;
 pub mod demo;
@@ -16,5 +17,6 @@ pub mod rig;
 pub mod schema;
 pub mod seal;
 pub mod serve;
+pub(crate) mod tls;
 pub mod tokens;
 pub mod world;

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod answers;
+mod audit;
 mod backup;
 #[cfg(feature = "bare")]
 pub mod bare;
@@ -34,8 +35,11 @@ mod tagset;
 mod trouble;
 mod undo;
 
-pub use accounts::{AuditRow, Token};
+pub use accounts::Token;
 pub use answers::Answer;
+pub use audit::{
+    AuditRow, AuditSink, AuditVerdict, Checkpoint, Judge, Origin, asked_from, audit_hash_in, check_audit_file,
+};
 pub use backup::restore;
 pub use changes::{Changed, Changes};
 pub use config::{Doc, DocChange, DocRemoval};

@@ -106,6 +106,7 @@ pub(crate) async fn gate(State(gate): State<Gate>, mut request: Request, next: N
             Err(problem) => return problem.into_response(),
         };
     }
+    super::origin::known(&seat.caller);
     // Which bucket an ingest token is for is asked in the handler, where its name is known.
     if let Err(why) = roles::decide(&seat.caller, gate.needs) {
         tracing::info!(who = seat.caller.name, path = request.uri().path(), why, "not allowed");

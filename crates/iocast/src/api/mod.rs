@@ -24,8 +24,10 @@ pub mod lists;
 mod notices;
 mod nouns;
 pub mod observations;
+pub mod origin;
 mod rules;
 mod runs;
+mod sealed;
 mod shapes;
 mod sources;
 mod strict;
@@ -79,6 +81,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
             Problem::internal(format!("a panic: {}", words(&*panic))).into_response()
         }))
+        .layer(middleware::from_fn_with_state(origin::Watch::new(app.clone()), origin::watch))
         .layer(middleware::from_fn(finish))
         .with_state(app)
 }
@@ -106,6 +109,7 @@ fn words(panic: &(dyn std::any::Any + Send)) -> &str {
 /// Renders problems, and sets what every answer carries.
 async fn finish(request: Request, next: Next) -> Response {
     let is_local = request.extensions().get::<Local>().is_some();
+    let is_encrypted = request.extensions().get::<origin::Encrypted>().is_some();
     let is_head = request.method() == axum::http::Method::HEAD;
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -129,6 +133,9 @@ async fn finish(request: Request, next: Next) -> Response {
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    if is_encrypted {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

@@ -8,7 +8,7 @@ use super::route::{delete, follow, get, job, post, put};
 use super::shapes::{Page, PageQuery};
 use super::{
     changes, config, connectors, exceptions, import, indicators, jobs, knowledge, lists, notices, observations,
-    openapi, people, preview, rules, runs, sources, system, targets,
+    openapi, people, preview, rules, runs, sealed, sources, system, targets,
 };
 use crate::app::rules::{RuleReport, RuleTest};
 use crate::app::status::Status;
@@ -612,6 +612,24 @@ pub static TABLE: &[Route] = &[
     get("/api/v1/audit", ReadAudit, "Who did what, the latest first.", || routing::get(system::audit))
         .query::<system::AuditQuery>()
         .answers::<Vec<system::AuditShown>>(),
+    get(
+        "/api/v1/audit/verify",
+        ReadAudit,
+        "Whether the audit log is what was written, and how far it was handed on.",
+        || routing::get(sealed::verify_audit),
+    )
+    .answers::<sealed::AuditState>(),
+    get("/api/v1/secrets", Read, "Where secrets are set and since when; never what they are.", || {
+        routing::get(sealed::secrets)
+    })
+    .answers::<Vec<engine::seal::SecretShown>>(),
+    job("/api/v1/secrets/rotate", Backup, "Makes a new key and seals every secret with it, while all goes on.", || {
+        routing::post(sealed::rotate)
+    })
+    .body::<sealed::RotateBody>()
+    .example(r#"{"forget_old": false}"#)
+    .answers::<sealed::Rotated>()
+    .fails(&[409, 422]),
     job("/api/v1/backup", Backup, "Writes a copy of the store to a new file on the server.", || {
         routing::post(system::backup)
     })

@@ -89,6 +89,10 @@ pub(super) struct AuditShown {
     object: String,
     /// In detail.
     detail: Value,
+    /// From which address; null: from no socket, or longer ago than that is noted.
+    address: Option<String>,
+    /// With which token.
+    token: Option<u32>,
 }
 
 /// A copy of the store.
@@ -306,6 +310,8 @@ pub(super) async fn audit(
             action: row.action,
             object: row.object,
             detail: serde_json::from_str::<Value>(&row.detail).unwrap_or(Value::Null),
+            address: row.address,
+            token: row.token,
         };
         let rows: Vec<AuditShown> = rows.into_iter().map(show).collect();
         let last = rows.last().filter(|row| rows.len() == limit && row.seq > 1).map(|row| row.seq);

@@ -3,6 +3,7 @@
 //! Everything below blocks, so whoever is asynchronous comes in through `App::hop` and nowhere else. Opening has two
 //! steps, because the last good lists must be served at once while everything known is still being loaded.
 
+pub(crate) mod audit;
 pub(crate) mod configuration;
 pub(crate) mod crowd;
 pub(crate) mod jobs;
@@ -15,7 +16,7 @@ use crate::people::roles::Needs;
 use crate::people::{self, People};
 use crate::seal::Keys;
 use crate::tokens::{self, Caller};
-use crate::world::{Outside, RealWorld, default_key_file};
+use crate::world::{Outside, RealWorld};
 use anyhow::Context as _;
 use crowd::Crowd;
 use engine::runner::{Job, Runner};
@@ -117,10 +118,11 @@ impl App {
         options.extra_connectors.extend(crate::rig::connectors());
         let registry = Registry::new(connectors::all().into_iter().chain(options.extra_connectors));
         // What is gone at the end needs no key.
-        let keys = options.data.as_ref().filter(|_| options.world.is_none()).map(|data| {
-            let file = options.outside.key_file.clone().or_else(default_key_file);
-            Arc::new(Keys::new(file, data.clone()))
-        });
+        let keys = options
+            .data
+            .as_ref()
+            .filter(|_| options.world.is_none())
+            .map(|data| Arc::new(Keys::at(options.outside.key_place(), data.clone())));
         let world = options.world.unwrap_or_else(|| {
             let world = RealWorld::new(options.outside);
             Arc::new(match &keys {
@@ -225,7 +227,8 @@ impl App {
         work: impl FnOnce(&App) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let app = self.clone();
-        match tokio::task::spawn_blocking(move || work(&app)).await {
+        let origin = crate::api::origin::now();
+        match tokio::task::spawn_blocking(move || store::asked_from(origin, || work(&app))).await {
             Ok(done) => done,
             Err(error) => Err(Problem::internal(format!("a job ended early: {error}"))),
         }

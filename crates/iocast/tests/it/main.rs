@@ -29,6 +29,7 @@ mod receiver;
 mod restore;
 #[cfg(all(unix, feature = "rig"))]
 mod rig;
+mod security;
 mod server;
 mod shown;
 #[cfg(all(unix, feature = "rig"))]

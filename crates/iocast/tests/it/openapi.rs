@@ -96,8 +96,8 @@ fn anybody_may_read_it_and_learns_nothing_of_this_exchange() {
 fn examples_are_taken() {
     let app = TestApp::new();
     for route in TABLE.iter().filter(|route| route.docs.example.is_some() && route.path_params().next().is_none()) {
-        // A backup is made of a directory.
-        if route.method != Verb::Post || route.path == "/api/v1/backup" {
+        // A backup is made of a directory, and only there is anything sealed.
+        if route.method != Verb::Post || ["/api/v1/backup", "/api/v1/secrets/rotate"].contains(&route.path) {
             continue;
         }
         let example: Value = serde_json::from_str(route.docs.example.unwrap()).unwrap();
