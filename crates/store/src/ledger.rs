@@ -231,7 +231,8 @@ impl Store {
         self.read(|conn| {
             let meant = standing(conn, target)?;
             // What is meant may be in another state than its line.
-            let (in_state, most) = if meant.is_empty() { (state, limit) } else { (None, limit.saturating_add(meant.len())) };
+            let (in_state, most) =
+                if meant.is_empty() { (state, limit) } else { (None, limit.saturating_add(meant.len())) };
             let select = format!(
                 "SELECT {COLUMNS} FROM line WHERE id > ?1 AND id <= ?2 AND (?3 IS NULL OR state = ?3) \
                  ORDER BY id LIMIT ?4"
@@ -252,7 +253,10 @@ impl Store {
                     while let Some((_, new)) = new.next_if(|(id, _)| **id < line.indicator) {
                         out.push(new.clone());
                     }
-                    out.push(new.next_if(|(id, _)| **id == line.indicator).map_or_else(|| line.to_row(), |own| own.1.clone()));
+                    out.push(
+                        new.next_if(|(id, _)| **id == line.indicator)
+                            .map_or_else(|| line.to_row(), |own| own.1.clone()),
+                    );
                 }
                 if n_read < most {
                     out.extend(new.by_ref().map(|(_, new)| new.clone()));

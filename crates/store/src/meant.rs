@@ -87,9 +87,8 @@ pub(crate) fn unpack(tx: &Connection, target: TargetId) -> Result<()> {
 
 fn unpack_all(tx: &Connection, only: Option<TargetId>) -> Result<()> {
     let key = only.map(|target| target.0);
-    let mut statement = tx.prepare_cached(
-        "SELECT target, run, rows, sum FROM meant WHERE ?1 IS NULL OR target = ?1 ORDER BY id",
-    )?;
+    let mut statement =
+        tx.prepare_cached("SELECT target, run, rows, sum FROM meant WHERE ?1 IS NULL OR target = ?1 ORDER BY id")?;
     let mut rows = statement.query([key])?;
     while let Some(row) = rows.next()? {
         let (target, run, lines) = unpacked(row)?;
@@ -114,7 +113,8 @@ pub(crate) fn standing(conn: &Connection, target: TargetId) -> Result<BTreeMap<I
 fn unpacked(row: &rusqlite::Row<'_>) -> Result<(TargetId, RunId, Vec<LineRow>)> {
     let target = TargetId(row.get(0)?);
     let run = RunId(row.get::<_, i64>(1)?.cast_unsigned());
-    let damaged = || StoreError::damaged(format!("what run {run} meant to do at target {target} is not what was written"));
+    let damaged =
+        || StoreError::damaged(format!("what run {run} meant to do at target {target} is not what was written"));
     let mut packed = row.get_ref(2)?.as_blob().map_err(|_| damaged())?;
     if sum(target, run, packed) != row.get::<_, i64>(3)? {
         return Err(damaged());
