@@ -436,3 +436,26 @@ fn f11_a_damaged_store_sends_nothing_wrong_and_then_nothing() {
     println!("{refused} did not open, {found} were found later, {unmet} were not met");
     assert!(refused > 0 && found > 0, "{refused} {found} {unmet}");
 }
+
+/// Another program holds the write lock of the database while an exchange works: a pass waits a bounded time, fails, and
+/// says which kind of trouble it is; nothing is sent that could not be meant, reading goes on, and when the lock is gone
+/// the same process goes on and says that all is well.
+/// Figures: one lock over a pull and a pass.
+#[test]
+fn f12_while_another_program_holds_the_lock_nothing_is_sent() {
+    let exchange = Exchange::new();
+    exchange.list(0..20);
+    exchange.pull().unwrap();
+    let pushes = exchange.n_pushes();
+    let shell = rusqlite::Connection::open(exchange.dir.path().join("data/iocast.db")).unwrap();
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let begun = std::time::Instant::now();
+    assert!(exchange.share("edr").is_err());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(exchange.engine().store().trouble(), Some(Trouble::Locked));
+    assert_eq!(exchange.n_pushes(), pushes, "it called though nothing could be meant");
+    assert!(exchange.engine().store().counts().is_ok(), "reading does not go on");
+    shell.execute_batch("ROLLBACK").unwrap();
+    exchange.share("edr").unwrap();
+    assert_eq!((exchange.engine().store().trouble(), exchange.held()[0].len()), (None, 20));
+}
