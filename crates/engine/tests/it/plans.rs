@@ -593,6 +593,35 @@ fn a_preview_lists_what_goes_and_what_does_not() {
     assert_eq!((report.push, report.skip, report.hash), (3, 4, Some(preview.head.hash)));
 }
 
+/// Pulled, sent, pulled anew and sent within one second, by which lines are dated: undone, the entry carries what the
+/// first of these runs sent, neither what was known before that nor what came after.
+#[test]
+fn what_was_sent_within_a_second_is_found() {
+    let desk = Desk::new(7, &json!({}));
+    desk.lists([(1, 3), (2, 5)]);
+    let begin = desk.sim.lock().now;
+    let step = || {
+        let mut state = desk.sim.lock();
+        state.now = state.now.after(Duration::from_millis(100));
+    };
+    let says = |reputation: i64| {
+        step();
+        desk.sim.product("feed", |p| p.items.get_mut(&value(1)).unwrap().reputation = reputation);
+        desk.engine.pull("feed", &Silent).unwrap();
+        step();
+    };
+    says(5);
+    desk.share("edr");
+    says(9);
+    assert_eq!(desk.share("edr").update, 1);
+    assert!(desk.sim.lock().now.since(begin) < Duration::from_secs(1));
+    let plan = desk.engine.undo_run(desk.last_run("edr"), "ann").unwrap();
+    assert_eq!((plan.update, plan.fields_lost), (1, 0), "{plan:?}");
+    desk.engine.approve_plan(plan.id, "bob", None).unwrap();
+    desk.quiet("edr");
+    assert_eq!(desk.sim.product("tool", |p| p.held[&value(1)].reputation), 5);
+}
+
 /// An update is undone: the entry carries again what it carried, and by the very fingerprint it had. Where history does
 /// not reach so far, it carries what it does now, and the plan says so.
 #[test]

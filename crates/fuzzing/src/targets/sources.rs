@@ -4,7 +4,7 @@ use crate::tell::{NOW, Taken, text};
 use crate::{Seed, Target};
 use kit::files::Files;
 use kit::http::{Answer, Http, HttpConfig, NoWait};
-use kit::{Connector, ConnectorError, Cx, Pulled, Secret};
+use kit::{Connector, Cx, Pulled, Secret};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
