@@ -14,6 +14,7 @@ use intel::plan::Planned;
 use intel::sharing::{Line, LineState, Verb};
 use intel::{IndicatorId, Timestamp};
 use kit::{ConnectorError, Destination, ItemOutcome, Outgoing, Presence};
+use std::collections::HashMap;
 
 /// A batch as it is about to be sent.
 #[derive(Default)]
@@ -44,6 +45,14 @@ impl Engine {
             return Ok(Some(ConnectorError::Unsupported));
         };
         let accepted_before = counts.accepted;
+        let found = match self.read_before_retracting(pass, connection, state, effects) {
+            Ok(found) => found,
+            Err(EngineError::Connector { error, .. }) => {
+                counts.deferred += effects.len() as u64;
+                return Ok(Some(error));
+            }
+            Err(error) => return Err(error),
+        };
         let mut start = 0;
         while start < effects.len() {
             if self.is_stopped(pass.target.id)? {
@@ -56,7 +65,7 @@ impl Engine {
             }
             let batch = &effects[start..start + self.batch_len(pass, &effects[start..])];
             start += batch.len();
-            if let Some(error) = self.send_batch(pass, connection, destination, batch, counts)? {
+            if let Some(error) = self.send_batch(pass, connection, destination, &found, batch, counts)? {
                 counts.deferred += (effects.len() - start) as u64;
                 return Ok(Some(error));
             }
@@ -96,6 +105,7 @@ impl Engine {
         pass: &Pass<'_>,
         connection: &Connection,
         destination: &dyn Destination,
+        found: &HashMap<IndicatorId, Presence>,
         batch: &[&Planned],
         counts: &mut Counts,
     ) -> Result<Option<ConnectorError>, EngineError> {
@@ -107,9 +117,13 @@ impl Engine {
             return Ok(None);
         }
         let mut meant = self.meant(pass, &batch);
-        if retracting && pass.target.action.can_look {
-            match self.only_ours(pass, connection, destination, &mut batch, &mut meant, counts) {
-                Ok(()) => {}
+        if retracting {
+            let answers = match pass.target.action.can_look {
+                true => self.asked(pass, connection, destination, &meant),
+                false => Ok(batch.iter().map(|step| found.get(&IndicatorId(step.entry)).cloned()).collect()),
+            };
+            match answers {
+                Ok(answers) => self.only_ours(pass, answers, &mut batch, &mut meant, counts)?,
                 Err(EngineError::Connector { error, .. }) => {
                     counts.deferred += batch.len() as u64;
                     return Ok(Some(error));
@@ -207,22 +221,58 @@ impl Engine {
         meant
     }
 
-    /// Asks about what is to be taken back, and takes out of the batch what is not ours any more, or not there.
-    fn only_ours(
+    /// What is there of what is to be taken back, where only everything can be read: read once, before the first call. Of
+    /// what a reading that is doubted does not show, nothing is said.
+    fn read_before_retracting(
+        &self,
+        pass: &Pass<'_>,
+        connection: &Connection,
+        state: &mut TargetState,
+        effects: &[&Planned],
+    ) -> Result<HashMap<IndicatorId, Presence>, EngineError> {
+        let action = &pass.target.action;
+        if action.can_look || !action.can_read || self.is_stopped(pass.target.id)? {
+            return Ok(HashMap::new());
+        }
+        let lines: Vec<Entry> = {
+            let known = self.known();
+            let Some(ledger) = known.ledgers.get(&pass.target.id) else { return Ok(HashMap::new()) };
+            let retracted = effects.iter().filter(|step| step.step == Verb::Retract);
+            retracted.filter_map(|step| ledger.get(IndicatorId(step.entry))).collect()
+        };
+        if lines.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let answers = self.ask(pass.target, connection, state, &lines, self.world.now())?;
+        Ok(lines.iter().zip(answers).filter_map(|(line, answer)| Some((line.id, answer?))).collect())
+    }
+
+    /// Asks about what is to be taken back.
+    fn asked(
         &self,
         pass: &Pass<'_>,
         connection: &Connection,
         destination: &dyn Destination,
+        meant: &Meant,
+    ) -> Result<Vec<Option<Presence>>, EngineError> {
+        let answers = self.call(connection, self.world.now(), |cx| {
+            destination.look(spec(pass.target, &self.exchange), &meant.items, cx)
+        })?;
+        if answers.len() != meant.items.len() {
+            return Err(wrong_length(connection, answers.len(), meant.items.len()));
+        }
+        Ok(answers.into_iter().map(Some).collect())
+    }
+
+    /// Takes out of a batch that is to be taken back what is not ours any more, or not there.
+    fn only_ours(
+        &self,
+        pass: &Pass<'_>,
+        answers: Vec<Option<Presence>>,
         batch: &mut Vec<&Planned>,
         meant: &mut Meant,
         counts: &mut Counts,
     ) -> Result<(), EngineError> {
-        let answers = self.call(connection, self.world.now(), |cx| {
-            destination.look(spec(pass.target, &self.exchange), &meant.items, cx)
-        })?;
-        if answers.len() != batch.len() {
-            return Err(wrong_length(connection, answers.len(), batch.len()));
-        }
         let old = std::mem::take(meant);
         let mut settled = Vec::new();
         let mut kept = Vec::new();
@@ -233,11 +283,18 @@ impl Engine {
                 .as_ref()
                 .is_some_and(|line| !intel::drift::is_settled(line.updated, pass.target.action.lag, self.world.now()));
             match answer {
-                Presence::Foreign => {
+                Some(Presence::Foreign) => {
                     counts.refused += 1;
                     settled.push(self.settled(pass, step, entry, &ItemOutcome::Foreign, None));
                 }
-                Presence::Absent if !lags && !pass.target.action.deploys => {
+                // It was asked to give it back lately, and what it shows may be older: others may have put one like it
+                // there since.
+                Some(Presence::Ours { .. })
+                    if lags && before.as_ref().is_some_and(|line| line.line.state == LineState::Retracting) =>
+                {
+                    counts.deferred += 1;
+                }
+                Some(Presence::Absent) if !lags && !pass.target.action.deploys => {
                     counts.accepted += 1;
                     settled.push(self.settled(pass, step, entry, &ItemOutcome::Accepted { remote_id: None }, None));
                 }
