@@ -324,6 +324,7 @@ impl Engine {
             match line.line.state {
                 LineState::Foreign | LineState::Released => changes.dropped.push(line.id),
                 LineState::Refused => {}
+                _ if lags(target, line, now) => report.kept += 1,
                 _ => {
                     report.gone += 1;
                     report.sample(text, "is not there any more");
@@ -359,6 +360,10 @@ impl Engine {
             }
             for ((line, answer), question) in batch.iter().zip(answers).zip(&questions) {
                 let mut entry = (*line).clone();
+                if lags(target, line, now) && answer != Presence::Foreign {
+                    report.kept += 1;
+                    continue;
+                }
                 match answer {
                     Presence::Ours { remote_id } => {
                         if line.line.state == LineState::Present {
@@ -426,6 +431,11 @@ impl Engine {
         }
         Ok(lines)
     }
+}
+
+/// Whether what a line is about was written so lately that it may not show yet, or still: it stays what it was.
+fn lags(target: &Target, line: &Entry, now: Timestamp) -> bool {
+    !line.line.state.is_foreign() && !intel::drift::is_settled(line.updated, target.action.lag, now)
 }
 
 fn tombstone(line: &Entry, now: Timestamp) -> Entry {
