@@ -94,8 +94,23 @@ impl Tool {
     /// Somebody else puts an entry there.
     pub(crate) fn others_add(&mut self, entry: &str) {
         let id = self.id();
-        self.things.push(Thing { entry: entry.to_owned(), id, mark: None, reputation: 0, expires: None });
+        let thing = Thing { entry: entry.to_owned(), id, mark: None, reputation: 0, expires: None };
+        // What is in force without us is in what we have staged as well.
+        self.staged.iter_mut().for_each(|staged| staged.push(thing.clone()));
+        self.things.push(thing);
         self.version += 1;
+    }
+
+    /// Somebody else takes one entry away, whose ever it is.
+    pub(crate) fn others_remove(&mut self, id: &str) {
+        self.things.retain(|thing| thing.id != id);
+        self.staged.iter_mut().for_each(|staged| staged.retain(|thing| thing.id != id));
+        self.version += 1;
+    }
+
+    /// What is there now can be seen from when the lag has passed, also where no call of ours brought it about.
+    pub(crate) fn shows_from(&mut self, now: Timestamp) {
+        self.past.push((now, self.things.clone()));
     }
 
     /// Somebody else takes an entry away, whose ever it is.

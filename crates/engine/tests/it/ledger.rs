@@ -14,10 +14,11 @@ use tempfile::TempDir;
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
-/// So many seeds of a test: a bounded part in CI, as many as asked for with IOCAST_SEEDS.
+/// So many seeds of a test: a bounded part in CI, as many as asked for with IOCAST_SEEDS, after
+/// IOCAST_SEED_BASE.
 pub(crate) fn seeds(n: u64) -> std::ops::RangeInclusive<u64> {
-    let asked = std::env::var("IOCAST_SEEDS").ok().and_then(|n| n.parse().ok());
-    1..=asked.unwrap_or(n)
+    let base = kept("IOCAST_SEED_BASE").unwrap_or(0);
+    base + 1..=base + kept("IOCAST_SEEDS").unwrap_or(n)
 }
 
 /// Runs every seed, on two threads; what came of each that held. The first that did not is told, with how many there are.
