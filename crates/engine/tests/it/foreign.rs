@@ -1,5 +1,6 @@
 //! Short histories at one destination, of every style: what others have there is theirs, whatever we do.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)] // One seed is told by hand.
 use crate::boxes::{Thing, Tool};
 use crate::ledger::{Bench, HOUR, MINUTE, value};
 use crate::sim::Dice;

@@ -5,6 +5,7 @@
 //!
 //! What is wanted is computed a second time with `intel` alone. What people decided (pins) is taken as said, like rules.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)] // One seed is told by hand.
 use crate::foreign::Others;
 use crate::ledger::{kept, on_two_threads};
 use crate::sim::{Dice, Item, Mood, Sim, connection, target};
