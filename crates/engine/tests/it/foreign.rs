@@ -224,7 +224,8 @@ fn history(seed: u64) -> Tally {
 /// answers lost, the process stops anywhere; passes, readings, adoptions and undoings by turns. After each, every entry of
 /// others is there byte for byte as they left it, and nothing counts as theirs that is ours. 800 histories in CI, as many
 /// as IOCAST_HISTORIES says (100,000 before a release). Not tried, for nobody could see it: that others put an entry of
-/// ours back in its place, or one that we want where nobody can look, or edit in the very moment of a call that sees no versions.
+/// ours back in its place, or one that we want where nobody can look, or edit in the very moment of a call that sees no
+/// versions.
 #[test]
 fn b07_what_others_have_there_is_never_touched() {
     if let Some(seed) = crate::ledger::kept("IOCAST_SEED") {
