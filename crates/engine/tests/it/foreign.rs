@@ -2,6 +2,7 @@
 
 use crate::boxes::{Thing, Tool};
 use crate::ledger::{Bench, HOUR, MINUTE, value};
+use crate::shared_lists::say;
 use crate::sim::Dice;
 use engine::{Adopt, EngineError, Mode, Silent, Verify};
 use serde_json::json;
@@ -191,10 +192,10 @@ fn history(seed: u64) -> Tally {
             if crate::ledger::kept("IOCAST_SEED").is_some() {
                 bench.tool(|tool| {
                     let calls: Vec<_> = tool.calls.drain(..).map(|(at, verb, n)| format!("{at} {verb} {n}")).collect();
-                    eprintln!("{style} {:?} {calls:?}\n  {:?} wanted {wanted:?}", done.as_ref().err(), tool.things);
+                    say(&format!("{style} {:?} {calls:?}\n  {:?} wanted {wanted:?}", done.as_ref().err(), tool.things));
                 });
                 let lines = bench.engine().deliveries(Some("t"), None, None, 100).unwrap().0;
-                eprintln!("  {:?}", lines.iter().map(|l| (l.value.clone(), l.state)).collect::<Vec<_>>());
+                say(&format!("  {:?}", lines.iter().map(|l| (l.value.clone(), l.state)).collect::<Vec<_>>()));
             }
             match done {
                 Ok(()) => {}
@@ -229,7 +230,7 @@ fn history(seed: u64) -> Tally {
 #[test]
 fn b07_what_others_have_there_is_never_touched() {
     if let Some(seed) = crate::ledger::kept("IOCAST_SEED") {
-        println!("{:?}", history(seed));
+        say(&format!("{:?}", history(seed)));
         return;
     }
     let base = crate::ledger::kept("IOCAST_SEED_BASE").unwrap_or(0);

@@ -7,6 +7,7 @@
 
 use crate::foreign::Others;
 use crate::ledger::{kept, on_two_threads};
+use crate::shared_lists::say;
 use crate::sim::{Dice, Item, Mood, Sim, connection, target};
 use engine::{Adopt, ConfigFile, Engine, EngineError, Mode, Part, Silent, Verify};
 use intel::expr::Subject;
@@ -548,7 +549,7 @@ fn live(seed: u64, told: bool) -> (u64, u64) {
 #[test]
 fn b07_every_wide_world_comes_to_rest_and_others_lose_nothing() {
     if let Some(seed) = kept("IOCAST_SEED") {
-        println!("{:?}", live(seed, true));
+        say(&format!("{:?}", live(seed, true)));
         return;
     }
     for seed in KEPT {
