@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // One seed is told by hand.
 use crate::boxes::{Thing, Tool};
 use crate::ledger::{Bench, HOUR, MINUTE, value};
+use crate::shared_lists::say;
 use crate::sim::Dice;
 use engine::{Adopt, EngineError, Mode, Silent, Verify};
 use serde_json::json;
@@ -192,10 +193,10 @@ fn history(seed: u64) -> Tally {
             if crate::ledger::kept("IOCAST_SEED").is_some() {
                 bench.tool(|tool| {
                     let calls: Vec<_> = tool.calls.drain(..).map(|(at, verb, n)| format!("{at} {verb} {n}")).collect();
-                    eprintln!("{style} {:?} {calls:?}\n  {:?} wanted {wanted:?}", done.as_ref().err(), tool.things);
+                    say(&format!("{style} {:?} {calls:?}\n  {:?} wanted {wanted:?}", done.as_ref().err(), tool.things));
                 });
                 let lines = bench.engine().deliveries(Some("t"), None, None, 100).unwrap().0;
-                eprintln!("  {:?}", lines.iter().map(|l| (l.value.clone(), l.state)).collect::<Vec<_>>());
+                say(&format!("  {:?}", lines.iter().map(|l| (l.value.clone(), l.state)).collect::<Vec<_>>()));
             }
             match done {
                 Ok(()) => {}
@@ -225,11 +226,12 @@ fn history(seed: u64) -> Tally {
 /// answers lost, the process stops anywhere; passes, readings, adoptions and undoings by turns. After each, every entry of
 /// others is there byte for byte as they left it, and nothing counts as theirs that is ours. 800 histories in CI, as many
 /// as IOCAST_HISTORIES says (100,000 before a release). Not tried, for nobody could see it: that others put an entry of
-/// ours back in its place, or one that we want where nobody can look, or edit in the very moment of a call that sees no versions.
+/// ours back in its place, or one that we want where nobody can look, or edit in the very moment of a call that sees no
+/// versions.
 #[test]
 fn b07_what_others_have_there_is_never_touched() {
     if let Some(seed) = crate::ledger::kept("IOCAST_SEED") {
-        println!("{:?}", history(seed));
+        say(&format!("{:?}", history(seed)));
         return;
     }
     let base = crate::ledger::kept("IOCAST_SEED_BASE").unwrap_or(0);

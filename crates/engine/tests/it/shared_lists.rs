@@ -49,7 +49,7 @@ fn f44_what_our_write_took_from_others_is_put_back() {
     }
 }
 
-fn say(what: &str) {
+pub(crate) fn say(what: &str) {
     let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{what}\n").as_bytes());
 }
 
