@@ -100,7 +100,7 @@ pub(super) struct UserBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct UserChange {
     /// All their roles.
-    #[schemars(schema_with = "roles_schema")]
+    #[schemars(schema_with = "some_roles_schema")]
     #[serde(default)]
     roles: Option<Vec<String>>,
     /// They may not sign in, and every session of theirs ends.
@@ -117,6 +117,13 @@ pub(super) struct ResetBody {
 fn roles_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let names = roles::Role::ALL.map(roles::Role::as_str);
     schemars::json_schema!({ "type": "array", "minItems": 1, "items": { "type": "string", "enum": names } })
+}
+
+/// As [`roles_schema`], or null for what stays.
+fn some_roles_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let mut schema = roles_schema(generator);
+    schema.insert("type".to_owned(), serde_json::json!(["array", "null"]));
+    schema
 }
 
 /// Somebody who is in, or who must send a code.
