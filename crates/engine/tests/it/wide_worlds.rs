@@ -548,7 +548,7 @@ fn live(seed: u64, told: bool) -> (u64, u64) {
 /// first 200, 9 do not hold yet (seed 94 first: a shared list with marks carries the reputation of an earlier write; one at a
 /// tool that stages has entries of ours without a line).
 #[test]
-fn b07_every_wide_world_comes_to_rest_and_others_lose_nothing() {
+fn wide_worlds_come_to_rest_but_for_those_that_are_open() {
     if let Some(seed) = kept("IOCAST_SEED") {
         say(&format!("{:?}", live(seed, true)));
         return;
