@@ -1,6 +1,6 @@
 //! People: who they are, how they prove it, and what they may.
 //!
-//! A request is made by somebody who sits somewhere: [`seat`] says who, whether a session's cookie, a token or this very
+//! A request is made by somebody who sits somewhere: `seat` says who, whether a session's cookie, a token or this very
 //! process says so, and gives the one [`Caller`] that everything behind the gate looks at. What a caller may is decided in
 //! [`roles`] and nowhere else. Nothing here knows pages: the sign-in form and the API call the same functions, all of which
 //! block and belong into `App::hop`.
