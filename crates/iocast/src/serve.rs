@@ -379,7 +379,8 @@ fn greet(
     if let Some(code) = crate::people::begin_set_up(app).context("the set-up code cannot be made")? {
         let _ = writeln!(
             out,
-            "\n  Nobody has an account yet. This code makes the first one, within 15 minutes and once:\n\n      {}\n",
+            "\n  Nobody has an account yet. This code makes the first one, within 15 minutes and once, by POST /api/v1/set-up:\n\n      \
+             {}\n",
             code.reveal()
         );
     }

@@ -195,6 +195,14 @@ impl Store {
         })
     }
 
+    /// The checkpoint before the one at a place.
+    pub fn checkpoint_before(&self, seq: u64) -> Result<Option<Checkpoint>, StoreError> {
+        self.read(|conn| {
+            let sql = format!("{CHECKPOINT} WHERE seq < ?1 ORDER BY seq DESC LIMIT 1");
+            Ok(conn.prepare_cached(&sql)?.query_row([seq.cast_signed()], checkpoint).optional()?)
+        })
+    }
+
     /// Entries after one, in order, at most `limit`.
     pub fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
         self.read(|conn| {

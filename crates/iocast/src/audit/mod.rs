@@ -94,8 +94,11 @@ impl Outlet {
         let known = store.audit_sinks()?.into_iter().find(|sink| sink.name == name);
         let from = self.sink.reached().unwrap_or_else(|| known.as_ref().map_or(0, |sink| sink.seq));
         let entries = store.audit_after(from, BATCH)?;
-        let signed = store.last_checkpoint()?;
-        let (given, done) = self.sink.take(&entries, signed.as_ref());
+        // A signature goes out behind the entry it is over.
+        let reaches = entries.last().map_or(from, |entry| entry.seq);
+        let signed = store.last_checkpoint()?.filter(|made| made.seq <= reaches);
+        let before = signed.as_ref().map(|made| store.checkpoint_before(made.seq)).transpose()?.flatten();
+        let (given, done) = self.sink.take(&entries, signed.as_ref().map(|made| (made, before.as_ref())));
         let seq = if given == 0 { from } else { entries.get(given - 1).map_or(from, |entry| entry.seq) };
         let error = done.err();
         match &error {

@@ -19,7 +19,7 @@ pub(crate) trait Sink: Send {
     /// The last entry it has; None: it cannot say.
     fn reached(&mut self) -> Option<u64>;
     /// Takes entries in order. Gives how many it has taken, and why not all.
-    fn take(&mut self, entries: &[AuditRow], signed: Option<&Checkpoint>) -> (usize, Result<(), String>);
+    fn take(&mut self, entries: &[AuditRow], signed: Option<Signed<'_>>) -> (usize, Result<(), String>);
 }
 
 /// A place named at start.
@@ -66,14 +66,18 @@ pub(crate) fn line(entry: &AuditRow) -> String {
     .to_string()
 }
 
-/// A checkpoint as one line of JSON.
-pub(crate) fn checkpoint_line(made: &Checkpoint) -> String {
+/// A checkpoint, and the one before it, which its signature is over too.
+pub(crate) type Signed<'a> = (&'a Checkpoint, Option<&'a Checkpoint>);
+
+/// A checkpoint as one line of JSON, which can be verified without the lines before it.
+pub(crate) fn checkpoint_line((made, before): Signed<'_>) -> String {
     json!({
         "checkpoint": made.seq,
         "at": made.at.to_string(),
         "at_micros": made.at.micros(),
         "chain": kit::render::hex(&made.chain),
         "key": kit::render::hex(&made.key),
+        "before": before.map(|before| kit::render::hex(&before.signature)),
         "signature": kit::render::hex(&made.signature),
     })
     .to_string()
@@ -95,8 +99,8 @@ impl Sink for FileSink {
         last_entry(&self.path).ok().flatten()
     }
 
-    fn take(&mut self, entries: &[AuditRow], signed: Option<&Checkpoint>) -> (usize, Result<(), String>) {
-        let signed = signed.filter(|made| self.signed.is_none_or(|last| last < made.seq));
+    fn take(&mut self, entries: &[AuditRow], signed: Option<Signed<'_>>) -> (usize, Result<(), String>) {
+        let signed = signed.filter(|(made, _)| self.signed.is_none_or(|last| last < made.seq));
         if entries.is_empty() && signed.is_none() {
             return (0, Ok(()));
         }
@@ -105,13 +109,13 @@ impl Sink for FileSink {
             text.push_str(&line(entry));
             text.push('\n');
         }
-        if let Some(made) = signed {
-            text.push_str(&checkpoint_line(made));
+        if let Some(signed) = signed {
+            text.push_str(&checkpoint_line(signed));
             text.push('\n');
         }
         match append(&self.path, &text) {
             Ok(()) => {
-                self.signed = signed.map(|made| made.seq).or(self.signed);
+                self.signed = signed.map(|(made, _)| made.seq).or(self.signed);
                 (entries.len(), Ok(()))
             }
             Err(error) => (0, Err(error.to_string())),
@@ -178,7 +182,7 @@ impl Sink for SyslogSink {
         None
     }
 
-    fn take(&mut self, entries: &[AuditRow], _: Option<&Checkpoint>) -> (usize, Result<(), String>) {
+    fn take(&mut self, entries: &[AuditRow], _: Option<Signed<'_>>) -> (usize, Result<(), String>) {
         if entries.is_empty() {
             return (0, Ok(()));
         }

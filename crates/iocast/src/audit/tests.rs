@@ -37,6 +37,13 @@ impl Bench {
         Bench { dir, keys, file }
     }
 
+    /// Keys of another exchange.
+    fn strangers_keys(&self) -> Keys {
+        let other = Keys::new(Some(self.dir.path().join("other")), self.dir.path().join("data"));
+        other.seal("x/y/z", "makes a key").unwrap();
+        other
+    }
+
     fn database(&self) -> PathBuf {
         self.dir.path().join("data/iocast.db")
     }
@@ -103,7 +110,29 @@ fn s37_tampering_is_found_and_the_first_bad_entry_named() {
     let keys = Some(&bench.keys);
     let whole = verify::file(&bench.database(), keys).unwrap();
     assert_eq!((whole.ok, whole.records, whole.checkpoints, whole.signed_to), (true, 30, 2, 25), "{whole:?}");
-    assert!(verify::file(&bench.file, keys).unwrap().ok);
+    let file = verify::file(&bench.file, keys).unwrap();
+    assert_eq!((file.ok, file.records, file.checkpoints, file.signed_to), (true, 30, 1, 25), "{file:?}");
+    // The file outside is no better than what it says: signatures in it are looked at too.
+    let text = fs::read_to_string(&bench.file).unwrap();
+    let other = verify::file(&bench.file, Some(&bench.strangers_keys())).unwrap();
+    assert!(!other.ok, "signed with a key that is not ours: {other:?}");
+    for field in ["signature", "before", "at_micros"] {
+        let lines = text.lines().map(|line| match line.contains("\"checkpoint\":") {
+            false => format!("{line}\n"),
+            true => {
+                let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
+                value[field] = match &value[field] {
+                    serde_json::Value::String(text) => text.chars().rev().collect::<String>().into(),
+                    _ => 1.into(),
+                };
+                format!("{value}\n")
+            }
+        });
+        let forged = bench.dir.path().join("forged.log");
+        fs::write(&forged, lines.collect::<String>()).unwrap();
+        let found = verify::file(&forged, keys).unwrap();
+        assert_eq!((found.ok, found.first_bad), (false, Some(1)), "{field}: {found:?}");
+    }
     assert!(verify::against(&bench.database(), &bench.file, keys).unwrap().ok);
 
     let copy_of_12 = "INSERT INTO audit SELECT 31, at, who, action, object, detail, chain, address, token FROM audit \
@@ -176,9 +205,7 @@ fn s37_a_rotated_key_leaves_the_log_signed() {
     bench.keys.forget_old().unwrap();
     let found = verify::store(&store, Some(&bench.keys)).unwrap();
     assert_eq!((found.ok, found.checkpoints, found.signed_to), (true, 3, 31), "{found:?}");
-    let other = Keys::new(Some(bench.dir.path().join("other")), bench.dir.path().join("data"));
-    other.seal("x/y/z", "makes a key").unwrap();
-    assert!(!verify::store(&store, Some(&other)).unwrap().ok, "another key is not ours");
+    assert!(!verify::store(&store, Some(&bench.strangers_keys())).unwrap().ok, "another key is not ours");
 }
 
 /// S37: a place outside that was away, and one that a crash cut off in the middle of a line, have every entry once after.
@@ -243,5 +270,5 @@ fn s38_nothing_said_can_forge_a_line() {
         assert!(!message.contains(|c: char| c.is_control()) && message.starts_with("<110>1 2027-"), "{message}");
     }
     let made = Checkpoint { seq: 1, at: START, chain: [0; 32], key: [0; 32], signature: vec![0; 64] };
-    assert!(!checkpoint_line(&made).contains('\n'));
+    assert!(!checkpoint_line((&made, None)).contains('\n'));
 }

@@ -128,7 +128,8 @@ pub(crate) fn against(database: &Path, handed_on: &Path, keys: Option<&Keys>) ->
         }
         Ok(())
     })?;
-    if let Some((seq, why)) = verdict.bad {
+    let outside = ring.checked(verdict);
+    if let (Some(seq), Some(why)) = (outside.first_bad, outside.why) {
         checked.notes.push(format!("the file {}: entry {seq}: {why}", handed_on.display()));
         checked.ok = false;
     }
@@ -173,11 +174,24 @@ fn lines(
             continue;
         };
         if let Some(seq) = value["checkpoint"].as_u64() {
-            if let Some(made) = read_checkpoint(&value)
-                && hashes.get(&seq).is_some_and(|chain| *chain != made.chain)
-            {
-                verdict.bad = Some((verdict.signed_to + 1, "the log was another when it was signed".to_owned()));
+            let due = verdict.signed_to + 1;
+            let Some((made, before)) = read_checkpoint(&value) else {
+                verdict.bad = Some((due, format!("the line of the checkpoint at {seq} is none")));
                 return Ok(verdict);
+            };
+            let chain = hashes.get(&seq);
+            let is_other = chain.is_some_and(|chain| *chain != made.chain);
+            let judged = match is_other {
+                true => Err("the log was another when it was signed".to_owned()),
+                false => ring.judge(&made, before.as_ref()),
+            };
+            if let Err(why) = judged {
+                verdict.bad = Some((due, why));
+                return Ok(verdict);
+            }
+            if chain.is_some() {
+                verdict.checkpoints += 1;
+                verdict.signed_to = seq;
             }
             continue;
         }
@@ -212,7 +226,6 @@ fn lines(
         let due = last.as_ref().map_or(1, |last| last.seq + 1);
         verdict.bad = Some((due, "its line is cut off".to_owned()));
     }
-    let _ = ring;
     Ok(verdict)
 }
 
@@ -240,12 +253,18 @@ fn read_entry(value: &Value) -> Option<AuditRow> {
     })
 }
 
-fn read_checkpoint(value: &Value) -> Option<Checkpoint> {
-    Some(Checkpoint {
+/// A checkpoint, and of the one before it as much as was signed with it.
+fn read_checkpoint(value: &Value) -> Option<(Checkpoint, Option<Checkpoint>)> {
+    let made = Checkpoint {
         seq: value["checkpoint"].as_u64()?,
         at: intel::Timestamp::from_micros(value["at_micros"].as_i64()?),
         chain: hex(&value["chain"])?,
         key: hex(&value["key"])?,
         signature: hex::<64>(&value["signature"])?.to_vec(),
-    })
+    };
+    let before = match &value["before"] {
+        Value::Null => None,
+        text => Some(Checkpoint { signature: hex::<64>(text)?.to_vec(), ..made.clone() }),
+    };
+    Some((made, before))
 }
