@@ -176,6 +176,26 @@ fn a_verdict_beats_every_source() {
     assert_eq!(bench.share("block").push, 1);
 }
 
+/// A tool that says in the middle of a call that it takes no more: what it did not do is in no doubt, has no line, and goes
+/// with the next pass.
+#[test]
+fn f38_what_a_call_says_it_did_not_do_waits() {
+    let bench = Bench::new();
+    bench.feed(GOOD);
+    bench.pull();
+    bench.sim.product("tool", |p| p.takes = Some(1));
+    let report = bench.share("edr");
+    assert_eq!((report.push, report.accepted, report.unknown, report.deferred), (2, 1, 0, 1), "{report:?}");
+    assert_ne!(report.status, "success");
+    let target = bench.engine.config().target("edr").unwrap().id;
+    assert_eq!(bench.engine.known().ledgers[&target].live().iter().count(), 1, "no line of what was not done");
+    bench.sim.product("tool", |p| p.takes = None);
+    let later = bench.sim.lock_now_plus(3_600);
+    bench.sim.lock().now = later;
+    let report = bench.share("edr");
+    assert_eq!((report.push, report.accepted, report.leave), (1, 1, 1), "{report:?}");
+}
+
 #[test]
 fn a_restart_changes_nothing() {
     let bench = Bench::new();

@@ -88,6 +88,8 @@ pub(crate) struct Product {
     pub(crate) mood: Mood,
     pub(crate) held: BTreeMap<String, Held>,
     pub(crate) trouble: Trouble,
+    /// So many items a call are done; with the next one it says 429, and nothing more is.
+    pub(crate) takes: Option<usize>,
     pub(crate) next_id: u64,
     pub(crate) n_pushes: u64,
     /// Reads back what it holds, as two-way products do.
@@ -526,7 +528,12 @@ impl Destination for SimConnection {
             return Err(ConnectorError::Busy { wait: None, why: "429".into() });
         }
         let mut outcomes = Vec::new();
+        let takes = self.sim.product(&self.product, |p| p.takes);
         for item in batch {
+            if takes.is_some_and(|takes| outcomes.len() >= takes) {
+                outcomes.push(ItemOutcome::NotDone("429".into()));
+                continue;
+            }
             let refused = self.sim.lock().dice.chance(refuse);
             outcomes.push(self.sim.product(&self.product, |p| {
                 if refused {
