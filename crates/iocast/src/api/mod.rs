@@ -15,7 +15,7 @@ mod config;
 mod connectors;
 mod extract;
 pub mod import;
-mod indicators;
+pub(crate) mod indicators;
 mod jobs;
 mod knowledge;
 pub mod lists;

@@ -6,10 +6,14 @@
 
 pub mod routes;
 
+mod activity;
 mod assets;
 mod door;
 mod flow;
+mod grid;
+mod indicator;
 mod overview;
+mod plans;
 mod seat;
 mod shell;
 mod show;

@@ -1,6 +1,6 @@
 //! Every page there is. Router, navigation and the tests that open each are read from this table.
 
-use super::{door, overview};
+use super::{activity, door, grid, indicator, overview, plans};
 use crate::api::route::Needs::{self, Admin, Nothing, Read};
 use crate::api::route::{Handler, Verb};
 use axum::routing;
@@ -37,6 +37,21 @@ pub static TABLE: &[Page] = &[
     form("/logout", Read, "Signs out.", || routing::post(door::do_sign_out)),
     form("/theme", Nothing, "Chooses light or dark.", || routing::post(door::do_theme)),
     page("/overview", Read, "Everything at a glance.", || routing::get(overview::overview)),
+    page("/indicators", Read, "Indicators, searched.", || routing::get(grid::grid)),
+    page("/indicators/{kind}/{value}", Read, "One indicator.", || routing::get(indicator::indicator)),
+    form("/indicators/{kind}/{value}/verdict", Admin, "Judges an indicator.", || routing::post(indicator::do_verdict)),
+    form("/indicators/{kind}/{value}/note", Admin, "Mutes, tags, comments.", || routing::post(indicator::do_note)),
+    page("/activity", Read, "Runs.", || routing::get(activity::runs)),
+    page("/activity/runs/{id}", Read, "One run.", || routing::get(activity::run)),
+    form("/activity/runs/{id}/believe", Admin, "Believes a suspect run.", || routing::post(activity::do_believe)),
+    form("/activity/runs/{id}/discard", Admin, "Drops a suspect run.", || routing::post(activity::do_discard)),
+    form("/activity/runs/{id}/undo", Admin, "Plans the undoing of a run.", || routing::post(activity::do_undo)),
+    page("/activity/deliveries", Read, "What stands at targets.", || routing::get(activity::deliveries)),
+    page("/activity/audit", Admin, "Who did what.", || routing::get(activity::audit)),
+    page("/plans", Read, "Plans.", || routing::get(plans::plans)),
+    page("/plans/{id}", Read, "One plan.", || routing::get(plans::plan)),
+    form("/plans/{id}/approve", Admin, "Approves a plan or a part of it.", || routing::post(plans::do_approve)),
+    form("/plans/{id}/reject", Admin, "Says no to a plan.", || routing::post(plans::do_reject)),
     form("/freeze", Admin, "Stops every call to a destination.", || routing::post(overview::do_freeze)),
     form("/thaw", Admin, "Lifts a freeze.", || routing::post(overview::do_thaw)),
 ];

@@ -34,3 +34,4 @@ mod shown;
 mod stories;
 mod support;
 mod tlp;
+mod web;
