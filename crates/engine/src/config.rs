@@ -144,12 +144,14 @@ pub struct PlanPolicy {
     pub held: Duration,
     /// Whether an author's own approval counts.
     pub four_eyes: FourEyes,
+    /// Who may change anything must have a second factor.
+    pub second_factor: bool,
 }
 
 /// When a plan needs somebody else's approval than its author's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FourEyes {
-    /// Once two people hold admin tokens.
+    /// Once two people may approve.
     Auto,
     /// Always.
     Always,

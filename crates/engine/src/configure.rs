@@ -272,6 +272,10 @@ impl Engine {
         let given =
             seal::restore(&mut file, &before.to_file(), &self.registry, resolver).map_err(EngineError::Config)?;
         if !dry_run {
+            let locked = seal::locked(&before, &given, &self.registry, resolver);
+            if !locked.is_empty() {
+                return Err(EngineError::Config(locked));
+            }
             seal::seal(&mut file, &self.registry, resolver).map_err(EngineError::Config)?;
         }
         let mut documents = before.clone();
@@ -339,7 +343,14 @@ impl Engine {
         for (name, body) in &lists {
             self.store.put_doc(guards::COPY, name, body, now)?;
         }
+        let sealed = seal::texts(&before, &self.registry);
+        let given: Vec<String> = seal::texts(&documents, &self.registry)
+            .into_iter()
+            .filter(|(at, text)| sealed.get(at) != Some(text))
+            .map(|(at, _)| at)
+            .collect();
         self.quiet(&config, &removals, || {
+            self.store.note_secrets(&given, now)?;
             let targets: Vec<TargetId> = removals.targets.iter().map(|(id, _)| *id).collect();
             self.store.change_docs(&writes, &removals.docs, &targets, now)?;
             for change in &applied.changes {
@@ -387,6 +398,10 @@ impl Engine {
     pub fn delete_sharing(&self, source: &str, rule: &str, target: &str, who: &str) -> Result<(), EngineError> {
         let _one = unpoison(self.configuring.lock());
         let documents = load_documents(&self.store)?;
+        let locked = seal::locked(&documents, &BTreeSet::new(), &self.registry, self.world.secrets());
+        if !locked.is_empty() {
+            return Err(EngineError::Config(locked));
+        }
         let doc = documents
             .sharings
             .iter()

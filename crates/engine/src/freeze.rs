@@ -155,13 +155,16 @@ impl Engine {
         crate::unpoison(self.halted.lock()).contains(&target)
     }
 
-    /// Whether a target stands still: frozen, restored from a backup and not looked at, or a plan waits that stopped its run
-    /// half-way.
+    /// Whether a target stands still: frozen, or restored from a backup and not looked at.
     pub(crate) fn stands_still(&self, target: TargetId) -> Result<bool, EngineError> {
+        Ok(self.is_frozen()? || self.must_reconcile(target)?)
+    }
+
+    /// Whether a plan waits that stopped a run of this target half-way: until it is decided, only what was approved of it
+    /// is sent.
+    pub(crate) fn awaits_decision(&self, target: TargetId) -> Result<bool, EngineError> {
         let waiting = PlanFilter { target: Some(target), status: Some(PlanStatus::Waiting) };
-        Ok(self.is_frozen()?
-            || self.must_reconcile(target)?
-            || self.store.plans(waiting)?.iter().any(|plan| plan.halts))
+        Ok(self.store.plan_heads(waiting)?.iter().any(|plan| plan.halts))
     }
 
     /// Asked between the tries of one call.

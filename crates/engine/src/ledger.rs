@@ -151,14 +151,6 @@ impl Ledger {
         } else {
             self.unsettled.remove(&id);
         }
-        if let Some(old) = self.rare.remove(&id)
-            && let Some(text) = old.entry
-        {
-            self.by_text.remove(&text);
-        }
-        if let Some(text) = &entry.entry {
-            self.by_text.insert(text.clone(), id);
-        }
         let rare = Rare {
             remote_id: entry.remote_id,
             entry: entry.entry,
@@ -174,8 +166,14 @@ impl Ledger {
             && rare.next_try.is_none()
             && rare.remote_expires.is_none()
             && rare.attempts == 0;
-        if !plain {
-            self.rare.insert(id, rare);
+        let text = rare.entry.clone();
+        // Replaced in its place: a pass writes each line twice.
+        let old = if plain { self.rare.remove(&id) } else { self.rare.insert(id, rare) };
+        if let Some(text) = old.and_then(|old| old.entry) {
+            self.by_text.remove(&text);
+        }
+        if let Some(text) = text {
+            self.by_text.insert(text, id);
         }
     }
 

@@ -121,6 +121,8 @@ pub struct Engine {
     moment: Mutex<Option<Arc<store::Moment>>>,
     /// Told of the last revision that can be read.
     on_change: OnceLock<Box<dyn Fn(u64) + Send + Sync>>,
+    /// Says who may approve.
+    approvers: OnceLock<share::Approvers>,
 }
 
 /// A poisoned lock means a panic in another job: what it guards is still what the store says, so go on.
@@ -194,6 +196,7 @@ impl Engine {
             clock: Mutex::default(),
             moment: Mutex::new(None),
             on_change: OnceLock::new(),
+            approvers: OnceLock::new(),
         };
         // What was removed last may have a greater revision than all that is there.
         let last = engine.store.revision()?;
@@ -236,7 +239,7 @@ impl Engine {
     /// again; [`kit::ConnectorError::Denied`] where its settings cannot be used.
     pub fn http_of(&self, connection: &config::Connection) -> Result<kit::http::Http, kit::ConnectorError> {
         match &connection.locked {
-            Some(why) => Err(kit::ConnectorError::Later { wait: None, why: why.clone() }),
+            Some(why) => Err(kit::ConnectorError::Busy { wait: None, why: why.clone() }),
             None => self.world.http(connection),
         }
     }

@@ -282,10 +282,7 @@ impl Engine {
                         report.failed += 1;
                         telling.told = None;
                         telling.attempts += 1;
-                        let asked = match &error {
-                            ConnectorError::Later { wait, .. } => *wait,
-                            _ => None,
-                        };
+                        let asked = error.wait();
                         let wait = backoff(telling.attempts, asked, jitter_of(self.world.random()));
                         telling.next_try = Some(now.after(wait));
                         telling.words = Some(channel.hide(&error.to_string()));

@@ -332,10 +332,7 @@ impl Engine {
                 report.status = PullStatus::Failed.as_str().to_owned();
                 report.error = Some(error.to_string());
                 state.failures += 1;
-                let wait = match &error {
-                    ConnectorError::Later { wait, .. } => *wait,
-                    _ => None,
-                };
+                let wait = error.wait();
                 state.denied = matches!(error, ConnectorError::Denied(_));
                 let pause = backoff(state.failures, wait, jitter_of(self.world.random()));
                 state.not_before = Some(started.after(pause).micros());

@@ -12,6 +12,8 @@ use crate::registry::Registry;
 use kit::Secret;
 use kit::manifest::SettingType;
 use kit::secret::SecretResolver;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -148,6 +150,15 @@ pub(crate) fn spots(file: &ConfigFile, registry: &Registry) -> BTreeMap<(String,
     spots
 }
 
+/// What stands at each place of a secret, sealed or a reference.
+pub(crate) fn texts(documents: &Documents, registry: &Registry) -> BTreeMap<String, String> {
+    let mut texts = BTreeMap::new();
+    visit(&mut documents.to_file(), registry, &mut |spot, value| {
+        texts.insert(spot.place(), value.as_str().unwrap_or_default().to_owned());
+    });
+    texts
+}
+
 /// Puts stored secrets back where a place holder stands. Gives the places where a secret was given.
 pub(crate) fn restore(
     file: &mut ConfigFile,
@@ -190,6 +201,42 @@ pub(crate) fn restore(
         }
     });
     if errors.is_empty() { Ok(given) } else { Err(errors) }
+}
+
+/// Secrets whose key is not here, with what to do. Until it is again, or each of them is given anew, the configuration is
+/// not written: what cannot be opened must not be lost by accident.
+pub(crate) fn locked(
+    documents: &Documents,
+    given: &BTreeSet<String>,
+    registry: &Registry,
+    resolver: &dyn SecretResolver,
+) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    visit(&mut documents.to_file(), registry, &mut |spot, value| {
+        let Some(sealed) = value.as_str().filter(|text| Secret::is_sealed(text)) else { return };
+        if resolver.lacks_key(sealed)
+            && !given.contains(&spot.place())
+            && let Err(why) = resolver.unseal(&spot.place(), sealed)
+        {
+            errors.push(spot.error(format!("nothing is configured while a secret cannot be opened: {why}")));
+        }
+    });
+    errors
+}
+
+/// A secret as people may see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SecretShown {
+    /// `tenant`, `connection` or `notify`.
+    pub section: String,
+    /// The thing's name.
+    pub name: String,
+    /// The setting in it.
+    pub key: String,
+    /// `set`, `reference` (to the environment or a file), or `locked`: its key is not here.
+    pub state: &'static str,
+    /// When it was last given; null: longer ago than that is noted. RFC 3339.
+    pub changed_at: Option<String>,
 }
 
 /// Secrets that were kept although what they are sent to is another now, whoever's words changed that.
@@ -365,11 +412,54 @@ pub(crate) fn seal_stored(
 }
 
 impl Engine {
+    /// Every secret there is: where, and since when; never what.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn secrets_shown(&self) -> Result<Vec<SecretShown>, EngineError> {
+        let documents = crate::configure::load_documents(&self.store)?;
+        let changes: BTreeMap<String, intel::Timestamp> = self.store.secret_changes()?.into_iter().collect();
+        let resolver = self.world.secrets();
+        let mut shown = Vec::new();
+        visit(&mut documents.to_file(), &self.registry, &mut |spot, value| {
+            let text = value.as_str().unwrap_or_default();
+            shown.push(SecretShown {
+                section: spot.section.to_owned(),
+                name: spot.name.clone(),
+                key: spot.key.clone(),
+                state: match () {
+                    () if Secret::is_reference(text) => "reference",
+                    () if Secret::is_sealed(text) && resolver.lacks_key(text) => "locked",
+                    () => "set",
+                },
+                changed_at: changes.get(&spot.place()).map(ToString::to_string),
+            });
+        });
+        Ok(shown)
+    }
+
+    /// Why the configuration cannot be written and what does not work, while secrets are sealed with a key that is not
+    /// here. None: all is well.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn sealed_off(&self) -> Result<Option<String>, EngineError> {
+        let documents = crate::configure::load_documents(&self.store)?;
+        let locked = locked(&documents, &BTreeSet::new(), &self.registry, self.world.secrets());
+        let Some(first) = locked.first() else { return Ok(None) };
+        Ok(Some(format!(
+            "sealed: {} secrets cannot be opened, the connections and channels that need them do not work, and the \
+             configuration is not written; {first}",
+            locked.len()
+        )))
+    }
+
     /// Seals every stored secret again, with the key the world seals with now: all of them or none. Gives how many.
+    /// `wipe` also writes the store anew, so that nothing sealed before is left in it.
     ///
     /// # Errors
     /// [`EngineError::Config`] with the secrets that cannot be opened or sealed; nothing is changed then.
-    pub fn reseal(&self, who: &str) -> Result<usize, EngineError> {
+    pub fn reseal(&self, who: &str, wipe: bool) -> Result<usize, EngineError> {
         let _one = crate::unpoison(self.configuring.lock());
         let documents = crate::configure::load_documents(&self.store)?;
         let mut file = documents.to_file();
@@ -389,7 +479,9 @@ impl Engine {
         let now = self.world.now();
         self.store.apply_docs(&changes(&documents, &file), now)?;
         self.store.audit(who, "secret.rotate", "", &format!("{{\"sealed\":{n_sealed}}}"), now)?;
-        self.store.scrub()?;
+        if wipe {
+            self.store.scrub()?;
+        }
         self.reload()?;
         Ok(n_sealed)
     }

@@ -149,6 +149,9 @@ pub struct TargetState {
     pub learned: Option<LearnedCapacity>,
     /// The last replacement of a whole list, by which it is known whether it was carried out.
     pub replacement: Option<Replacement>,
+    /// When a person last adopted what is there, in microseconds, where a second push is a second entry and the ledger may
+    /// not know all that was pushed: from then on each new entry is asked about before it is pushed.
+    pub adopted: Option<i64>,
     /// How long the last verdicts took to have an effect here.
     pub verdicts: Option<VerdictTimes>,
 }

@@ -89,6 +89,9 @@ pub struct Delivery {
     pub remote_expires: Option<String>,
     /// Failed attempts in a row.
     pub attempts: u32,
+    /// What the target would not take: `entry`, or of one that is there a `change` or its `removal`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<&'static str>,
     /// Refused so often in a row that a person should look; it is offered again all the same.
     pub exhausted: bool,
     /// Not tried again before this. RFC 3339.
@@ -269,7 +272,11 @@ impl Engine {
                 _ => None,
             };
             // One more than there is room for says whether there is a next page.
-            let lines = self.store.lines_after(target, after, state.map(|s| s as u8), limit - out.len() + 1)?;
+            let most = limit - out.len() + 1;
+            let lines = match state {
+                Some(LineState::Refused) => self.store.refused_lines_after(target, after, most)?,
+                state => self.store.lines_after(target, after, state.map(|s| s as u8), most)?,
+            };
             let known = self.known();
             for line in lines {
                 if out.len() == limit {
@@ -379,6 +386,14 @@ fn told(config: &Config, known: &Known, target: TargetId, line: &LineRow) -> Del
         remote_id: line.remote_id.clone(),
         remote_expires: text(line.remote_expires),
         attempts: line.attempts,
+        refused: match state_of(line.state) {
+            LineState::Refused => Some("entry"),
+            LineState::Present if line.attempts > 0 && line.words.is_some() => {
+                // A change is offered again after a while, a removal in every pass.
+                Some(if line.next_try.is_some() { "change" } else { "removal" })
+            }
+            _ => None,
+        },
         exhausted: state_of(line.state) == LineState::Refused && line.attempts >= intel::limits::REFUSED_EXHAUSTED,
         next_try: text(line.next_try),
         words: line.words.clone(),

@@ -207,6 +207,31 @@ pub fn integrity(path: &Path) -> String {
     ask().unwrap_or_else(|error| error.to_string())
 }
 
+/// Another program that holds the write lock of a database, as long as this lives.
+pub struct Lock(rusqlite::Connection);
+
+impl Lock {
+    /// Takes the lock.
+    ///
+    /// # Panics
+    /// When the database cannot be opened or is locked already.
+    pub fn hold(path: &Path) -> Lock {
+        let take = || -> rusqlite::Result<rusqlite::Connection> {
+            let conn = rusqlite::Connection::open(path)?;
+            conn.execute_batch("BEGIN IMMEDIATE")?;
+            Ok(conn)
+        };
+        Lock(take().unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it would end it as well.
+        let _ = self.0.execute_batch("ROLLBACK");
+    }
+}
+
 /// What a query gives, as text: for a checker that reads a store without the store's code. Numbers as they are, nothing
 /// as an empty text, bytes in hexadecimal.
 ///

@@ -177,6 +177,8 @@ pub struct Brakes {
     pub fill_approved: bool,
     /// No call begins.
     pub frozen: bool,
+    /// A person is to decide first what becomes of the last run: only what is in `approved` goes.
+    pub halted: bool,
     /// The destination is replaced as a whole: updates count with the adds.
     pub replace_style: bool,
     /// What a person approved.
@@ -196,6 +198,7 @@ impl Default for Brakes {
             filled: false,
             fill_approved: false,
             frozen: false,
+            halted: false,
             replace_style: false,
             approved: None,
         }
@@ -228,6 +231,8 @@ pub struct Planned {
 pub enum Hold {
     /// Everything waits.
     Frozen,
+    /// Everything but what was approved waits for a decision about the last run.
+    Halted,
     /// The pushes wait for the one approval of the first fill.
     FirstFill {
         /// So many.
@@ -267,6 +272,7 @@ impl Hold {
     pub fn as_str(&self) -> &'static str {
         match self {
             Hold::Frozen => "frozen",
+            Hold::Halted => "halted",
             Hold::FirstFill { .. } => "first_fill",
             Hold::AddsOverBudget { .. } => "adds_over_budget",
             Hold::RemovalsOverBudget { .. } => "removals_over_budget",
@@ -276,7 +282,7 @@ impl Hold {
 
     fn why(&self) -> Why {
         match self {
-            Hold::Frozen => Why::Frozen,
+            Hold::Frozen | Hold::Halted => Why::Frozen,
             Hold::FirstFill { .. } => Why::AwaitingApproval,
             Hold::AddsOverBudget { .. } | Hold::RemovalsOverBudget { .. } => Why::OverBudget,
             Hold::WouldEmpty { .. } => Why::WouldEmpty,
@@ -288,6 +294,9 @@ impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Hold::Frozen => f.write_str("the exchange is frozen"),
+            Hold::Halted => f.write_str(
+                "a plan that undoes the last run waits for a decision: until then only what was approved of it is sent",
+            ),
             Hold::FirstFill { adds } => write!(f, "the first fill of this target ({adds} pushes) waits for approval"),
             Hold::AddsOverBudget { adds, per_pass, used_24h, per_day } => write!(
                 f,
@@ -576,9 +585,8 @@ impl Sorted {
     }
 
     fn brake(mut self, brakes: &Brakes, now: Timestamp) -> Restrained {
-        let ordinary = |step: &Planned| {
-            !step.safety && !step.repeat && !brakes.approved.as_ref().is_some_and(|approved| approved.allows(step, now))
-        };
+        let allowed = |step: &Planned| brakes.approved.as_ref().is_some_and(|approved| approved.allows(step, now));
+        let ordinary = |step: &Planned| !step.safety && !step.repeat && !allowed(step);
         let count = |steps: &[Planned]| steps.iter().filter(|step| ordinary(step)).count();
         let present = brakes.present;
         let (adds_use, removals_use) = (brakes.budget.adds_use(present), brakes.budget.removals_use(present));
@@ -593,6 +601,19 @@ impl Sorted {
                 release(&mut self.out, steps, hold, |_| true);
             }
             self.out.holds.extend(hold);
+            return self.out;
+        }
+
+        if brakes.halted {
+            for steps in [&mut self.retracts, &mut self.updates, &mut self.pushes] {
+                steps.sort_unstable_by_key(|step| step.order);
+            }
+            self.out.now.append(&mut self.settles);
+            self.out.now.append(&mut self.drops);
+            for steps in [&mut self.retracts, &mut self.updates, &mut self.pushes] {
+                release(&mut self.out, steps, Some(Hold::Halted), |step| !allowed(step));
+            }
+            self.out.holds.extend((!self.out.held.is_empty()).then_some(Hold::Halted));
             return self.out;
         }
 

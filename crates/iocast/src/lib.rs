@@ -6,15 +6,18 @@
 
 pub mod api;
 pub mod app;
+pub(crate) mod audit;
 pub mod cli;
 pub mod configfile;
 pub mod demo;
 mod notify;
+pub mod people;
 #[cfg(feature = "rig")]
 pub mod rig;
 pub mod schema;
 pub mod seal;
 pub mod serve;
+pub(crate) mod tls;
 pub mod tokens;
 pub mod web;
 pub mod world;

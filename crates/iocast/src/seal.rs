@@ -4,7 +4,8 @@
 //! (draft-irtf-cfrg-xchacha-03), in base64 without padding. Key id and place (which document, which setting) are
 //! authenticated with it, so that a sealed secret opens only where it was set. The key file holds one key a line, `ID
 //! KEY`, the one in use first; older ones stay until they are forgotten, so that backups can be read. Nothing here is
-//! logged but file names and key ids. A key file is read when it is first needed: without one an exchange starts, and only
+//! logged but file names and key ids. In place of a file the keys may stand in an environment variable or be printed by a
+//! command, such as that of a vault; then whoever runs those changes them, and nothing is written here. A key file is read when it is first needed: without one an exchange starts, and only
 //! the connections whose secrets are sealed do not work.
 
 use base64::Engine as _;
@@ -18,6 +19,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Longest key file read, in bytes: hundreds of keys.
 const MAX_KEY_FILE_BYTES: u64 = 64 << 10;
@@ -51,16 +53,41 @@ impl Key {
         Ok(Key::of(&bytes))
     }
 
+    /// The seed of the key that signs the audit log: nothing of this key can be told from it.
+    fn audit_seed(&self) -> Result<zeroize::Zeroizing<Vec<u8>>, String> {
+        let bytes = BASE64_STANDARD.decode(self.text.reveal()).map_err(|_| "the key is no base64".to_owned())?;
+        let bytes = zeroize::Zeroizing::new(bytes);
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &bytes);
+        let seed = ring::hmac::sign(&key, b"iocast audit signing key 1");
+        Ok(zeroize::Zeroizing::new(seed.as_ref().to_vec()))
+    }
+
     fn cipher(&self) -> Result<XChaCha20Poly1305, String> {
         let bytes = BASE64_STANDARD.decode(self.text.reveal()).map_err(|_| "the key is no base64".to_owned())?;
         XChaCha20Poly1305::new_from_slice(&bytes).map_err(|_| format!("a key has {KEY_BYTES} bytes"))
     }
 }
 
-/// The keys of one exchange, in a file outside its data directory.
+/// Where keys are.
+#[derive(Debug, Clone, Default)]
+pub enum KeyPlace {
+    /// Nobody said where, and the system has no place for configuration.
+    #[default]
+    Nowhere,
+    /// In a file outside the data directory; it is made where there is none.
+    File(PathBuf),
+    /// In the environment variable `IOCAST_KEY`: its text.
+    Given(Secret),
+    /// A command prints them.
+    Command(String),
+}
+
+/// How long a command that prints keys may take.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The keys of one exchange, outside its data directory.
 pub struct Keys {
-    /// None: nobody said where, and the system has no place for configuration.
-    file: Option<PathBuf>,
+    place: KeyPlace,
     data: PathBuf,
     /// Empty until they are needed.
     ring: Mutex<Vec<Key>>,
@@ -79,7 +106,80 @@ fn bound_to(id: &str, place: &str) -> String {
 impl Keys {
     /// The keys in this file for the exchange in this data directory. Nothing is read or made yet.
     pub fn new(file: Option<PathBuf>, data: PathBuf) -> Keys {
-        Keys { file, data, ring: Mutex::new(Vec::new()), notices: Mutex::new(Vec::new()) }
+        Keys::at(file.map_or(KeyPlace::Nowhere, KeyPlace::File), data)
+    }
+
+    /// The keys at this place. Nothing is read or made yet.
+    pub fn at(place: KeyPlace, data: PathBuf) -> Keys {
+        Keys { place, data, ring: Mutex::new(Vec::new()), notices: Mutex::new(Vec::new()) }
+    }
+
+    /// Makes the first key, where the keys are in a file and there is none yet.
+    ///
+    /// # Errors
+    /// Why not and what to do.
+    pub(crate) fn prepare(&self) -> Result<(), String> {
+        let mut ring = self.ring()?;
+        if ring.is_empty() && matches!(self.place, KeyPlace::File(_)) {
+            self.make_first(&mut ring)?;
+        }
+        Ok(())
+    }
+
+    fn make_first(&self, ring: &mut Vec<Key>) -> Result<(), String> {
+        let file = self.file()?;
+        ring.push(Key::generate()?);
+        if let Err(why) = place_new(file, &written(ring)) {
+            ring.clear();
+            return Err(format!("the key file {} cannot be made: {why}", file.display()));
+        }
+        locked(&self.notices).push(format!(
+            "made the key file {}: without it the secrets in the data directory and in backups cannot be opened; keep a \
+             copy elsewhere",
+            file.display()
+        ));
+        Ok(())
+    }
+
+    /// Whether the key that this was sealed with is not here.
+    pub(crate) fn lacks(&self, sealed: &str) -> bool {
+        let Some((id, _)) = sealed.strip_prefix(SEALED).and_then(|rest| rest.split_once(':')) else { return false };
+        self.ring().is_ok_and(|ring| ring.iter().all(|key| key.id != id)) || self.ring().is_err()
+    }
+
+    /// What signs the audit log: made of the key in use, so that it is kept and rotated with it. None: there is no key yet.
+    ///
+    /// # Errors
+    /// Why the keys cannot be read.
+    pub(crate) fn signer(&self) -> Result<Option<ring::signature::Ed25519KeyPair>, String> {
+        let ring = self.ring()?;
+        ring.first().map(|key| crate::audit::pair(&key.audit_seed()?)).transpose()
+    }
+
+    /// What verifies signatures of the audit log: one for each key there is.
+    ///
+    /// # Errors
+    /// Why the keys cannot be read.
+    pub(crate) fn auditors(&self) -> Result<Vec<[u8; 32]>, String> {
+        let ring = self.ring()?;
+        ring.iter().map(|key| Ok(crate::audit::public(&crate::audit::pair(&key.audit_seed()?)?))).collect()
+    }
+
+    /// Reads the keys again, where somebody else keeps them. Gives the id of the one in use.
+    fn again(&self) -> Result<String, String> {
+        let read = Keys::at(self.place.clone(), self.data.clone());
+        let mut fresh = read.ring()?;
+        let Some(first) = fresh.first() else { return Err(self.missing()) };
+        let id = first.id.clone();
+        let mut ring = locked(&self.ring);
+        // What is not printed any more is kept until it is forgotten: something may be sealed with it still.
+        for old in ring.drain(..) {
+            if fresh.iter().all(|key| key.id != old.id) {
+                fresh.push(old);
+            }
+        }
+        *ring = std::mem::take(&mut *fresh);
+        Ok(id)
     }
 
     /// What the operator should hear of, each once.
@@ -94,17 +194,7 @@ impl Keys {
     pub fn seal(&self, place: &str, text: &str) -> Result<String, String> {
         let mut ring = self.ring()?;
         if ring.is_empty() {
-            let file = self.file()?;
-            ring.push(Key::generate()?);
-            if let Err(why) = place_new(file, &written(&ring)) {
-                ring.clear();
-                return Err(format!("the key file {} cannot be made: {why}", file.display()));
-            }
-            locked(&self.notices).push(format!(
-                "made the key file {}: without it the secrets in the data directory and in backups cannot be opened; keep a \
-                 copy elsewhere",
-                file.display()
-            ));
+            self.make_first(&mut ring)?;
         }
         let Some(key) = ring.first() else { return Err("there is no key".to_owned()) };
         let mut nonce = [0; NONCE_BYTES];
@@ -125,12 +215,14 @@ impl Keys {
             sealed.strip_prefix(SEALED).and_then(|rest| rest.split_once(':')).ok_or("it is not as it was sealed")?;
         let ring = self.ring()?;
         let Some(key) = ring.iter().find(|key| key.id == id) else {
-            let file = self.file()?;
-            let what = if ring.is_empty() { "is not there" } else { "has another key" };
-            return Err(format!(
-                "its key {id} is needed and the key file {} {what}; put it back, or give the secret again",
-                file.display()
-            ));
+            let what = match &self.place {
+                KeyPlace::Nowhere => return Err(self.missing()),
+                KeyPlace::File(file) if ring.is_empty() => format!("the key file {} is not there", file.display()),
+                KeyPlace::File(file) => format!("the key file {} has another key", file.display()),
+                KeyPlace::Given(_) => "IOCAST_KEY has another key".to_owned(),
+                KeyPlace::Command(_) => "the key command prints another key".to_owned(),
+            };
+            return Err(format!("its key {id} is needed and {what}; put it back, or give the secret again"));
         };
         let damaged = || "it was damaged, or sealed for another place; give the secret again".to_owned();
         let whole = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| damaged())?;
@@ -140,11 +232,15 @@ impl Keys {
         String::from_utf8(open.map_err(|_| damaged())?).map_err(|_| damaged())
     }
 
-    /// Puts a new key first; the old ones stay. Gives the id of the new one.
+    /// Puts a new key first; the old ones stay. Gives the id of the new one. Where somebody else keeps the keys they are
+    /// read again.
     ///
     /// # Errors
     /// Why not and what to do; nothing is changed then.
     pub fn add(&self) -> Result<String, String> {
+        if matches!(self.place, KeyPlace::Given(_) | KeyPlace::Command(_)) {
+            return self.again();
+        }
         let mut ring = self.ring()?;
         ring.insert(0, Key::generate()?);
         let id = ring[0].id.clone();
@@ -162,16 +258,32 @@ impl Keys {
     pub fn forget_old(&self) -> Result<usize, String> {
         let mut ring = self.ring()?;
         let n_old = ring.len().saturating_sub(1);
+        if matches!(self.place, KeyPlace::Given(_) | KeyPlace::Command(_)) {
+            ring.truncate(1);
+            return Ok(n_old);
+        }
         self.write(&ring[..ring.len().min(1)])?;
         ring.truncate(1);
         Ok(n_old)
     }
 
     fn file(&self) -> Result<&Path, String> {
-        self.file.as_deref().ok_or_else(|| {
-            "there is no place for a key file: name one outside the data directory with --key-file FILE or IOCAST_KEY_FILE"
-                .to_owned()
-        })
+        match &self.place {
+            KeyPlace::File(file) => Ok(file),
+            _ => Err(self.missing()),
+        }
+    }
+
+    fn missing(&self) -> String {
+        match &self.place {
+            KeyPlace::Given(_) => "IOCAST_KEY holds no key",
+            KeyPlace::Command(_) => "the key command prints no key",
+            _ => {
+                "there is no place for a key file: name one outside the data directory with --key-file FILE or \
+                 IOCAST_KEY_FILE"
+            }
+        }
+        .to_owned()
     }
 
     /// The keys of the file; none where there is no file.
@@ -180,7 +292,26 @@ impl Keys {
         if !ring.is_empty() {
             return Ok(ring);
         }
-        let Some(file) = &self.file else { return Ok(ring) };
+        *ring = match &self.place {
+            KeyPlace::Nowhere => Vec::new(),
+            KeyPlace::File(file) => self.read_file(file)?,
+            KeyPlace::Given(text) => {
+                let text = Secret::new(text.reveal().replace(',', "\n"));
+                let keys = parse(&text)
+                    .map_err(|at| format!("IOCAST_KEY is no key (line {at}): see `iocast serve --help`"))?;
+                some(keys, || self.missing())?
+            }
+            KeyPlace::Command(command) => {
+                let text = printed(command).map_err(|why| format!("the key command {why}"))?;
+                let keys = parse(&text)
+                    .map_err(|at| format!("the key command prints something that is no key (line {at})"))?;
+                some(keys, || self.missing())?
+            }
+        };
+        Ok(ring)
+    }
+
+    fn read_file(&self, file: &Path) -> Result<Vec<Key>, String> {
         let about = |why: String| format!("the key file {} {why}", file.display());
         let data = self.data.canonicalize().unwrap_or_else(|_| self.data.clone());
         if real(file).starts_with(&data) {
@@ -192,7 +323,7 @@ impl Keys {
         }
         let opened = match fs::File::open(file) {
             Ok(opened) => opened,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ring),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(about(format!("cannot be read: {error}"))),
         };
         private(&opened).map_err(about)?;
@@ -202,28 +333,8 @@ impl Keys {
         read.map_err(|error| about(format!("cannot be read: {error}")))?;
         // Of a damaged file nothing is kept: else the next caller would find the half of it that could be read, and
         // write that back over the whole.
-        let mut found = Vec::new();
-        for (at, line) in text.reveal().lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let wrong = || about(format!("is no key file (line {}): put the right one back", at + 1));
-            let (id, key) = line.split_once(' ').ok_or_else(wrong)?;
-            let bytes = zeroize::Zeroizing::new(BASE64_STANDARD.decode(key.trim()).map_err(|_| wrong())?);
-            let key = Key::of(&bytes);
-            if bytes.len() != KEY_BYTES || key.id != id {
-                return Err(wrong());
-            }
-            found.push(key);
-        }
-        if found.is_empty() {
-            return Err(about(
-                "holds no key: put the right one back, or remove it and give the secrets again".to_owned(),
-            ));
-        }
-        *ring = found;
-        Ok(ring)
+        let keys = parse(&text).map_err(|at| about(format!("is no key file (line {at}): put the right one back")))?;
+        some(keys, || about("holds no key: put the right one back, or remove it and give the secrets again".to_owned()))
     }
 
     fn write(&self, ring: &[Key]) -> Result<(), String> {
@@ -234,6 +345,59 @@ impl Keys {
         };
         done.map_err(|why| format!("the key file {} cannot be written: {why}", file.display()))
     }
+}
+
+fn some(keys: Vec<Key>, missing: impl FnOnce() -> String) -> Result<Vec<Key>, String> {
+    if keys.is_empty() { Err(missing()) } else { Ok(keys) }
+}
+
+/// Keys, one a line, with their ids or without; remarks begin with `#`. The error is the number of a wrong line.
+fn parse(text: &Secret) -> Result<Vec<Key>, usize> {
+    let mut found = Vec::new();
+    for (at, line) in text.reveal().lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let wrong = at + 1;
+        let (id, key) = line.split_once(' ').map_or((None, line), |(id, key)| (Some(id), key));
+        let bytes = zeroize::Zeroizing::new(BASE64_STANDARD.decode(key.trim()).map_err(|_| wrong)?);
+        let key = Key::of(&bytes);
+        if bytes.len() != KEY_BYTES || id.is_some_and(|id| id != key.id) {
+            return Err(wrong);
+        }
+        found.push(key);
+    }
+    Ok(found)
+}
+
+/// What a command prints.
+fn printed(command: &str) -> Result<Secret, String> {
+    use std::process::{Command, Stdio};
+    let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
+    let mut child = Command::new(shell)
+        .args([flag, command])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("cannot be run: {error}"))?;
+    let out = child.stdout.take();
+    let (send, read) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let done = out.map_or(Ok(0), |out| out.take(MAX_KEY_FILE_BYTES).read_to_string(&mut text));
+        let _ = send.send(done.map(|_| Secret::new(text)));
+    });
+    let Ok(text) = read.recv_timeout(COMMAND_PATIENCE) else {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(format!("takes longer than {} s", COMMAND_PATIENCE.as_secs()));
+    };
+    let status = child.wait().map_err(|error| format!("cannot be waited for: {error}"))?;
+    if !status.success() {
+        return Err(format!("failed ({status})"));
+    }
+    text.map_err(|error| format!("prints what cannot be read: {error}"))
 }
 
 fn written(ring: &[Key]) -> Secret {
@@ -387,6 +551,41 @@ mod tests {
         assert!(keys(dir.path()).unseal(PLACE, &old).unwrap_err().contains("has another key"));
         assert_eq!(keys(dir.path()).unseal(PLACE, &new).unwrap(), "canary");
         assert!(!dir.path().join("conf/key.new").exists());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn keys_are_given_or_printed_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let made = Key::generate().unwrap();
+        let given = Keys::at(KeyPlace::Given(Secret::new(made.text.reveal())), data.clone());
+        let sealed = given.seal(PLACE, "canary").unwrap();
+        assert_eq!(given.auditors().unwrap().len(), 1);
+        let file = dir.path().join("vault");
+        let vault = |keys: &[&Key]| fs::write(&file, written_of(keys)).unwrap();
+        vault(&[&made]);
+        let command = Keys::at(KeyPlace::Command(format!("cat '{}'", file.display())), data.clone());
+        assert_eq!(command.unseal(PLACE, &sealed).unwrap(), "canary");
+        let next = Key::generate().unwrap();
+        vault(&[&next]);
+        assert_eq!(command.add().unwrap(), next.id, "rotated where it is kept");
+        assert_eq!(command.unseal(PLACE, &sealed).unwrap(), "canary", "what was sealed before still opens");
+        assert!(command.seal(PLACE, "x").unwrap().contains(&next.id));
+        assert!(command.lacks("sealed:0000:x") && !command.lacks(&sealed));
+        assert_eq!(command.forget_old().unwrap(), 1);
+        assert!(command.unseal(PLACE, &sealed).unwrap_err().contains("prints another key"));
+        for (text, says) in [("exit 3", "failed"), ("echo x", "no key (line 1)"), ("true", "prints no key")] {
+            let why = Keys::at(KeyPlace::Command(text.into()), data.clone()).seal(PLACE, "x").unwrap_err();
+            assert!(why.contains(says), "{text}: {why}");
+        }
+        assert!(
+            Keys::at(KeyPlace::Given(Secret::new("no")), data).seal(PLACE, "x").unwrap_err().contains("IOCAST_KEY")
+        );
+    }
+
+    fn written_of(keys: &[&Key]) -> String {
+        keys.iter().map(|key| format!("{} {}\n", key.id, key.text.reveal())).collect()
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! SHA-256 is kept. What is looked up is the hash of what was sent, so nothing about a stored token can be learned from
 //! how long the answer takes, and no other id is ever a credential.
 
+use crate::people::Must;
+use crate::people::roles::{self, Needs, Roles};
 use intel::Timestamp;
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
-use store::{Store, StoreError};
+use store::{Person, Store, StoreError};
 
 /// What every token begins with.
 pub const PREFIX: &str = "ioc_";
@@ -62,17 +64,36 @@ pub struct Caller {
     pub token: u32,
     /// In our own process: who may open the data directory needs no token.
     pub is_local: bool,
+    /// The person; None: a token of nobody's, or our own process.
+    pub user: Option<u32>,
+    /// What they are at this moment. Without a person it counts for nothing.
+    pub roles: Roles,
+    /// The number of their session; None: no session, but a token.
+    pub session: Option<u32>,
+    /// What they must do before anything else.
+    pub must: Option<Must>,
 }
 
 impl Caller {
     /// The person at the keyboard of this very process.
     pub fn local() -> Caller {
-        Caller { name: "local".to_owned(), scope: Scope::Admin, bucket: None, token: 0, is_local: true }
+        Caller { is_local: true, ..Caller::nobodys("local".to_owned(), Scope::Admin, None, 0) }
+    }
+
+    /// With a token that belongs to no person.
+    pub(crate) fn nobodys(name: String, scope: Scope, bucket: Option<String>, token: u32) -> Caller {
+        let (roles, must) = (Roles::NONE, None);
+        Caller { name, scope, bucket, token, is_local: false, user: None, roles, session: None, must }
+    }
+
+    /// Whether they may do something.
+    pub fn may(&self, needs: Needs) -> bool {
+        roles::decide(self, needs).is_ok()
     }
 
     /// Whether they may push to a bucket.
     pub fn may_push(&self, bucket: &str) -> bool {
-        self.scope == Scope::Admin || (self.scope == Scope::Ingest && self.bucket.as_deref() == Some(bucket))
+        self.may(Needs::Ingest) && (self.scope != Scope::Ingest || self.bucket.as_deref() == Some(bucket))
     }
 }
 
@@ -100,14 +121,20 @@ impl NewToken {
 
 /// What is stored of a token.
 pub fn hash(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret.as_bytes()).into()
+    hash_bytes(secret.as_bytes())
 }
 
-/// Looks a token up. None: it is unknown, revoked or expired; which of these is not told.
+/// The same of bytes that may be no text.
+pub(crate) fn hash_bytes(secret: &[u8]) -> [u8; 32] {
+    Sha256::digest(secret).into()
+}
+
+/// Looks a token up: who holds it, and whose it is. None: it is unknown, revoked or expired, or its owner is gone; which of
+/// these is not told. What its owner may is for the caller of this to say.
 ///
 /// # Errors
 /// A failing store: our trouble, which must not look like a wrong token.
-pub fn look_up(store: &Store, secret: &str, now: Timestamp) -> Result<Option<Caller>, StoreError> {
+pub fn look_up(store: &Store, secret: &str, now: Timestamp) -> Result<Option<(Caller, Option<Person>)>, StoreError> {
     if !secret.starts_with(PREFIX) {
         return Ok(None);
     }
@@ -116,13 +143,20 @@ pub fn look_up(store: &Store, secret: &str, now: Timestamp) -> Result<Option<Cal
     if token.expires.is_some_and(|expires| expires <= now) {
         return Ok(None);
     }
+    let owner = match token.owner {
+        None => None,
+        Some(owner) => match store.person(owner)?.filter(|person| person.disabled.is_none()) {
+            Some(person) => Some(person),
+            None => return Ok(None),
+        },
+    };
     if token.last_used.is_none_or(|used| now.since(used) >= TOUCH_EVERY)
         && let Err(error) = store.touch_token(token.id, now)
     {
         // A full disk must not keep a reader of lists out.
         tracing::warn!(token = token.id, %error, "cannot note that a token was used");
     }
-    Ok(Some(Caller { name: token.name, scope, bucket, token: token.id, is_local: false }))
+    Ok(Some((Caller::nobodys(token.name, scope, bucket, token.id), owner)))
 }
 
 /// What a stored scope says: `read`, or `ingest:BUCKET`.

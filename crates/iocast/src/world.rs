@@ -4,7 +4,7 @@
 //! are files, so they are read below the directories the operator allowed, like any other.
 
 use crate::notify::{self, Outdoors};
-use crate::seal::Keys;
+use crate::seal::{KeyPlace, Keys};
 use engine::World;
 use engine::config::Connection;
 use engine::notice::{Channel, Letter};
@@ -28,8 +28,29 @@ pub struct Outside {
     pub files: Vec<PathBuf>,
     /// The file with the key that seals secrets. None: where the system keeps configuration (`default_key_file`).
     pub key_file: Option<PathBuf>,
+    /// The key itself, in place of a file: `IOCAST_KEY`.
+    pub key_given: Option<Secret>,
+    /// The command that prints it, in place of a file.
+    pub key_command: Option<String>,
     /// Calls without encryption are allowed to every host; otherwise only inside a connection's private networks.
     pub allow_http: bool,
+}
+
+impl Outside {
+    /// Where the keys are that seal secrets.
+    pub fn key_place(&self) -> KeyPlace {
+        match (&self.key_given, &self.key_command, &self.key_file) {
+            (Some(given), _, _) => KeyPlace::Given(given.clone()),
+            (None, Some(command), _) => KeyPlace::Command(command.clone()),
+            (None, None, Some(file)) => KeyPlace::File(file.clone()),
+            (None, None, None) => default_key_file().map_or(KeyPlace::Nowhere, KeyPlace::File),
+        }
+    }
+
+    /// Whether somebody said where the keys are.
+    pub fn names_key(&self) -> bool {
+        self.key_given.is_some() || self.key_command.is_some() || self.key_file.is_some()
+    }
 }
 
 /// The world as it is.
@@ -116,6 +137,10 @@ impl SecretResolver for RealWorld {
             Some(keys) => keys.unseal(place, sealed),
             None => Err("there is no key here".to_owned()),
         }
+    }
+
+    fn lacks_key(&self, sealed: &str) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.lacks(sealed))
     }
 }
 

@@ -183,6 +183,8 @@ pub enum ItemOutcome {
     Foreign,
     /// We do not know: it must be looked up or repeated.
     Unknown(String),
+    /// It was not tried, or was certainly not begun: it is as it was before.
+    NotDone(String),
 }
 
 /// What is at the destination for one entry asked about.

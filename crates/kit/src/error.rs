@@ -16,6 +16,15 @@ pub enum ConnectorError {
         /// What was said.
         why: String,
     },
+    /// Try again later, as above; and certainly nothing was done: they were too busy to begin, or the call was never
+    /// made.
+    #[error("try again later: {why}")]
+    Busy {
+        /// At least this long.
+        wait: Option<Duration>,
+        /// What was said.
+        why: String,
+    },
     /// They answered something we do not understand: nothing of it is used.
     #[error("unexpected answer: {0}")]
     Unexpected(String),
@@ -29,4 +38,19 @@ pub enum ConnectorError {
     /// The connector cannot do this.
     #[error("not supported by this connector")]
     Unsupported,
+}
+
+impl ConnectorError {
+    /// How long the other side asked to be left alone.
+    pub fn wait(&self) -> Option<Duration> {
+        match self {
+            ConnectorError::Later { wait, .. } | ConnectorError::Busy { wait, .. } => *wait,
+            _ => None,
+        }
+    }
+
+    /// Whether it may work later without anybody doing anything.
+    pub fn is_later(&self) -> bool {
+        matches!(self, ConnectorError::Later { .. } | ConnectorError::Busy { .. })
+    }
 }

@@ -32,7 +32,7 @@ use crate::error::ConnectorError;
 use crate::secret::Secret;
 use request::{Body as RequestBody, Method};
 use serde::Serialize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -123,6 +123,8 @@ pub struct Http {
     calls: AtomicU64,
     pace: Option<Pace>,
     tokens: Arc<Tokens>,
+    /// Whether something was sent that may have changed something at the other side.
+    acted: AtomicBool,
     /// Whether no new exchange may begin.
     stop: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
 }
@@ -202,6 +204,7 @@ impl Http {
             jitter: AtomicU64::new(config.jitter_seed),
             secrets: config.secrets,
             calls: AtomicU64::new(0),
+            acted: AtomicBool::new(false),
             pace: config.pace,
             tokens: config.tokens.unwrap_or_default(),
             stop: None,
@@ -261,6 +264,13 @@ impl Http {
         self.calls.load(Ordering::Relaxed)
     }
 
+    /// Whether something was sent that may have changed something at the other side, whatever was answered. What was
+    /// answered 429 (RFC 6585 §4: too many requests) was not begun there, 401 and 403 not allowed; a 503 may come from
+    /// a gateway behind which it was done.
+    pub fn has_acted(&self) -> bool {
+        self.acted.load(Ordering::Relaxed)
+    }
+
     /// Recorded exchanges nobody asked for yet; 0 unless replaying.
     pub fn unreplayed(&self) -> usize {
         self.transport.left()
@@ -275,23 +285,33 @@ impl Http {
             Some(grant) => Some(self.authorize(&mut sent, &grant, None)?),
         };
         let mut renewed = false;
+        // Whether a try of this request may have changed something.
+        let mut acted = false;
         loop {
             let begun = match &self.pace {
                 None => Duration::ZERO,
-                Some(pace) => pace.admit(&sent.url).map_err(|not_now| ConnectorError::Later {
-                    wait: Some(not_now.wait),
-                    why: sent.about(&not_now.why),
-                })?,
+                Some(pace) => pace
+                    .admit(&sent.url)
+                    .map_err(|not_now| later(acted, Some(not_now.wait), sent.about(&not_now.why)))?,
             };
             // After every wait, for a turn or between two tries: a freeze may have come meanwhile.
             if self.stop.as_ref().is_some_and(|stop| stop()) {
                 let why = sent.about("the exchange was frozen before this call began");
-                return Err(ConnectorError::Later { wait: None, why });
+                return Err(later(acted, None, why));
             }
             self.calls.fetch_add(1, Ordering::Relaxed);
             let called = self.transport.call(&sent);
             if let (Some(pace), Ok(answer)) = (&self.pace, &called) {
                 pace.heard(&sent.url, begun, answer);
+            }
+            let may_have_acted = match &called {
+                Ok(answer) => !matches!(answer.status, 401 | 403 | 429),
+                Err(Fault::Refused(_) | Fault::NotSent(_)) => false,
+                Err(Fault::Broken(_) | Fault::Wrong(_)) => true,
+            };
+            if may_have_acted && !sent.only_asks() {
+                acted = true;
+                self.acted.store(true, Ordering::Relaxed);
             }
             let why = match called {
                 Ok(answer) => match answer.status {
@@ -313,12 +333,12 @@ impl Http {
                     401 | 403 => return Err(ConnectorError::Denied(sent.said(answer))),
                     429 | 503 => {
                         let wait = answer.header("retry-after").and_then(|text| retry_after(text, self.wait.now()));
-                        return Err(ConnectorError::Later { wait, why: sent.said(answer) });
+                        return Err(later(acted, wait, sent.said(answer)));
                     }
                     408 | 500..=599 => {
                         let why = sent.said(answer);
                         if !sent.repeatable {
-                            return Err(ConnectorError::Later { wait: None, why });
+                            return Err(later(acted, None, why));
                         }
                         why
                     }
@@ -327,18 +347,18 @@ impl Http {
                 Err(Fault::Refused(why)) => return Err(ConnectorError::Denied(sent.about(&why))),
                 Err(Fault::Wrong(why)) => return Err(ConnectorError::Unexpected(sent.about(&why))),
                 Err(Fault::Broken(why)) if !sent.repeatable => {
-                    return Err(ConnectorError::Later { wait: None, why: sent.about(&why) });
+                    return Err(later(acted, None, sent.about(&why)));
                 }
                 Err(Fault::NotSent(why) | Fault::Broken(why)) => sent.about(&why),
             };
             if attempt >= self.retries {
-                return Err(ConnectorError::Later { wait: None, why });
+                return Err(later(acted, None, why));
             }
             if let Some(pace) = &self.pace
                 && !pace.may_repeat(&sent.url)
             {
                 let why = format!("{why}; not tried again at once: too many calls there failed lately");
-                return Err(ConnectorError::Later { wait: None, why });
+                return Err(later(acted, None, why));
             }
             self.wait.sleep(retry::backoff(attempt, self.roll()));
             attempt += 1;
@@ -364,6 +384,11 @@ impl Http {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
+}
+
+/// A request that may work later; `acted`: a try of it may have changed something already.
+fn later(acted: bool, wait: Option<Duration>, why: String) -> ConnectorError {
+    if acted { ConnectorError::Later { wait, why } } else { ConnectorError::Busy { wait, why } }
 }
 
 /// Where [`Http::recording`] puts what was said.

@@ -101,6 +101,11 @@ pub trait SecretResolver {
         let _ = (place, sealed);
         Err("there is no key here".to_owned())
     }
+    /// Whether the key that this was sealed with is not here, so that it may be there again some day.
+    fn lacks_key(&self, sealed: &str) -> bool {
+        let _ = sealed;
+        false
+    }
     /// Seals a secret for one place, as a text that begins with [`SEALED`]. None: here secrets are kept as they are,
     /// because nothing outlives the process.
     ///

@@ -3,6 +3,9 @@
 //! It lives here because SQL stays in this crate, behind the feature `bare` because no exchange may write like this:
 //! nothing is checked, nothing is looked up, and who opens the directory as a store afterwards is lied to.
 
+/// The database's own language, for tests that do what somebody with a shell could do.
+pub use rusqlite as sql;
+
 use crate::error::StoreError;
 use crate::knowledge::INSERT_INDICATOR;
 use crate::{db, row};

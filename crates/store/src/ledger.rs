@@ -2,10 +2,12 @@
 
 use crate::Store;
 use crate::error::{Result, StoreError};
+use crate::meant::{standing, unpack};
 use crate::undo::{Inverse, write_inverses};
 use intel::{IndicatorId, RunId, TargetId, Timestamp};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::ops::Bound;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The number of the state of a line whose entry was ours and is no longer there: a tombstone, by which an echo is
@@ -201,9 +203,18 @@ impl Store {
             let (first, last) = (line_id(target, IndicatorId(0))?, line_id(target, IndicatorId(u32::MAX))?);
             let mut rows = statement.query([first, last])?;
             let mut scratch = Vec::new();
+            let mut meant = standing(conn, target)?;
             while let Some(row) = rows.next()? {
-                each(line(row, &mut scratch)?);
+                let line = line(row, &mut scratch)?;
+                while let Some(new) = meant.first_entry().filter(|new| *new.key() < line.indicator) {
+                    each(new.remove().as_line());
+                }
+                match meant.remove(&line.indicator) {
+                    Some(its) => each(its.as_line()),
+                    None => each(line),
+                }
             }
+            meant.values().for_each(|line| each(line.as_line()));
             Ok(())
         })
     }
@@ -217,28 +228,83 @@ impl Store {
         state: Option<u8>,
         limit: usize,
     ) -> Result<Vec<LineRow>, StoreError> {
+        let keep = |line: &LineRow| state.is_none_or(|state| line.state == state);
+        self.lines_where("?3 IS NULL OR state = ?3", &keep, target, after, state, limit)
+    }
+
+    /// As [`Store::lines_after`], of what the destination refused: lines in the state of refused ones, and lines that are
+    /// there and whose last change or removal it would not take: those have its words and failed attempts.
+    pub fn refused_lines_after(
+        &self,
+        target: TargetId,
+        after: Option<IndicatorId>,
+        limit: usize,
+    ) -> Result<Vec<LineRow>, StoreError> {
+        let refused = format!("state = ?3 OR (state = {LINE_PRESENT} AND attempts > 0 AND words IS NOT NULL)");
+        let keep = |line: &LineRow| {
+            line.state == LINE_REFUSED || (line.state == LINE_PRESENT && line.attempts > 0 && line.words.is_some())
+        };
+        self.lines_where(&refused, &keep, target, after, Some(LINE_REFUSED), limit)
+    }
+
+    fn lines_where(
+        &self,
+        filter: &str,
+        keep: &dyn Fn(&LineRow) -> bool,
+        target: TargetId,
+        after: Option<IndicatorId>,
+        state: Option<u8>,
+        limit: usize,
+    ) -> Result<Vec<LineRow>, StoreError> {
         self.read(|conn| {
-            let select = format!(
-                "SELECT {COLUMNS} FROM line WHERE id > ?1 AND id <= ?2 AND (?3 IS NULL OR state = ?3) \
-                 ORDER BY id LIMIT ?4"
-            );
+            let meant = standing(conn, target)?;
+            // What is meant may be in another state than its line, so it is looked through afterwards.
+            let (filter, most) = if meant.is_empty() {
+                (filter, limit)
+            } else {
+                ("?3 IS NULL OR ?3 >= 0", limit.saturating_add(meant.len()))
+            };
+            let select =
+                format!("SELECT {COLUMNS} FROM line WHERE id > ?1 AND id <= ?2 AND ({filter}) ORDER BY id LIMIT ?4");
             let mut statement = conn.prepare_cached(&select)?;
             // Before the first where nothing is said.
             let first = after.map_or_else(|| Ok(line_id(target, IndicatorId(0))? - 1), |id| line_id(target, id))?;
             let last = line_id(target, IndicatorId(u32::MAX))?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut rows = statement.query(params![first, last, state, limit])?;
+            let (mut first, most_read) = (first, i64::try_from(most).unwrap_or(i64::MAX));
             let (mut out, mut scratch) = (Vec::new(), Vec::new());
-            while let Some(row) = rows.next()? {
-                out.push(line(row, &mut scratch)?.to_row());
+            let mut new = meant.range((after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)).peekable();
+            loop {
+                let mut rows = statement.query(params![first, last, state, most_read])?;
+                let mut n_read = 0;
+                while let Some(row) = rows.next()? {
+                    let line = line(row, &mut scratch)?;
+                    (first, n_read) = (row.get(0)?, n_read + 1);
+                    while let Some((_, new)) = new.next_if(|(id, _)| **id < line.indicator) {
+                        out.push(new.clone());
+                    }
+                    out.push(
+                        new.next_if(|(id, _)| **id == line.indicator)
+                            .map_or_else(|| line.to_row(), |own| own.1.clone()),
+                    );
+                }
+                if n_read < most {
+                    out.extend(new.by_ref().map(|(_, new)| new.clone()));
+                }
+                out.retain(|line| keep(line));
+                if n_read < most || out.len() >= limit {
+                    out.truncate(limit);
+                    return Ok(out);
+                }
             }
-            Ok(out)
         })
     }
 
     /// One line.
     pub fn line(&self, target: TargetId, indicator: IndicatorId) -> Result<Option<LineRow>, StoreError> {
         self.read(|conn| {
+            if let Some(meant) = standing(conn, target)?.remove(&indicator) {
+                return Ok(Some(meant));
+            }
             let mut statement = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM line WHERE id = ?1"))?;
             let mut rows = statement.query([line_id(target, indicator)?])?;
             match rows.next()? {
@@ -250,7 +316,10 @@ impl Store {
 
     /// Says what is about to be done at a target; durable when it returns, so before the first byte leaves.
     pub fn intend(&self, target: TargetId, run: RunId, lines: &[LineRow]) -> Result<(), StoreError> {
-        self.write(|tx, _| write_lines(tx, target, run, lines))
+        self.write(|tx, _| {
+            unpack(tx, target)?;
+            write_lines(tx, target, run, lines)
+        })
     }
 
     /// As [`Store::intend`], with how to undo it.
@@ -263,6 +332,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.write(|tx, _| {
+            unpack(tx, target)?;
             write_inverses(tx, target, run, inverses, now)?;
             write_lines(tx, target, run, lines)
         })
@@ -276,13 +346,11 @@ impl Store {
     /// As [`Store::settle`], with how to undo what was done without being meant first, and what came to nothing.
     pub fn settle_undoable(&self, settle: &Settle<'_>, inverses: &[Inverse], now: Timestamp) -> Result<(), StoreError> {
         self.write(|tx, _| {
-            write_inverses(tx, settle.target, settle.run, inverses, now)?;
             let Settle { target, run, .. } = *settle;
+            unpack(tx, target)?;
+            write_inverses(tx, target, run, inverses, now)?;
             write_lines(tx, target, run, settle.lines)?;
-            let mut drop = tx.prepare_cached("DELETE FROM line WHERE id = ?1")?;
-            for indicator in settle.dropped {
-                drop.execute([line_id(target, *indicator)?])?;
-            }
+            drop_lines(tx, target, settle.dropped)?;
             if let Some(published) = settle.published {
                 write_published(tx, target, run, published)?;
             }
@@ -414,6 +482,7 @@ fn write_state(tx: &Connection, target: TargetId, state: &str) -> Result<()> {
 
 /// Lines of a target that is deleted: what may be at the destination is not ours any more.
 pub(crate) fn release(tx: &Connection, target: TargetId, now: Timestamp) -> Result<()> {
+    unpack(tx, target)?;
     let (mut from, last) = (line_id(target, IndicatorId(0))?, line_id(target, IndicatorId(u32::MAX))?);
     let select = format!("SELECT {COLUMNS} FROM line WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT {RELEASE_BATCH}");
     let mut scratch = Vec::new();
@@ -450,6 +519,9 @@ pub(crate) fn release(tx: &Connection, target: TargetId, now: Timestamp) -> Resu
 const RELEASE_BATCH: usize = 10_000;
 /// Numbers of the states in which an entry of ours may be at the destination: pending, unknown, present, retracting.
 const LINES_THERE: [u8; 4] = [0, 1, 2, 4];
+/// Numbers of the states of a line whose entry is there, and of one that was refused.
+const LINE_PRESENT: u8 = 2;
+const LINE_REFUSED: u8 = 3;
 /// Number of the state of a line that is left there and not ours any more.
 const LINE_RELEASED: u8 = 6;
 
@@ -459,7 +531,15 @@ fn line_id(target: TargetId, indicator: IndicatorId) -> Result<i64> {
     Ok((i64::from(target) << 32) | i64::from(indicator.0))
 }
 
-fn write_lines(tx: &Connection, target: TargetId, run: RunId, lines: &[LineRow]) -> Result<()> {
+pub(crate) fn drop_lines(tx: &Connection, target: TargetId, indicators: &[IndicatorId]) -> Result<()> {
+    let mut drop = tx.prepare_cached("DELETE FROM line WHERE id = ?1")?;
+    for indicator in indicators {
+        drop.execute([line_id(target, *indicator)?])?;
+    }
+    Ok(())
+}
+
+pub(crate) fn write_lines(tx: &Connection, target: TargetId, run: RunId, lines: &[LineRow]) -> Result<()> {
     let mut insert = tx.prepare_cached(&format!(
         "INSERT OR REPLACE INTO line ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
     ))?;

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod answers;
+mod audit;
 mod backup;
 #[cfg(feature = "bare")]
 pub mod bare;
@@ -22,8 +23,10 @@ mod knowledge;
 mod ledger;
 mod load;
 mod lock;
+mod meant;
 mod migrate;
 mod notices;
+mod people;
 mod plans;
 mod row;
 mod runs;
@@ -32,8 +35,11 @@ mod tagset;
 mod trouble;
 mod undo;
 
-pub use accounts::{AuditRow, Token};
+pub use accounts::Token;
 pub use answers::Answer;
+pub use audit::{
+    AuditRow, AuditSink, AuditVerdict, Checkpoint, Judge, Origin, asked_from, audit_hash_in, check_audit_file,
+};
 pub use backup::restore;
 pub use changes::{Changed, Changes};
 pub use config::{Doc, DocChange, DocRemoval};
@@ -42,7 +48,9 @@ pub use history::{Moment, Past, Rewound};
 pub use knowledge::{Append, Appended, Change, Deleted, Listed};
 pub use ledger::{Effects, LINE_GONE, Line, LineRow, Published, Settle};
 pub use load::{IndicatorRow, LoadSink, RecordRow};
+pub use meant::MeantId;
 pub use notices::{NewNotice, NoticeRow, Telling};
+pub use people::{NewSession, Person, PersonChange, Proposal, Session};
 pub use plans::{Approval, Asked, Decision, PlanFilter, PlanId, PlanRow, PlanStatus, Rest};
 pub use runs::{RunFilter, RunReport, RunRow};
 pub use trouble::Trouble;
@@ -98,6 +106,7 @@ impl Store {
             _lock: Some(lock),
         };
         store.interrupt_runs()?;
+        store.unpack_meant()?;
         Ok(store)
     }
 

@@ -23,6 +23,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { name: "0005_plans", sql: include_str!("migrations/0005_plans.sql") },
     Migration { name: "0006_ledger", sql: include_str!("migrations/0006_ledger.sql") },
     Migration { name: "0007_notices", sql: include_str!("migrations/0007_notices.sql") },
+    Migration { name: "0008_indexes", sql: include_str!("migrations/0008_indexes.sql") },
+    Migration { name: "0009_meant", sql: include_str!("migrations/0009_meant.sql") },
+    Migration { name: "0010_people", sql: include_str!("migrations/0010_people.sql") },
+    Migration { name: "0011_audit", sql: include_str!("migrations/0011_audit.sql") },
 ];
 
 /// "IOCA": what the file says it is.

@@ -154,6 +154,9 @@ pub struct PlanFilter {
 const SELECT: &str = "SELECT id, target, hash, steps, created, run, status, who, note, decided, kind, author, about, pins, halts, \
      replaced FROM plan";
 
+const SELECT_HEADS: &str = "SELECT id, target, hash, '', created, run, status, who, note, decided, kind, author, about, NULL, halts, \
+     replaced FROM plan";
+
 impl Store {
     /// Holds a plan. It takes the place of one of the same target that nobody has decided about; where that has the
     /// same hash, it stays and keeps its id and age.
@@ -281,7 +284,7 @@ impl Store {
 
     /// Ends plans that have waited since before a time. Gives their numbers.
     pub fn expire_waiting(&self, created_before: Timestamp, now: Timestamp) -> Result<Vec<PlanId>, StoreError> {
-        let is_any = self.plans(PlanFilter { target: None, status: Some(PlanStatus::Waiting) })?;
+        let is_any = self.plan_heads(PlanFilter { target: None, status: Some(PlanStatus::Waiting) })?;
         if !is_any.iter().any(|plan| plan.created < created_before) {
             return Ok(Vec::new());
         }
@@ -296,7 +299,7 @@ impl Store {
 
     /// Takes away the waiting plan of a target, as when nothing is held any more. Gives whether there was one.
     pub fn drop_waiting_plan(&self, target: TargetId) -> Result<bool, StoreError> {
-        let waiting = self.plans(PlanFilter { target: Some(target), status: Some(PlanStatus::Waiting) })?;
+        let waiting = self.plan_heads(PlanFilter { target: Some(target), status: Some(PlanStatus::Waiting) })?;
         if !waiting.iter().any(|plan| plan.kind == "pass") {
             return Ok(false);
         }
@@ -306,10 +309,21 @@ impl Store {
 
     /// Plans, latest first.
     pub fn plans(&self, filter: PlanFilter) -> Result<Vec<PlanRow>, StoreError> {
+        self.read_plans(SELECT, filter)
+    }
+
+    /// The same without their steps and pins, which may be long: those are empty.
+    pub fn plan_heads(&self, filter: PlanFilter) -> Result<Vec<PlanRow>, StoreError> {
+        self.read_plans(SELECT_HEADS, filter)
+    }
+
+    fn read_plans(&self, select: &str, filter: PlanFilter) -> Result<Vec<PlanRow>, StoreError> {
         self.read(|conn| {
-            let mut statement = conn.prepare_cached(&format!(
-                "{SELECT} WHERE (?1 IS NULL OR target = ?1) AND (?2 IS NULL OR status = ?2) ORDER BY id DESC"
-            ))?;
+            // What is not asked for is not in the text, so that the index is of use.
+            let by_target = if filter.target.is_some() { "target = ?1" } else { "?1 IS NULL" };
+            let by_status = if filter.status.is_some() { "status = ?2" } else { "?2 IS NULL" };
+            let sql = format!("{select} WHERE {by_target} AND {by_status} ORDER BY id DESC");
+            let mut statement = conn.prepare_cached(&sql)?;
             let mut rows =
                 statement.query(params![filter.target.map(|t| t.0), filter.status.map(PlanStatus::as_str)])?;
             let mut out = Vec::new();

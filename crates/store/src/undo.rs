@@ -4,6 +4,7 @@ use crate::error::{Result, StoreError};
 use crate::{Store, accounts};
 use intel::{IndicatorId, RunId, TargetId, Timestamp};
 use rusqlite::{Connection, params};
+use std::collections::BTreeMap;
 
 /// One effect of a run and what stood there before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,8 @@ pub enum Effect {
     Changed,
     /// Took it back.
     Removed,
-    /// Nothing after all: it was refused, or the call was never made. What the run said before of this entry is void.
+    /// Nothing after all: it was refused, or the call was never made. What the run said of this entry before this is
+    /// void.
     Nothing,
 }
 
@@ -236,12 +238,16 @@ impl Store {
     }
 }
 
-/// Hands on what a run did, without what came to nothing.
+/// Hands on what a run did, in the order of doing, without what came to nothing.
 fn flush(run: Option<RunId>, batch: &mut Vec<Inverse>, each: &mut dyn FnMut(RunId, Inverse)) {
     let Some(run) = run else { return };
-    let void: std::collections::BTreeSet<u32> =
-        batch.iter().filter(|row| row.effect == Effect::Nothing).map(|row| row.indicator.0).collect();
-    for row in batch.drain(..).filter(|row| !void.contains(&row.indicator.0)) {
+    // What came to nothing is what was said before that; what is said of it later stands.
+    let mut void: BTreeMap<u32, usize> = BTreeMap::new();
+    for (at, row) in batch.iter().enumerate().filter(|(_, row)| row.effect == Effect::Nothing) {
+        void.insert(row.indicator.0, at);
+    }
+    let stands = |(at, row): &(usize, Inverse)| void.get(&row.indicator.0).is_none_or(|last| at > last);
+    for (_, row) in batch.drain(..).enumerate().filter(stands) {
         each(run, row);
     }
 }

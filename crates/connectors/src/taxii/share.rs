@@ -313,8 +313,10 @@ impl Batch<'_> {
             };
             let mut found = BTreeMap::new();
             let noted = envelope::read(response.body.take(MAX_OBJECT), &mut |raw| There::note(raw.get(), &mut found));
-            if let Err(later @ ConnectorError::Later { .. }) = noted {
-                return Err(later);
+            if let Err(error) = noted
+                && error.is_later()
+            {
+                return Err(error);
             }
             let theirs =
                 |item: &&&Item| found.get(&item.id).is_some_and(|there| !self.is_ours(there, &batch[item.at].key));
@@ -400,7 +402,10 @@ fn read_status(response: kit::http::Response) -> Result<Status, ConnectorError> 
 
 fn unknown(items: &[Item], outcomes: &mut [ItemOutcome], error: &ConnectorError) {
     for item in items {
-        outcomes[item.at] = ItemOutcome::Unknown(error.to_string());
+        outcomes[item.at] = match error {
+            ConnectorError::Busy { .. } => ItemOutcome::NotDone(error.to_string()),
+            error => ItemOutcome::Unknown(error.to_string()),
+        };
     }
 }
 

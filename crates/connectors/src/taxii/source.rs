@@ -53,7 +53,7 @@ impl Source for Link {
                 cursor.after.insert(todo.url, end);
                 run.todo.remove(0);
             }
-            Err(later @ ConnectorError::Later { .. }) => return Err(later),
+            Err(error) if error.is_later() => return Err(error),
             Err(error) if run.n == 1 => return Err(error),
             // One collection that cannot be read must not keep the others from being read.
             Err(error) => {

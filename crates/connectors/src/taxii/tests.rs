@@ -393,7 +393,7 @@ fn a_refusal_midway_keeps_the_place() {
     server.state.lock().unwrap().until_fault = Some(4);
     let (mut values, end) = pull(&server.http(), None);
     let (place, error) = end.unwrap_err();
-    assert!(matches!(error, ConnectorError::Later { wait: Some(_), .. }), "{error}");
+    assert!(error.is_later() && error.wait().is_some(), "{error}");
     assert_eq!(values.len(), 20);
     server.state.lock().unwrap().until_fault = None;
     server.calls();

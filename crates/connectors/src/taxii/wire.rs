@@ -227,7 +227,7 @@ impl<'a> Client<'a> {
         for root in &addresses {
             match self.collections(root) {
                 Ok(more) => all.extend(more),
-                Err(later @ ConnectorError::Later { .. }) => return Err(later),
+                Err(error) if error.is_later() => return Err(error),
                 // An account that may use one API root need not be able to use the next.
                 Err(error) => trouble = Some(error),
             }

@@ -190,10 +190,13 @@ impl Endpoint {
                 }
                 Err(error) if calls == 1 => return Err(error),
                 Err(error) => {
-                    // What was taken before is known; of this message and of what it stood before, nothing is.
-                    let unknown = ItemOutcome::Unknown(error.to_string());
-                    outcomes[range].fill(unknown.clone());
-                    left.drain(..).for_each(|(range, _)| outcomes[range].fill(unknown.clone()));
+                    // What was taken before is known; of what this message stood before, nothing was sent.
+                    let not_done = ItemOutcome::NotDone(error.to_string());
+                    outcomes[range].fill(match error {
+                        ConnectorError::Busy { .. } => not_done.clone(),
+                        error => ItemOutcome::Unknown(error.to_string()),
+                    });
+                    left.drain(..).for_each(|(range, _)| outcomes[range].fill(not_done.clone()));
                 }
             }
         }

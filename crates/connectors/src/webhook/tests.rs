@@ -133,7 +133,7 @@ fn telling_apart_has_an_end() {
 }
 
 #[test]
-fn trouble_while_telling_apart_leaves_the_rest_unknown() {
+fn trouble_while_telling_apart_leaves_the_rest_undone() {
     let bench = Bench::new(|_, message| match values(message)[..] {
         [first, .., last] if first != "198.51.0.1" || last != "198.51.0.2" => match values(message).len() {
             4 => Answer::new(422, ""),
@@ -144,7 +144,7 @@ fn trouble_while_telling_apart_leaves_the_rest_unknown() {
     let outcomes = bench.push(&items(4)).unwrap();
     let accepted = ItemOutcome::Accepted { remote_id: None };
     assert_eq!(outcomes[..2], [accepted.clone(), accepted]);
-    assert!(matches!(&outcomes[2..], [ItemOutcome::Unknown(a), ItemOutcome::Unknown(_)] if a.contains("429")));
+    assert!(matches!(&outcomes[2..], [ItemOutcome::NotDone(a), ItemOutcome::NotDone(_)] if a.contains("429")));
 }
 
 #[test]
@@ -160,6 +160,7 @@ fn answers_and_what_they_mean() {
                     ItemOutcome::Refused(why) => format!("refused: {why}"),
                     ItemOutcome::Unknown(why) => format!("unknown: {why}"),
                     ItemOutcome::Foreign => "foreign".to_owned(),
+                    ItemOutcome::NotDone(why) => format!("not done: {why}"),
                 })
                 .collect::<Vec<_>>()
                 .join("; "),

@@ -77,10 +77,13 @@ pub struct PolicyDoc {
     /// How long a plan waits for a person before it expires; default 30.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_days: Option<u32>,
-    /// Whether a plan needs somebody else's approval than its author's: `auto` (default: once two people hold admin
-    /// tokens), `always`, `never`.
+    /// Whether a plan needs somebody else's approval than its author's: `auto` (default: once two people may approve),
+    /// `always`, `never`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub four_eyes: Option<String>,
+    /// Whether people who may change anything must have a second factor: `offered` (default) or `needed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_factor: Option<String>,
 }
 
 /// How much may change at a target without a person.

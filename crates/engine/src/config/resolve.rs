@@ -330,11 +330,20 @@ fn resolve_plans(doc: &PolicyDoc, errors: &mut Vec<ConfigError>) -> PlanPolicy {
             FourEyes::Auto
         }
     };
+    let second_factor = match doc.second_factor.as_deref() {
+        None | Some("offered") => false,
+        Some("needed") => true,
+        Some(other) => {
+            check.error("second_factor", format!("\"{other}\" is none of offered, needed"));
+            true
+        }
+    };
     if doc.held_days == Some(0) {
         check.error("held_days", "must be 1 or more: a plan that waits for no time is never approved");
     }
     resolve_budget(None, doc.budget.as_ref(), &mut check);
-    PlanPolicy { undo_kept: doc.undo_days.unwrap_or(30) * DAY, held: doc.held_days.unwrap_or(30) * DAY, four_eyes }
+    let (undo_kept, held) = (doc.undo_days.unwrap_or(30) * DAY, doc.held_days.unwrap_or(30) * DAY);
+    PlanPolicy { undo_kept, held, four_eyes, second_factor }
 }
 
 /// A target's budget: its own words, else the policy's, else the defaults.

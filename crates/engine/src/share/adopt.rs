@@ -216,6 +216,9 @@ impl Engine {
             state.not_before = None;
             state.drift = None;
             state.harms = 0;
+            if asks_first(target) {
+                state.adopted = Some(now.micros());
+            }
             // Every line is compared anew.
             (state.compared, state.shape) = (0, 0);
             self.store.set_target_state(target.id, &state.to_text())?;
@@ -324,6 +327,7 @@ impl Engine {
             match line.line.state {
                 LineState::Foreign | LineState::Released => changes.dropped.push(line.id),
                 LineState::Refused => {}
+                _ if lags(target, line, now) => report.kept += 1,
                 _ => {
                     report.gone += 1;
                     report.sample(text, "is not there any more");
@@ -359,6 +363,10 @@ impl Engine {
             }
             for ((line, answer), question) in batch.iter().zip(answers).zip(&questions) {
                 let mut entry = (*line).clone();
+                if lags(target, line, now) && answer != Presence::Foreign {
+                    report.kept += 1;
+                    continue;
+                }
                 match answer {
                     Presence::Ours { remote_id } => {
                         if line.line.state == LineState::Present {
@@ -426,6 +434,18 @@ impl Engine {
         }
         Ok(lines)
     }
+}
+
+/// Whether what was put there without the ledger knowing of it is found out only when it is asked about, and a second
+/// push would be a second entry.
+pub(super) fn asks_first(target: &Target) -> bool {
+    let action = &target.action;
+    !action.idempotent && action.can_look && !(action.can_read && action.marks)
+}
+
+/// Whether what a line is about was written so lately that it may not show yet, or still: it stays what it was.
+fn lags(target: &Target, line: &Entry, now: Timestamp) -> bool {
+    !line.line.state.is_foreign() && !intel::drift::is_settled(line.updated, target.action.lag, now)
 }
 
 fn tombstone(line: &Entry, now: Timestamp) -> Entry {

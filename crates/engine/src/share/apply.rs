@@ -9,6 +9,7 @@ use crate::state::TargetState;
 use crate::{Engine, Known};
 use index::Selection;
 use intel::delivery::Counts;
+use intel::guard::Guard;
 use intel::plan::Planned;
 use intel::schedule::refused_retry;
 use intel::sharing::{Line, LineState, Verb};
@@ -16,8 +17,9 @@ use intel::{IndicatorId, RunId, TargetId, Timestamp};
 use kit::manifest::Delivery;
 use kit::render::{ListFormat, ListStyle};
 use kit::{ConnectorError, ItemOutcome, Outgoing, TargetSpec};
+use std::sync::Arc;
 use std::time::Duration;
-use store::{LineRow, Settle, Store};
+use store::{LineRow, MeantId, Settle, Store};
 
 /// Reads a target's ledger from the store. Lines of indicators that are no more are for [`Ledger::keep`] to drop.
 pub(crate) fn load_ledger(store: &Store, target: TargetId) -> Result<Ledger, EngineError> {
@@ -79,9 +81,16 @@ pub(super) struct Pass<'a> {
     pub(super) plan: &'a Plan,
     pub(super) run: RunId,
     pub(super) now: Timestamp,
+    /// The guard that has let its steps through.
+    pub(super) guard: Arc<Guard>,
 }
 
 impl Pass<'_> {
+    /// Whether what was let through must be asked about again: the guard is another, or an exception may have ended.
+    pub(super) fn is_to_be_asked_again(&self, guard: &Arc<Guard>) -> bool {
+        !Arc::ptr_eq(guard, &self.guard) || guard.has_exceptions()
+    }
+
     /// A refusal's words, and when the entry is offered again.
     pub(super) fn refused(&self, entry: &mut Entry, words: &str) {
         entry.words = Some(clipped(words));
@@ -153,6 +162,45 @@ impl Engine {
         Ok(())
     }
 
+    /// As [`Engine::intend`], of what is soon known: to be followed by [`Engine::settle_meant`].
+    pub(super) fn mean(&self, target: TargetId, run: RunId, entries: &[Entry]) -> Result<MeantId, EngineError> {
+        let rows: Vec<LineRow> = entries.iter().map(|e| row_of(e, run)).collect();
+        let inverses = super::undo::intended(&self.known(), target, entries);
+        let id = self.store.mean(target, run, &rows, &inverses, self.world.now())?;
+        let mut known = self.known_mut();
+        let ledger = known.ledgers.entry(target).or_default();
+        for entry in entries {
+            ledger.put(entry.clone());
+        }
+        Ok(id)
+    }
+
+    /// Writes what came of what was meant together. The lines of what was not tried are again what they were.
+    pub(super) fn settle_meant(
+        &self,
+        id: MeantId,
+        pass: &Pass<'_>,
+        settled: Vec<Entry>,
+        untried: &[&Planned],
+        before: &[Option<Entry>],
+    ) -> Result<(), EngineError> {
+        let target = pass.target.id;
+        let ids = || untried.iter().map(|step| IndicatorId(step.entry));
+        let dropped: Vec<IndicatorId> = ids().zip(before).filter(|(_, old)| old.is_none()).map(|(id, _)| id).collect();
+        let lines: Vec<LineRow> = settled.iter().map(|e| row_of(e, pass.run)).collect();
+        let old: Vec<LineRow> = before.iter().flatten().map(|e| row_of(e, pass.run)).collect();
+        let mut inverses = super::undo::settled(&self.known(), target, &settled);
+        inverses.extend(super::undo::void(ids()));
+        let settle =
+            Settle { target, run: pass.run, lines: &lines, dropped: &dropped, published: None, target_state: None };
+        self.store.settle_meant(id, &settle, &old, &inverses, self.world.now())?;
+        let mut known = self.known_mut();
+        let ledger = known.ledgers.entry(target).or_default();
+        dropped.into_iter().for_each(|id| ledger.forget(id));
+        settled.into_iter().chain(before.iter().flatten().cloned()).for_each(|entry| ledger.put(entry));
+        Ok(())
+    }
+
     /// Writes lines that say what came of it; with them, in one transaction, the pointer to a published body.
     pub(super) fn settle(
         &self,
@@ -184,7 +232,8 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Applied, EngineError> {
         let mut counts = plan.counts();
-        let pass = Pass { target, plan, run, now };
+        // Taken before it is asked: one that comes meanwhile is another.
+        let pass = Pass { target, plan, run, now, guard: self.known().guard.clone() };
         let steps = &plan.restrained.now;
         self.drop_lines(&pass, steps)?;
         let effects: Vec<&Planned> = steps.iter().filter(|s| s.step.is_effect()).collect();
@@ -364,7 +413,7 @@ impl Engine {
                 entry.line = Line::new(LineState::Foreign, entry.line.fingerprint);
                 entry.words = None;
             }
-            (Verb::Retract, ItemOutcome::Unknown(text)) => {
+            (Verb::Retract, ItemOutcome::Unknown(text) | ItemOutcome::NotDone(text)) => {
                 entry.line.state = LineState::Retracting;
                 entry.words = words(text);
             }
@@ -390,7 +439,8 @@ impl Engine {
                 entry.line.state = LineState::Refused;
                 pass.refused(&mut entry, text);
             }
-            (_, ItemOutcome::Unknown(text)) => {
+            // Who is asked about one by one is put back to what it was before it comes here.
+            (_, ItemOutcome::Unknown(text) | ItemOutcome::NotDone(text)) => {
                 entry.line.state = LineState::Unknown;
                 entry.words = words(text);
             }
@@ -567,8 +617,8 @@ impl Engine {
 
 /// Whether a call that failed like this did nothing at all.
 pub(super) fn nothing_done(error: &ConnectorError) -> bool {
-    use ConnectorError::{Changed, Denied, Refused, Unsupported};
-    matches!(error, Denied(_) | Unsupported | Refused(_) | Changed)
+    use ConnectorError::{Busy, Changed, Denied, Refused, Unsupported};
+    matches!(error, Denied(_) | Unsupported | Refused(_) | Changed | Busy { .. })
 }
 
 /// A target as its destination sees it.

@@ -5,7 +5,6 @@ use super::undo::pin_changes;
 use super::{Plan, PlannedStep};
 use crate::config::{FourEyes, Target};
 use crate::error::EngineError;
-use crate::share::entries::Entries;
 use crate::state::TargetState;
 use crate::{Engine, Known};
 use index::{NotShared, Scope, Selection};
@@ -16,7 +15,24 @@ use intel::{IndicatorId, IndicatorKey, RunId, TargetId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use store::{Approval, Decision, PlanFilter, PlanId, PlanRow, PlanStatus, Rest, RunFilter};
+use store::{Approval, Decision, PlanFilter, PlanId, PlanRow, PlanStatus, Rest, RunFilter, Store, StoreError};
+
+/// Says by name who may approve at a moment.
+pub(crate) type Approvers = Box<dyn Fn(&Store, Timestamp) -> Result<BTreeSet<String>, StoreError> + Send + Sync>;
+
+/// Who holds an admin's token that is nobody's in particular.
+///
+/// # Errors
+/// A store that cannot be read.
+pub fn admins(store: &Store, now: Timestamp) -> Result<BTreeSet<String>, StoreError> {
+    let stands = |token: &store::Token| {
+        token.scope == "admin"
+            && token.owner.is_none()
+            && token.revoked.is_none()
+            && token.expires.is_none_or(|end| end > now)
+    };
+    Ok(store.tokens()?.into_iter().filter(stands).map(|token| token.name).collect())
+}
 
 /// A step as stored: indicator, verb, fingerprint, why it waits, why it is not wanted, and the entry as the destination
 /// stores it where that is not the indicator's value.
@@ -118,6 +134,9 @@ impl BudgetUse {
     }
 }
 
+/// Most plans in one list.
+const PLANS_SHOWN: usize = 1_000;
+
 /// Steps named in the difference of two plans.
 const DIFFERENCE_SHOWN: usize = 1_000;
 
@@ -201,7 +220,24 @@ pub struct HeldPlan {
     /// The steps, where they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<PlannedStep>,
+    /// With them, the entries that it pins without a step: they stay as they are now. A thousand at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pinned: Vec<PinnedEntry>,
 }
+
+/// An entry that a plan pins as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PinnedEntry {
+    /// What kind of indicator.
+    pub kind: &'static str,
+    /// Its value.
+    pub entry: String,
+    /// `in`: it stays there; `out`: it stays out; `lift`: an earlier pin of it is lifted.
+    pub hold: String,
+}
+
+/// Pins without a step that a plan shows.
+const PINNED_SHOWN: usize = 1_000;
 
 impl Engine {
     /// Stores what a pass holds, replacing what waited; or notes that nothing waits any more. `whole`: everything that
@@ -214,15 +250,16 @@ impl Engine {
         now: Timestamp,
         whole: bool,
     ) -> Result<Option<u64>, EngineError> {
-        let frozen = plan.restrained.holds.iter().any(|hold| hold.as_str() == "frozen");
+        let is_held_by = |code: &str| plan.restrained.holds.iter().any(|hold| hold.as_str() == code);
+        let (frozen, halted) = (is_held_by("frozen"), self.awaits_decision(target.id)?);
         for approved in self.approved_plans(target.id)? {
             let until = ApprovedSet::given(approved.decided.unwrap_or(approved.created), []).until;
             // A pass that did what was allowed uses the approval up: what was not valid then does not come back later.
-            if now >= until || (whole && !frozen) {
+            if now >= until || (whole && !frozen && (!halted || approved.kind != "pass")) {
                 self.store.finish_plan(approved.id)?;
             }
         }
-        if frozen {
+        if frozen || halted {
             return Ok(None);
         }
         if plan.restrained.held.is_empty() {
@@ -234,7 +271,7 @@ impl Engine {
         let hash = plan_hash(plan.restrained.held.iter().map(|s| (texts(s.entry), s.step, s.fingerprint))).to_string();
         let rejected = self
             .store
-            .plans(PlanFilter { target: Some(target.id), status: Some(PlanStatus::Rejected) })?
+            .plan_heads(PlanFilter { target: Some(target.id), status: Some(PlanStatus::Rejected) })?
             .into_iter()
             .find(|plan| plan.hash == hash);
         if let Some(rejected) = rejected {
@@ -296,28 +333,38 @@ impl Engine {
             names.extend([sharing.doc.source.clone(), sharing.rule.name.clone()]);
         }
         let of_target = format!(" \u{2192} {}", target.doc.name);
-        let mut before = None;
-        loop {
-            let page = self.store.audit_log(500, before)?;
-            for entry in &page {
-                if since.is_some_and(|since| entry.at < since) {
-                    return Ok(None);
-                }
-                let feeds = match entry.action.split('.').next().unwrap_or_default() {
-                    "rule" | "target" | "connection" => names.contains(&entry.object),
-                    // By its target: one that was deleted feeds it no more, and that is what it did.
-                    "sharing" | "guard_exception" => entry.object.ends_with(&of_target),
-                    _ => false,
-                };
-                if feeds {
-                    return Ok(Some(entry.who.clone()));
-                }
-            }
-            match page.last() {
-                Some(last) if page.len() == 500 => before = Some(last.seq),
-                _ => return Ok(None),
-            }
-        }
+        let feeds = |entry: &store::AuditRow| match entry.action.split('.').next().unwrap_or_default() {
+            "rule" | "target" | "connection" => names.contains(&entry.object),
+            // By its target: one that was deleted feeds it no more, and that is what it did.
+            _ => entry.object.ends_with(&of_target),
+        };
+        let nouns = ["rule", "target", "connection", "sharing", "guard_exception"];
+        Ok(self.store.last_audit(&nouns, since, &feeds)?.map(|entry| entry.who))
+    }
+
+    /// Lets somebody else say, by name, who may approve; without, it is who holds an admin's token. The first call counts.
+    pub fn approvers(
+        &self,
+        who: impl Fn(&Store, Timestamp) -> Result<BTreeSet<String>, StoreError> + Send + Sync + 'static,
+    ) {
+        // A second one is not wanted by anybody.
+        let _ = self.approvers.set(Box::new(who));
+    }
+
+    /// Whether one person's word is not enough, as `four_eyes` of the policy says.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub fn needs_second_person(&self) -> Result<bool, EngineError> {
+        let now = self.world.now();
+        Ok(match self.config().plans.four_eyes {
+            FourEyes::Never => false,
+            FourEyes::Always => true,
+            FourEyes::Auto => match self.approvers.get() {
+                Some(approvers) => approvers(&self.store, now)?.len() >= 2,
+                None => admins(&self.store, now)?.len() >= 2,
+            },
+        })
     }
 
     /// Whether this person may approve what that one is the author of.
@@ -325,18 +372,7 @@ impl Engine {
         if author != Some(who) {
             return Ok(());
         }
-        let now = self.world.now();
-        let needed = match self.config().plans.four_eyes {
-            FourEyes::Never => false,
-            FourEyes::Always => true,
-            FourEyes::Auto => {
-                let tokens = self.store.tokens()?;
-                let stands = |token: &&store::Token| {
-                    token.scope == "admin" && token.revoked.is_none() && token.expires.is_none_or(|end| end > now)
-                };
-                tokens.iter().filter(stands).map(|token| &token.name).collect::<BTreeSet<_>>().len() >= 2
-            }
-        };
+        let needed = self.needs_second_person()?;
         match needed {
             false => Ok(()),
             true => Err(EngineError::Conflict(format!(
@@ -380,16 +416,15 @@ impl Engine {
         Ok(self.store.plans(PlanFilter { target: Some(target), status: Some(PlanStatus::Approved) })?)
     }
 
-    /// The steps a person allowed for a target, if any.
+    /// The steps a person allowed for a target, if any. `halted`: only those by which runs are undone.
     pub(super) fn approved(
         &self,
         target: &Target,
-        _entries: &Entries,
-        _known: &Known,
+        halted: bool,
         now: Timestamp,
     ) -> Result<Option<ApprovedSet>, EngineError> {
         let plans = self.approved_plans(target.id)?;
-        let sets = plans.iter().map(|plan| {
+        let sets = plans.iter().filter(|plan| !halted || plan.kind != "pass").map(|plan| {
             let steps = read_steps(plan).into_iter().filter_map(|s| Some((s.0, Verb::parse(&s.1)?, s.2)));
             ApprovedSet::given(plan.decided.unwrap_or(plan.created), steps)
         });
@@ -403,7 +438,7 @@ impl Engine {
         }))
     }
 
-    /// Held plans, the latest first. `status`: only those.
+    /// Held plans, the latest first, a thousand at most. `status`: only those.
     ///
     /// # Errors
     /// A failing store.
@@ -414,8 +449,15 @@ impl Engine {
                 EngineError::Invalid(format!("\"{text}\" is none of waiting, approved, rejected, expired, done"))
             })?),
         };
-        let plans = self.store.plans(PlanFilter { target: None, status })?;
-        plans.iter().map(|plan| self.show_plan(plan, false)).collect()
+        let heads = self.store.plan_heads(PlanFilter { target: None, status })?;
+        // One after the other: their steps together may be very many.
+        let mut shown = Vec::new();
+        for head in heads.iter().take(PLANS_SHOWN) {
+            if let Some(plan) = self.store.plan(head.id)? {
+                shown.push(self.show_plan(&plan, false)?);
+            }
+        }
+        Ok(shown)
     }
 
     /// One held plan with its steps.
@@ -433,7 +475,7 @@ impl Engine {
         }
         let missing = format!("there is no plan {id}; `iocast plan list` shows those there are");
         // A newer pass computed another set of steps, and only the latest waits.
-        let heir = self.store.plans(PlanFilter::default())?.into_iter().find(|plan| {
+        let heir = self.store.plan_heads(PlanFilter::default())?.into_iter().find(|plan| {
             plan.id.0 > id
                 && read_replaced(plan).is_some_and(|replaced| replaced.plan == id || replaced.earlier.contains(&id))
         });
@@ -479,6 +521,13 @@ impl Engine {
             PlanStatus::Approved => Some(ApprovedSet::given(plan.decided.unwrap_or(plan.created), []).until),
             _ => None,
         };
+        let stepped: BTreeSet<u32> = kept.iter().map(|step| step.0).collect();
+        let bare = pins.iter().filter(|pin| with_steps && !stepped.contains(&pin.id));
+        let shown = bare.filter(|pin| known.index.exists(IndicatorId(pin.id))).take(PINNED_SHOWN).map(|pin| {
+            let (kind, value) = known.index.key_ref(IndicatorId(pin.id));
+            PinnedEntry { kind: kind.as_str(), entry: value.to_owned(), hold: pin.hold.clone() }
+        });
+        let pinned: Vec<PinnedEntry> = shown.collect();
         let mut waits: BTreeMap<&str, u64> = BTreeMap::new();
         for why in kept.iter().filter_map(|step| step.3.as_deref()) {
             *waits.entry(why).or_default() += 1;
@@ -512,6 +561,7 @@ impl Engine {
             budget,
             replaced: read_replaced(plan),
             steps: steps.collect(),
+            pinned,
         })
     }
 

@@ -114,6 +114,20 @@ pub(super) fn carries(line: &Entry, remote: &Remote, marks: bool) -> bool {
     }
 }
 
+/// What a reading of everything says of each line.
+pub(super) struct Shown {
+    found: BTreeMap<IndicatorId, Presence>,
+    /// Why nothing may be concluded from what it does not show.
+    pub(super) doubt: Option<Doubt>,
+}
+
+impl Shown {
+    /// What is there for a line; None: it settles nothing.
+    pub(super) fn of(&self, id: IndicatorId) -> Option<Presence> {
+        self.found.get(&id).cloned().or_else(|| self.doubt.is_none().then_some(Presence::Absent))
+    }
+}
+
 impl Engine {
     /// Why no call may be made to a connection just now: it failed too often.
     pub(super) fn resting(&self, connection: &Connection) -> Option<ConnectorError> {
@@ -122,7 +136,7 @@ impl Engine {
         let wait = breaker.wait(self.world.now())?;
         let failures = breaker.failures();
         let why = format!("{failures} calls in a row failed: one is tried every minute until one works");
-        Some(ConnectorError::Later { wait: Some(wait), why })
+        Some(ConnectorError::Busy { wait: Some(wait), why })
     }
 
     /// Calls a connector with everything it may use, unless it is to be left alone.
@@ -149,10 +163,15 @@ impl Engine {
             return Err(failed(error));
         }
         let cx = Cx { http: &http, files: self.world.files(), now, initial_from: now };
-        let done = f(&cx);
+        let done = match f(&cx) {
+            // The last request did nothing; one that the same call made before it may have.
+            Err(ConnectorError::Busy { wait, why }) if http.has_acted() => Err(ConnectorError::Later { wait, why }),
+            done => done,
+        };
         // A refusal is an answer; what asks for patience says so itself.
         let worked = match &done {
-            Err(ConnectorError::Later { wait: None, .. } | ConnectorError::Unexpected(_)) => Some(false),
+            Err(error) if error.is_later() && error.wait().is_none() => Some(false),
+            Err(ConnectorError::Unexpected(_)) => Some(false),
             Err(_) => Some(true),
             Ok(answer) => says_something(answer).then_some(true),
         };
@@ -288,6 +307,33 @@ impl Engine {
         drift::doubt(expected, present).or_else(by_foreign)
     }
 
+    /// Reads everything, and says of each line what of it is there.
+    pub(super) fn read_lines(
+        &self,
+        target: &Target,
+        connection: &Connection,
+        destination: &dyn Destination,
+        state: &mut TargetState,
+    ) -> Result<Shown, EngineError> {
+        let read = self.read_all(target, connection, destination, state)?;
+        let lines = self.lines_by_text(target);
+        let doubt = self.doubt(target, &read, &lines, state);
+        let list = digest(read.entries.iter().map(|remote| remote.entry.as_str()));
+        let mut found: BTreeMap<IndicatorId, Presence> = BTreeMap::new();
+        for remote in &read.entries {
+            let Some(line) = lines.of(remote) else { continue };
+            let presence = match self.is_ours(target, line, remote, list, state) {
+                true => Presence::Ours { remote_id: remote.remote_id.clone() },
+                false => Presence::Foreign,
+            };
+            // Ours beside somebody else's is ours.
+            if !matches!(found.get(&line.id), Some(Presence::Ours { .. })) {
+                found.insert(line.id, presence);
+            }
+        }
+        Ok(Shown { found, doubt })
+    }
+
     /// What is there for these lines; None for a line of which the answer settles nothing.
     pub(super) fn ask(
         &self,
@@ -300,24 +346,8 @@ impl Engine {
         let Some(destination) = connection.open.destination() else { return Ok(vec![None; asked.len()]) };
         self.identify(target, connection, state, now)?;
         if !target.action.can_look {
-            let read = self.read_all(target, connection, destination, state)?;
-            let lines = self.lines_by_text(target);
-            let is_doubted = self.doubt(target, &read, &lines, state).is_some();
-            let list = digest(read.entries.iter().map(|remote| remote.entry.as_str()));
-            let mut found: BTreeMap<IndicatorId, Presence> = BTreeMap::new();
-            for remote in &read.entries {
-                let Some(line) = lines.of(remote) else { continue };
-                let presence = match self.is_ours(target, line, remote, list, state) {
-                    true => Presence::Ours { remote_id: remote.remote_id.clone() },
-                    false => Presence::Foreign,
-                };
-                // Ours beside somebody else's is ours.
-                if !matches!(found.get(&line.id), Some(Presence::Ours { .. })) {
-                    found.insert(line.id, presence);
-                }
-            }
-            let absent = (!is_doubted).then_some(Presence::Absent);
-            return Ok(asked.iter().map(|entry| found.remove(&entry.id).or_else(|| absent.clone())).collect());
+            let shown = self.read_lines(target, connection, destination, state)?;
+            return Ok(asked.iter().map(|entry| shown.of(entry.id)).collect());
         }
         let questions: Vec<Outgoing> = {
             let known = self.known();

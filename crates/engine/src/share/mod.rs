@@ -26,7 +26,8 @@ pub(crate) use apply::{load_ledger, state_of};
 use collect::collect_unpinned;
 pub(crate) use collect::{Collected, KeyCache, collect};
 pub use cut::Cut;
-pub use held::{BudgetUse, HeldPlan, Part, Replaced, UseShown, WaitsFor};
+pub(crate) use held::Approvers;
+pub use held::{BudgetUse, HeldPlan, Part, PinnedEntry, Replaced, UseShown, WaitsFor, admins};
 pub(crate) use pins::load_pins;
 pub use pins::{PinShown, Pins};
 pub use preview::{Preview, PreviewHead, PreviewRow};
@@ -230,32 +231,22 @@ impl Engine {
             let plan = self.plan(&config, target, &state, Mode::default(), now)?;
             return Ok(ShareReport { config: config.version.clone(), ..self.dry_report(target, &plan) });
         }
-        let checked = match expect {
-            None => None,
-            // Nothing is asked of the destination first: what was shown was made without that, too. And what is compared
-            // here is what is done.
-            Some(expect) => {
-                let plan = self.plan(&config, target, &state, mode, now)?;
-                let hash = plan.hash(&self.known());
-                if hash != expect {
-                    return Err(EngineError::Conflict(format!(
-                        "the plan of {name} is {hash} now, not {expect}: nothing was done; look at it again with \
-                         `iocast share {name} --dry-run`"
-                    )));
-                }
-                Some(plan)
-            }
+        // Whoever expects a plan is answered by one that was made after the same questions; and what is compared here is
+        // what is done. Only then is it a run.
+        let started = |is_run: bool| match is_run {
+            true => self.store.run_start("share", name, now),
+            false => Ok(RunId(0)),
         };
-        let run = self.store.run_start("share", name, now)?;
+        let mut run = started(expect.is_none())?;
         let mut trouble = None;
-        if checked.is_none() && !self.stands_still(target.id)? {
+        if !self.stands_still(target.id)? {
             match self.look_at_unsettled(&config, target, &mut state, run, now) {
                 Ok(()) => {}
                 Err(EngineError::Connector { error, .. }) => trouble = Some(error),
                 Err(error) => return Err(error),
             }
         }
-        let unread = checked.is_none() && target.action.can_read && state.foreign.is_none();
+        let unread = target.action.can_read && state.foreign.is_none();
         if trouble.is_none() && unread && !self.is_stopped(target.id)? {
             // How much of its room others take must be known before it is filled.
             match self.read_back(&config, target, &mut state, run, Verify { believe: false, all: true }, now) {
@@ -265,10 +256,18 @@ impl Engine {
             }
         }
         progress.phase("planning");
-        let plan = match checked {
-            Some(plan) => plan,
-            None => self.plan(&config, target, &state, mode, now)?,
-        };
+        let plan = self.plan(&config, target, &state, mode, now)?;
+        if let Some(expect) = expect {
+            let hash = plan.hash(&self.known());
+            if hash != expect {
+                self.store.set_target_state(target.id, &state.to_text())?;
+                return Err(EngineError::Conflict(format!(
+                    "the plan of {name} is {hash} now, not {expect}: nothing was sent; look at it again with `iocast \
+                     share {name} --dry-run`"
+                )));
+            }
+            run = started(true)?;
+        }
         let (mut counts, error) = if trouble.is_some() {
             let mut counts = plan.counts();
             counts.deferred = counts.planned();
@@ -298,7 +297,9 @@ impl Engine {
         let held = !plan.restrained.held.is_empty();
         // Restored and not adopted it stands still, also where its old ledger sees nothing to do.
         let restored = self.must_reconcile(target.id)?;
-        let frozen = restored || plan.restrained.holds.iter().any(|h| h.as_str() == "frozen");
+        let is_held_by = |code: &str| plan.restrained.holds.iter().any(|hold| hold.as_str() == code);
+        let is_untouched = counts.accepted + counts.refused + counts.unknown == 0;
+        let frozen = restored || is_held_by("frozen") || (is_held_by("halted") && error.is_none() && is_untouched);
         let status = match &error {
             _ if frozen => ShareStatus::Frozen,
             Some(_) => ShareStatus::Failed,
@@ -325,10 +326,7 @@ impl Engine {
             Some(error) => {
                 state.failures += 1;
                 state.denied = matches!(error, ConnectorError::Denied(_));
-                let wait = match error {
-                    ConnectorError::Later { wait, .. } => *wait,
-                    _ => None,
-                };
+                let wait = error.wait();
                 state.not_before = Some(
                     wall.after(backoff(state.failures, wait, intel::schedule::jitter_of(self.world.random()))).micros(),
                 );
@@ -464,7 +462,7 @@ impl Engine {
         entries.pins.clone_from(&pins);
         let revision = known.index.max_revision();
         let basis = basis_of(target, &entries) ^ pins.as_ref().map_or(0, |pins| pins.stamp());
-        let brakes = Brakes { approved: self.approved(target, &entries, &known, now)?, ..brakes };
+        let brakes = Brakes { approved: self.approved(target, brakes.halted, now)?, ..brakes };
 
         // What must be asked about: everything that is not simply present and wanted, and of that what has changed
         // since it was last compared. With a limit that binds, everything that is ranked.
@@ -565,6 +563,7 @@ impl Engine {
             filled: state.filled,
             fill_approved: state.fill_approved,
             frozen: self.stands_still(target.id)?,
+            halted: self.awaits_decision(target.id)?,
             replace_style: target.action.delivery == Delivery::Replace,
             approved: None,
         })
@@ -626,7 +625,7 @@ pub(crate) fn view_of(target: &Target) -> TargetView {
 
 /// The person who asked for this pass approves what it holds: exactly these steps, now. A freeze stays a freeze.
 fn approve_all(restrained: &mut Restrained) {
-    if restrained.holds.iter().any(|hold| hold.as_str() == "frozen") {
+    if restrained.holds.iter().any(|hold| matches!(hold.as_str(), "frozen" | "halted")) {
         return;
     }
     restrained.now.extend(restrained.held.drain(..).map(|step| Planned { why_held: None, ..step }));

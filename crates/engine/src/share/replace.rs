@@ -206,16 +206,25 @@ impl Engine {
             .filter(|step| step.step == Verb::Push)
             .map(|step| (pass.plan.entries.text(&known, IndicatorId(step.entry)), step.entry))
             .collect();
+        // A step that waits or was stopped: what it would change stays as it is.
+        let restrained = &pass.plan.restrained;
+        let planned: HashSet<u32> = restrained.now.iter().chain(&restrained.held).map(|step| step.entry).collect();
+        let is_as_sent = |line: &Entry| {
+            !planned.contains(&line.id.0)
+                && pass.plan.entries.rendered(&known, line.id, pass.now).0 == line.line.fingerprint
+        };
         let mut seen: HashSet<u32> = HashSet::new();
         for remote in &read.entries {
             if let Some(line) = lines.ours(remote, marks)
                 && seen.insert(line.id.0)
             {
-                let step = steps.get(&line.id.0);
-                let stays = line.line.state == LineState::Present || step.is_some();
-                match step {
+                match steps.get(&line.id.0) {
                     Some(Verb::Retract) => {}
-                    _ if stays => {
+                    None if line.line.state == LineState::Present && !is_as_sent(line) => {
+                        draft.ours.insert(line.id.0);
+                        draft.placed.push(Placed::Foreign(remote.clone()));
+                    }
+                    step if step.is_some() || line.line.state == LineState::Present => {
                         draft.ours.insert(line.id.0);
                         draft.placed.push(Placed::Ours(item(line.id, Some(remote))));
                     }
@@ -382,7 +391,7 @@ impl Engine {
             match &outcome {
                 ItemOutcome::Accepted { .. } => counts.accepted += 1,
                 ItemOutcome::Refused(_) | ItemOutcome::Foreign => counts.refused += 1,
-                ItemOutcome::Unknown(_) => counts.unknown += 1,
+                ItemOutcome::Unknown(_) | ItemOutcome::NotDone(_) => counts.unknown += 1,
             }
             settled.push(self.settled(pass, step, entry, &outcome, None));
         }

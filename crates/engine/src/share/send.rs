@@ -1,9 +1,10 @@
 //! Sending entries one by one in batches, and deploying what was sent where that is a step of its own.
 
+use super::adopt::asks_first;
 use super::apply::{Pass, next_version, nothing_done, spec, whole, wrong_length};
 use super::bisect::{Answer, Delivered, deliver};
 use super::entries::Times;
-use super::look::{STAGED, is_staged};
+use super::look::{STAGED, Shown, is_staged};
 use crate::Engine;
 use crate::config::{Connection, Target};
 use crate::error::EngineError;
@@ -12,15 +13,80 @@ use crate::state::TargetState;
 use intel::delivery::Counts;
 use intel::plan::Planned;
 use intel::sharing::{Line, LineState, Verb};
-use intel::{IndicatorId, Timestamp};
+use intel::{IndicatorId, Timestamp, drift, limits};
 use kit::{ConnectorError, Destination, ItemOutcome, Outgoing, Presence};
+use std::ops::Range;
+use std::time::Duration;
 
-/// A batch as it is about to be sent.
+/// So long a reading of everything says what may be taken back.
+const READING_STANDS: Duration = Duration::from_secs(60);
+
+/// Most entries that are meant before the first of them is sent.
+const AHEAD_MOST: usize = 16_384;
+/// Calls that take no longer than this all together are meant together, and what came of them is written together: a
+/// destination that answers at once must not wait for the disk at every call.
+const QUICK: Duration = Duration::from_millis(250);
+
+/// What is about to be sent.
 #[derive(Default)]
 struct Meant {
     before: Vec<Option<Entry>>,
     entries: Vec<Entry>,
     items: Vec<Outgoing>,
+}
+
+/// A line before, the line that says what is meant, and what is sent.
+type One = (Option<Entry>, Entry, Outgoing);
+
+impl Meant {
+    /// Takes the lines apart, each with what becomes of it: what `keep` gives back stays.
+    fn sift<'p>(&mut self, batch: &mut Vec<&'p Planned>, keep: &mut dyn FnMut(&'p Planned, One) -> Option<One>) {
+        let old = std::mem::take(self);
+        let lines = old.before.into_iter().zip(old.entries).zip(old.items);
+        for (step, ((before, entry), item)) in std::mem::take(batch).into_iter().zip(lines) {
+            if let Some((before, entry, item)) = keep(step, (before, entry, item)) {
+                batch.push(step);
+                self.before.push(before);
+                self.entries.push(entry);
+                self.items.push(item);
+            }
+        }
+    }
+}
+
+/// The surroundings of all batches of a pass.
+struct Sending<'a> {
+    pass: &'a Pass<'a>,
+    connection: &'a Connection,
+    destination: &'a dyn Destination,
+    state: &'a mut TargetState,
+    /// What the last reading of everything showed, and when it ended.
+    shown: Option<(Shown, Timestamp)>,
+    /// Why some of what was to be taken back was left there.
+    doubted: Option<ConnectorError>,
+}
+
+/// How the sending of batches ended.
+enum Ended {
+    /// All were sent.
+    Whole,
+    /// No call may begin any more.
+    Stopped,
+    /// A call failed.
+    Failed(ConnectorError),
+}
+
+/// How calls that were meant together ended.
+struct Sent {
+    /// Steps that are done with: tried, or kept from being so. What follows them was not tried.
+    n_done: usize,
+    /// What ended them before their end.
+    error: Option<ConnectorError>,
+}
+
+/// Whether what is to be pushed is asked about before.
+fn is_asked_first(sending: &Sending<'_>) -> bool {
+    sending.state.adopted.is_some() && asks_first(sending.pass.target)
 }
 
 impl Engine {
@@ -37,41 +103,69 @@ impl Engine {
         // Without its secret nothing can be called, so nothing is meant: the lines stay as they are.
         if let Some(why) = &connection.locked {
             counts.deferred += effects.len() as u64;
-            return Ok(Some(ConnectorError::Later { wait: None, why: why.clone() }));
+            return Ok(Some(ConnectorError::Busy { wait: None, why: why.clone() }));
         }
         let Some(destination) = connection.open.destination() else {
             counts.deferred += effects.len() as u64;
             return Ok(Some(ConnectorError::Unsupported));
         };
         let accepted_before = counts.accepted;
-        let mut start = 0;
-        while start < effects.len() {
-            if self.is_stopped(pass.target.id)? {
-                counts.deferred += (effects.len() - start) as u64;
-                return Ok(None);
-            }
-            if let Some(error) = self.resting(connection) {
-                counts.deferred += (effects.len() - start) as u64;
-                return Ok(Some(error));
-            }
-            let batch = &effects[start..start + self.batch_len(pass, &effects[start..])];
-            start += batch.len();
-            if let Some(error) = self.send_batch(pass, connection, destination, batch, counts)? {
-                counts.deferred += (effects.len() - start) as u64;
-                return Ok(Some(error));
-            }
-        }
+        let mut sending = Sending { pass, connection, destination, state, shown: None, doubted: None };
+        let ended = self.send_batches(&mut sending, effects, counts)?;
+        let Sending { state, doubted, .. } = sending;
         if pass.target.action.deploys && self.has_staged(pass.target) {
-            let error = self.deploy(pass, connection, destination)?;
-            if error.is_some() {
-                // What was taken and is not in force yet was not done.
+            let error = match ended {
+                Ended::Whole => self.deploy(pass, connection, destination)?,
+                Ended::Stopped => None,
+                Ended::Failed(error) => Some(error),
+            };
+            // What was taken and is not in force yet was not done.
+            if self.has_staged(pass.target) {
                 let staged = counts.accepted - accepted_before;
                 counts.accepted -= staged;
                 counts.unknown += staged;
             }
-            return Ok(error);
+            return Ok(error.or(doubted));
         }
-        self.sample(pass.target, connection, destination, state, effects)
+        match ended {
+            Ended::Whole => Ok(self.sample(pass.target, connection, destination, state, effects)?.or(doubted)),
+            Ended::Stopped => Ok(doubted),
+            Ended::Failed(error) => Ok(Some(error)),
+        }
+    }
+
+    fn send_batches(
+        &self,
+        sending: &mut Sending<'_>,
+        effects: &[&Planned],
+        counts: &mut Counts,
+    ) -> Result<Ended, EngineError> {
+        let mut start = 0;
+        let mut ahead = sending.pass.target.action.batch;
+        while start < effects.len() {
+            if self.is_stopped(sending.pass.target.id)? {
+                counts.deferred += (effects.len() - start) as u64;
+                return Ok(Ended::Stopped);
+            }
+            if let Some(error) = self.resting(sending.connection) {
+                counts.deferred += (effects.len() - start) as u64;
+                return Ok(Ended::Failed(error));
+            }
+            let group = &effects[start..start + self.group_len(sending, &effects[start..], ahead)];
+            let begun = self.world.now();
+            let Sent { n_done, error } = self.send_group(sending, group, counts)?;
+            start += n_done;
+            if let Some(error) = error {
+                counts.deferred += (effects.len() - start) as u64;
+                return Ok(Ended::Failed(error));
+            }
+            ahead = match self.world.now().since(begun) {
+                took if took < QUICK => (ahead * 2).min(AHEAD_MOST),
+                took if took > QUICK * 4 => ahead / 2,
+                _ => ahead,
+            };
+        }
+        Ok(Ended::Whole)
     }
 
     /// How many of these steps go in one call: of one sort, as many as the action takes, by number and by bytes.
@@ -90,43 +184,125 @@ impl Engine {
         effects[..most].iter().take_while(fits).count().max(1)
     }
 
-    /// Sends one batch. An error ends the pass; every step of the batch is counted.
-    fn send_batch(
+    /// How many of these steps are meant together: of one sort, at least a call, whole calls as far as they are known
+    /// to be so many. Where a call can neither be asked about nor repeated it is meant alone, and so is one before which
+    /// the destination is asked.
+    fn group_len(&self, sending: &Sending<'_>, effects: &[&Planned], ahead: usize) -> usize {
+        let action = &sending.pass.target.action;
+        let retracting = effects[0].step == Verb::Retract;
+        let call = self.batch_len(sending.pass, effects);
+        let is_alone =
+            !(action.idempotent || action.can_ask()) || (action.can_look && (retracting || is_asked_first(sending)));
+        if is_alone || ahead <= call {
+            return call;
+        }
+        let most = effects.iter().take(ahead).take_while(|s| (s.step == Verb::Retract) == retracting).count();
+        most.max(call)
+    }
+
+    /// Sends some calls that are meant together. Every step that is done with is counted. What is meant is durable before
+    /// the first byte leaves; an outcome that is lost with the process is asked for or repeated, as any that is not known.
+    fn send_group(
+        &self,
+        sending: &mut Sending<'_>,
+        group: &[&Planned],
+        counts: &mut Counts,
+    ) -> Result<Sent, EngineError> {
+        let Sending { pass, connection, destination, .. } = *sending;
+        let retracting = group[0].step == Verb::Retract;
+        let mut batch = group.to_vec();
+        let done = |batch: &[&Planned], n_tried: usize| group.len() - (batch.len() - n_tried);
+        // A pass may be long: what was let through at its beginning is asked about again.
+        let guard = self.known().guard.clone();
+        if pass.is_to_be_asked_again(&guard) {
+            let (through, n_stopped) = self.let_through(pass.target, pass.plan, batch);
+            batch = through;
+            counts.deferred += n_stopped;
+        }
+        let mut meant = self.meant(pass, &batch);
+        let asked = match retracting {
+            _ if batch.is_empty() => Ok(()),
+            true if pass.target.action.can_ask() => self.only_ours(sending, &mut batch, &mut meant, counts),
+            false if is_asked_first(sending) => self.only_new(sending, &mut batch, &mut meant, counts),
+            _ => Ok(()),
+        };
+        match asked {
+            Ok(()) => {}
+            Err(EngineError::Connector { error, .. }) => {
+                return Ok(Sent { n_done: done(&batch, 0), error: Some(error) });
+            }
+            Err(error) => return Err(error),
+        }
+        if batch.is_empty() {
+            return Ok(Sent { n_done: group.len(), error: None });
+        }
+        let Meant { before, entries, items } = meant;
+        self.world.step("share.planned")?;
+        let id = self.mean(pass.target.id, pass.run, &entries)?;
+        self.world.step("share.intended")?;
+        let begun = self.world.now();
+        let mut settled = Vec::with_capacity(batch.len());
+        let (mut lines, mut n_tried, mut failed) = (entries.into_iter().zip(before), 0, None);
+        let (mut untried, mut untried_before) = (Vec::new(), Vec::new());
+        while n_tried < batch.len() && failed.is_none() {
+            let call = n_tried..n_tried + self.batch_len(pass, &batch[n_tried..]);
+            if n_tried > 0 {
+                // What was not tried is put back, and whoever means it next looks again at what has changed.
+                if self.world.now().since(begun) >= QUICK
+                    || self.is_stopped(pass.target.id)?
+                    || self.resting(connection).is_some()
+                    || !std::sync::Arc::ptr_eq(&guard, &self.known().guard)
+                    || self.known().guard.has_exceptions()
+                {
+                    break;
+                }
+            }
+            n_tried = call.end;
+            let Delivered { outcomes, error } =
+                self.send_call(pass, connection, destination, retracting, &items[call.clone()])?;
+            for ((at, outcome), (entry, old)) in call.zip(outcomes).zip(&mut lines) {
+                let not_done = |outcome: &ItemOutcome| match outcome {
+                    ItemOutcome::NotDone(why) => Some(why.clone()),
+                    _ => None,
+                };
+                if let Some(why) = outcome.as_ref().and_then(not_done) {
+                    failed.get_or_insert(ConnectorError::Busy { wait: None, why });
+                }
+                let Some(outcome) = outcome.filter(|outcome| not_done(outcome).is_none()) else {
+                    untried.push(batch[at]);
+                    untried_before.push(old);
+                    continue;
+                };
+                match outcome {
+                    ItemOutcome::Accepted { .. } => counts.accepted += 1,
+                    ItemOutcome::Refused(_) | ItemOutcome::Foreign => counts.refused += 1,
+                    ItemOutcome::Unknown(_) | ItemOutcome::NotDone(_) => counts.unknown += 1,
+                }
+                let expiry = if pass.target.action.holds_expiry { items[at].expires_at } else { None };
+                settled.push(self.settled_item(pass, batch[at], entry, &outcome, old, expiry));
+            }
+            failed = error.or(failed);
+        }
+        counts.deferred += untried.len() as u64;
+        untried.extend(&batch[n_tried..]);
+        untried_before.extend(lines.map(|(_, old)| old));
+        self.settle_meant(id, pass, settled, &untried, &untried_before)?;
+        self.world.step("share.settled")?;
+        Ok(Sent { n_done: done(&batch, n_tried), error: failed })
+    }
+
+    /// Makes one call, in parts where it is refused as a whole.
+    fn send_call(
         &self,
         pass: &Pass<'_>,
         connection: &Connection,
         destination: &dyn Destination,
-        batch: &[&Planned],
-        counts: &mut Counts,
-    ) -> Result<Option<ConnectorError>, EngineError> {
-        let retracting = batch[0].step == Verb::Retract;
-        // A pass may be long: what was let through at its beginning is asked about again.
-        let (mut batch, n_stopped) = self.let_through(pass.target, pass.plan, batch.to_vec());
-        counts.deferred += n_stopped;
-        if batch.is_empty() {
-            return Ok(None);
-        }
-        let mut meant = self.meant(pass, &batch);
-        if retracting && pass.target.action.can_look {
-            match self.only_ours(pass, connection, destination, &mut batch, &mut meant, counts) {
-                Ok(()) => {}
-                Err(EngineError::Connector { error, .. }) => {
-                    counts.deferred += batch.len() as u64;
-                    return Ok(Some(error));
-                }
-                Err(error) => return Err(error),
-            }
-            if batch.is_empty() {
-                return Ok(None);
-            }
-        }
-        let Meant { before, entries, items } = meant;
-        self.world.step("share.planned")?;
-        self.intend(pass.target.id, pass.run, &entries)?;
-        self.world.step("share.intended")?;
+        retracting: bool,
+        items: &[Outgoing],
+    ) -> Result<Delivered, EngineError> {
         let spec = spec(pass.target, &self.exchange);
         let mut is_first = true;
-        let Delivered { outcomes, error } = deliver(batch.len(), &mut |range| {
+        deliver(items.len(), &mut |range: Range<usize>| {
             if !std::mem::take(&mut is_first) && self.is_stopped(pass.target.id)? {
                 return Ok(Answer::Stopped);
             }
@@ -150,32 +326,7 @@ impl Engine {
                 Err(EngineError::Connector { error, .. }) => Answer::Failed(error),
                 Err(error) => return Err(error),
             })
-        })?;
-        let mut settled = Vec::with_capacity(batch.len());
-        let (mut untried, mut untried_before) = (Vec::new(), Vec::new());
-        for ((((step, entry), outcome), item), old) in batch.iter().zip(entries).zip(&outcomes).zip(&items).zip(before)
-        {
-            let Some(outcome) = outcome else {
-                untried.push(*step);
-                untried_before.push(old);
-                continue;
-            };
-            match outcome {
-                ItemOutcome::Accepted { .. } => counts.accepted += 1,
-                ItemOutcome::Refused(_) | ItemOutcome::Foreign => counts.refused += 1,
-                ItemOutcome::Unknown(_) => counts.unknown += 1,
-            }
-            let expiry = if pass.target.action.holds_expiry { item.expires_at } else { None };
-            settled.push(self.settled_item(pass, step, entry, outcome, old, expiry));
-        }
-        if !untried.is_empty() {
-            // Nothing was done: the lines go back to what they were.
-            self.restore(pass, &untried, &untried_before)?;
-            counts.deferred += untried.len() as u64;
-        }
-        self.settle(pass.target, pass.run, settled, None)?;
-        self.world.step("share.settled")?;
-        Ok(error)
+        })
     }
 
     /// The lines and items of a batch, as they are about to be meant and sent.
@@ -207,49 +358,127 @@ impl Engine {
         meant
     }
 
-    /// Asks about what is to be taken back, and takes out of the batch what is not ours any more, or not there.
+    /// What is there for the items of a batch: asked about one by one, or looked up in a reading of everything.
+    fn presences(&self, sending: &mut Sending<'_>, meant: &Meant) -> Result<Vec<Option<Presence>>, EngineError> {
+        let Sending { pass, connection, destination, .. } = *sending;
+        if pass.target.action.can_look {
+            let answers = self.call(connection, self.world.now(), |cx| {
+                destination.look(spec(pass.target, &self.exchange), &meant.items, cx)
+            })?;
+            if answers.len() != meant.items.len() {
+                return Err(wrong_length(connection, answers.len(), meant.items.len()));
+            }
+            return Ok(answers.into_iter().map(Some).collect());
+        }
+        let stands = |read: &(Shown, Timestamp)| read.1.after(READING_STANDS) > self.world.now();
+        if !sending.shown.as_ref().is_some_and(stands) {
+            let shown = self.read_lines(pass.target, connection, destination, sending.state)?;
+            sending.shown = Some((shown, self.world.now()));
+        }
+        let of = |entry: &Entry| sending.shown.as_ref().and_then(|(shown, _)| shown.of(entry.id));
+        Ok(meant.entries.iter().map(of).collect())
+    }
+
+    /// Asks about what is to be taken back, and takes out of the batch what is not ours any more, or not there. What the
+    /// answer leaves open is left there too: it may have become somebody else's.
     fn only_ours(
         &self,
-        pass: &Pass<'_>,
-        connection: &Connection,
-        destination: &dyn Destination,
+        sending: &mut Sending<'_>,
         batch: &mut Vec<&Planned>,
         meant: &mut Meant,
         counts: &mut Counts,
     ) -> Result<(), EngineError> {
-        let answers = self.call(connection, self.world.now(), |cx| {
-            destination.look(spec(pass.target, &self.exchange), &meant.items, cx)
-        })?;
-        if answers.len() != batch.len() {
-            return Err(wrong_length(connection, answers.len(), batch.len()));
-        }
-        let old = std::mem::take(meant);
+        let pass = sending.pass;
+        let mut answers = self.presences(sending, meant)?.into_iter();
         let mut settled = Vec::new();
-        let mut kept = Vec::new();
-        let lines = old.before.into_iter().zip(old.entries).zip(old.items);
-        for ((step, ((before, entry), item)), answer) in batch.drain(..).zip(lines).zip(answers) {
+        let mut n_open = 0;
+        meant.sift(batch, &mut |step, (before, entry, item)| {
             // What was written lately may not show yet.
             let lags = before
                 .as_ref()
-                .is_some_and(|line| !intel::drift::is_settled(line.updated, pass.target.action.lag, self.world.now()));
-            match answer {
-                Presence::Foreign => {
+                .is_some_and(|line| !drift::is_settled(line.updated, pass.target.action.lag, self.world.now()));
+            match answers.next().flatten() {
+                Some(Presence::Foreign) => {
                     counts.refused += 1;
                     settled.push(self.settled(pass, step, entry, &ItemOutcome::Foreign, None));
                 }
-                Presence::Absent if !lags && !pass.target.action.deploys => {
+                // It was asked to give it back lately, and what it shows may be older: others may have put one like it
+                // there since.
+                Some(Presence::Ours { .. })
+                    if lags && before.as_ref().is_some_and(|line| line.line.state == LineState::Retracting) =>
+                {
+                    counts.deferred += 1;
+                }
+                Some(Presence::Absent) if !lags && !pass.target.action.deploys => {
                     counts.accepted += 1;
                     settled.push(self.settled(pass, step, entry, &ItemOutcome::Accepted { remote_id: None }, None));
                 }
-                _ => {
-                    kept.push(step);
-                    meant.before.push(before);
-                    meant.entries.push(entry);
-                    meant.items.push(item);
-                }
+                None => n_open += 1,
+                Some(_) => return Some((before, entry, item)),
             }
+            None
+        });
+        counts.deferred += n_open;
+        let doubt = sending.shown.as_ref().and_then(|(shown, _)| shown.doubt);
+        if let Some(doubt) = doubt.filter(|_| n_open > 0) {
+            let hint = match doubt.can_be_believed() {
+                true => format!("; if that is true: `iocast target verify {} --believe`", pass.target.doc.name),
+                false => String::new(),
+            };
+            let words = format!("{doubt}: what it does not show is not taken back{hint}");
+            sending.doubted = Some(ConnectorError::Unexpected(words));
         }
-        *batch = kept;
+        self.settle(pass.target, pass.run, settled, None)
+    }
+
+    /// Asks about what is to be pushed and was not there by a ledger that may not know everything: what is there already
+    /// becomes a line, and is not pushed again.
+    fn only_new(
+        &self,
+        sending: &mut Sending<'_>,
+        batch: &mut Vec<&Planned>,
+        meant: &mut Meant,
+        counts: &mut Counts,
+    ) -> Result<(), EngineError> {
+        let pass = sending.pass;
+        let is_new = |step: &Planned, before: &Option<Entry>| {
+            let state = before.as_ref().map(|line| line.line.state);
+            step.step == Verb::Push && matches!(state, None | Some(LineState::Gone | LineState::Refused))
+        };
+        if !batch.iter().zip(&meant.before).any(|(step, before)| is_new(step, before)) {
+            return Ok(());
+        }
+        let mut answers = self.presences(sending, meant)?.into_iter();
+        // What was pushed just before the ledger was lost may not show yet.
+        let adopted = sending.state.adopted.map(Timestamp::from_micros);
+        let shows = adopted.is_none_or(|at| drift::is_settled(at, pass.target.action.lag, self.world.now()));
+        let mut settled = Vec::new();
+        meant.sift(batch, &mut |step, (before, entry, item)| {
+            let answer = answers.next().flatten();
+            if !is_new(step, &before) {
+                return Some((before, entry, item));
+            }
+            match answer {
+                Some(Presence::Ours { remote_id }) => {
+                    counts.accepted += 1;
+                    let mut line = self.settled(pass, step, entry, &ItemOutcome::Accepted { remote_id }, None);
+                    // With which fields nobody knows: an update settles that.
+                    line.line.fingerprint = 0;
+                    if before.is_none() {
+                        // Older than anything a source said since: its mark says that we put it there.
+                        line.first_intent = limits::EARLIEST_TIME;
+                    }
+                    settled.push(line);
+                }
+                Some(Presence::Foreign) => {
+                    counts.refused += 1;
+                    settled.push(self.settled(pass, step, entry, &ItemOutcome::Foreign, None));
+                }
+                Some(Presence::Absent) if shows => return Some((before, entry, item)),
+                Some(Presence::Absent) | None => counts.deferred += 1,
+            }
+            None
+        });
         self.settle(pass.target, pass.run, settled, None)
     }
 

@@ -17,7 +17,7 @@ use intel::sharing::{LineState, Verb};
 use intel::{IndicatorId, RunId, TargetId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use store::{Asked, Effect, Hold, Inverse, Moment, PinChange, PinRow, PlanFilter, PlanStatus};
+use store::{Asked, Effect, Hold, Inverse, Moment, PinChange, PinRow, PlanFilter, PlanStatus, RunFilter};
 
 /// What a step is about to change, by the lines that say what is meant.
 pub(super) fn intended(known: &Known, target: TargetId, entries: &[Entry]) -> Vec<Inverse> {
@@ -101,20 +101,40 @@ enum Then {
 const FIELDS_LOST: &str = "what it carried then is no longer kept (`history_days`): it carries what it does now";
 
 /// Moments of the past that were looked up: thousands of lines were written in one second, and which runs were under way
-/// then is found by going through all of them. None: nothing is kept that far back.
-#[derive(Default)]
-struct Moments(BTreeMap<Timestamp, Option<Arc<Moment>>>);
+/// then is found by going through all of them.
+struct Moments {
+    /// None: nothing is kept that far back.
+    known: BTreeMap<Timestamp, Option<Arc<Moment>>>,
+    /// When the target's latest runs began, by which a line is dated.
+    begun: BTreeSet<Timestamp>,
+}
+
+/// Runs of a target whose beginnings are looked at.
+const RUNS_MOST: usize = 10_000;
 
 impl Moments {
+    fn of(engine: &Engine, target: &str) -> Result<Moments, EngineError> {
+        let runs = RunFilter { kind: Some("share"), subject: Some(target), status: None };
+        let begun = engine.store.runs(runs, RUNS_MOST, None)?.into_iter().map(|run| run.started).collect();
+        Ok(Moments { known: BTreeMap::new(), begun })
+    }
+
+    /// When a line that is dated to a second may have been written: at the beginnings of the runs of that second, which
+    /// may have changed something between two pulls, or at its ends.
+    fn within(&self, second: Timestamp) -> Vec<Timestamp> {
+        let last = second.after(std::time::Duration::from_micros(999_999));
+        std::iter::once(second).chain(self.begun.range(second..last).copied()).chain([last]).collect()
+    }
+
     fn at(&mut self, engine: &Engine, at: Timestamp) -> Result<Option<Arc<Moment>>, EngineError> {
-        if let Some(moment) = self.0.get(&at) {
+        if let Some(moment) = self.known.get(&at) {
             return Ok(moment.clone());
         }
         let moment = match engine.moment(at) {
             Err(EngineError::Store(store::StoreError::Conflict(_))) => None,
             told => Some(told?),
         };
-        self.0.insert(at, moment.clone());
+        self.known.insert(at, moment.clone());
         Ok(moment)
     }
 }
@@ -299,7 +319,7 @@ impl Engine {
         }
         // Lines are dated to the second; what has the fingerprint is what was sent, whenever in that second.
         let mut near = Then::Unknown;
-        for at in [since, since.after(std::time::Duration::from_micros(999_999))] {
+        for at in moments.within(since) {
             let Some(moment) = moments.at(self, at)? else { continue };
             let Some(indicator) = self.indicator_then(id, &moment)? else { continue };
             let known = self.known();
@@ -337,7 +357,7 @@ impl Engine {
         let bare = Arc::new(current.with(&lifts));
         let plain = self.plan_under(config, target, &state, Mode::default(), now, Under::Pins(bare))?;
         let mut specs = Vec::with_capacity(wishes.len());
-        let mut moments = Moments::default();
+        let mut moments = Moments::of(self, &target.doc.name)?;
         for (id, wish) in wishes {
             let indicator = IndicatorId(id);
             if !self.known().index.exists(indicator) {
@@ -386,7 +406,7 @@ impl Engine {
         let asked = Asked { kind, author: who, about, pins: &pins, halts };
         let same = self
             .store
-            .plans(PlanFilter { target: Some(target.id), status: Some(PlanStatus::Waiting) })?
+            .plan_heads(PlanFilter { target: Some(target.id), status: Some(PlanStatus::Waiting) })?
             .into_iter()
             .find(|plan| plan.kind == kind && plan.hash == hash && plan.about.as_deref() == Some(about));
         let id = match same {

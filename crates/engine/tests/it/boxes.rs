@@ -59,6 +59,8 @@ pub(crate) struct Tool {
     pub(crate) lost: u64,
     /// A batch with one of these in it is refused as a whole.
     pub(crate) poison: BTreeSet<String>,
+    /// These it will not give back.
+    pub(crate) keeps: BTreeSet<String>,
     /// Most entries; what is more is accepted and dropped.
     pub(crate) limit: Option<usize>,
     pub(crate) says_limit: bool,
@@ -92,8 +94,23 @@ impl Tool {
     /// Somebody else puts an entry there.
     pub(crate) fn others_add(&mut self, entry: &str) {
         let id = self.id();
-        self.things.push(Thing { entry: entry.to_owned(), id, mark: None, reputation: 0, expires: None });
+        let thing = Thing { entry: entry.to_owned(), id, mark: None, reputation: 0, expires: None };
+        // What is in force without us is in what we have staged as well.
+        self.staged.iter_mut().for_each(|staged| staged.push(thing.clone()));
+        self.things.push(thing);
         self.version += 1;
+    }
+
+    /// Somebody else takes one entry away, whose ever it is.
+    pub(crate) fn others_remove(&mut self, id: &str) {
+        self.things.retain(|thing| thing.id != id);
+        self.staged.iter_mut().for_each(|staged| staged.retain(|thing| thing.id != id));
+        self.version += 1;
+    }
+
+    /// What is there now can be seen from when the lag has passed, also where no call of ours brought it about.
+    pub(crate) fn shows_from(&mut self, now: Timestamp) {
+        self.past.push((now, self.things.clone()));
     }
 
     /// Somebody else takes an entry away, whose ever it is.
@@ -217,6 +234,11 @@ delivery = "replace"
 can_read = true
 marks = true
 [[action.params]]
+key = "format"
+type = "text"
+label = "Format"
+help = "Which fields it takes."
+[[action.params]]
 key = "capacity"
 type = "int"
 label = "Capacity"
@@ -292,7 +314,7 @@ impl BoxConnection {
                 return Err(error.clone());
             }
             if busy < tool.busy {
-                return Err(ConnectorError::Later { wait: None, why: "429".into() });
+                return Err(ConnectorError::Busy { wait: None, why: "429".into() });
             }
             Ok(Fate { now, is_lost: lost < tool.lost })
         })
@@ -396,6 +418,10 @@ impl Destination for BoxConnection {
             };
             let mut outcomes = Vec::new();
             for item in batch {
+                if tool.keeps.contains(&item.entry) {
+                    outcomes.push(ItemOutcome::Refused("403: locked by a change window".into()));
+                    continue;
+                }
                 // It does what it is told, also to others.
                 let mine = |t: &&Thing| t.entry == item.entry && t.mark.is_none();
                 let ours = things.iter().any(|t| t.entry == item.entry && t.mark.is_some());

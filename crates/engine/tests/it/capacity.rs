@@ -2,6 +2,7 @@
 
 use crate::ledger::{Bench, seeds, value};
 use crate::sim::Dice;
+use engine::{EngineError, Mode, Silent};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -57,4 +58,24 @@ fn f43_a_full_destination_holds_the_best() {
             assert_eq!(before.iter().filter(|v| !after.contains(v)).count(), 1, "seed {seed}");
         }
     }
+}
+
+/// Who expects exactly the plan that a dry run showed is answered by one that knows what others have there, though nobody
+/// had read it when the dry run was made: where they take the room, nothing is sent, and the next dry run shows it so.
+#[test]
+fn what_is_expected_is_compared_with_a_plan_that_knows_who_is_there() {
+    let bench = Bench::new(1, &[("t", "read", json!({ "capacity": 10 }))]);
+    bench.tool(|tool| (0..8).for_each(|n| tool.others_add(&format!("theirs{n}.example.net"))));
+    bench.feed((0..5).map(|n| (value(n), 7)));
+    let share = |hash: &str| bench.engine().share_expecting("t", Mode::default(), Some(hash), &Silent);
+    let shown = bench.engine().preview("t").unwrap().head;
+    assert_eq!(shown.push, 5);
+    let other = share(&shown.hash);
+    assert!(matches!(&other, Err(EngineError::Conflict(why)) if why.contains("nothing was sent")), "{other:?}");
+    assert_eq!(bench.tool(|tool| (tool.n_calls("read"), tool.n_calls("push"))), (1, 0));
+    let shown = bench.engine().preview("t").unwrap().head;
+    assert_eq!(shown.push, 2, "there is room for two");
+    let done = share(&shown.hash).unwrap();
+    assert_eq!((done.accepted, done.status.as_str()), (2, "success"), "{done:?}");
+    assert_eq!(bench.tool(|tool| tool.things.len()), 10);
 }

@@ -436,3 +436,23 @@ fn f11_a_damaged_store_sends_nothing_wrong_and_then_nothing() {
     println!("{refused} did not open, {found} were found later, {unmet} were not met");
     assert!(refused > 0 && found > 0, "{refused} {found} {unmet}");
 }
+
+/// Another program holds the write lock of the database while an exchange works: a pass waits a bounded time, fails, and
+/// says which kind of trouble it is; nothing is sent that could not be meant, reading goes on, and when the lock is gone
+/// the same process goes on and says that all is well.
+/// Figures: one lock over a pull and a pass.
+#[test]
+fn f12_while_another_program_holds_the_lock_nothing_is_sent() {
+    let exchange = Exchange::new();
+    exchange.list(0..20);
+    exchange.pull().unwrap();
+    let pushes = exchange.n_pushes();
+    let other = faultvfs::Lock::hold(&exchange.dir.path().join("data/iocast.db"));
+    assert!(exchange.share("edr").is_err());
+    assert_eq!(exchange.engine().store().trouble(), Some(Trouble::Locked));
+    assert_eq!(exchange.n_pushes(), pushes, "it called though nothing could be meant");
+    assert!(exchange.engine().store().counts().is_ok(), "reading does not go on");
+    drop(other);
+    exchange.share("edr").unwrap();
+    assert_eq!((exchange.engine().store().trouble(), exchange.held()[0].len()), (None, 20));
+}

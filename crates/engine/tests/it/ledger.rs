@@ -1,7 +1,7 @@
 //! The ledger tells the truth: what was refused, lost, staged or sent to the wrong place is known as that, and nothing is
 //! sent twice.
 
-use crate::boxes::Tool;
+use crate::boxes::{Shows, Tool};
 use crate::sim::{Dice, Item, Sim, connection, target};
 use engine::{ConfigFile, Engine, EngineError, Mode, ShareReport, Silent, Verify, VerifyReport};
 use kit::ConnectorError;
@@ -14,10 +14,11 @@ use tempfile::TempDir;
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
-/// So many seeds of a test: a bounded part in CI, as many as asked for with IOCAST_SEEDS.
+/// So many seeds of a test: a bounded part in CI, as many as asked for with IOCAST_SEEDS, after
+/// IOCAST_SEED_BASE.
 pub(crate) fn seeds(n: u64) -> std::ops::RangeInclusive<u64> {
-    let asked = std::env::var("IOCAST_SEEDS").ok().and_then(|n| n.parse().ok());
-    1..=asked.unwrap_or(n)
+    let base = kept("IOCAST_SEED_BASE").unwrap_or(0);
+    base + 1..=base + kept("IOCAST_SEEDS").unwrap_or(n)
 }
 
 /// Runs every seed, on two threads; what came of each that held. The first that did not is told, with how many there are.
@@ -497,18 +498,158 @@ fn b18_every_entry_dies_by_itself() {
     });
 }
 
-/// What somebody else has taken over since is not taken back: it is asked about first.
+/// What somebody else has taken over since is not taken back: it is asked about first, one by one or by reading
+/// everything.
 #[test]
 fn an_entry_that_lost_our_mark_is_not_taken_back() {
+    for action in ["look", "read"] {
+        let bench = Bench::new(1, &[("t", action, json!({}))]);
+        bench.feed(values(0..40));
+        bench.rest("t");
+        bench.tool(|tool| tool.things[1].mark = None);
+        let taken = bench.tool(|tool| tool.things[1].entry.clone());
+        let before = bench.tool(|tool| tool.n_calls("read"));
+        bench.feed([(value(90), 7)]);
+        bench.share("t");
+        let reads = bench.tool(|tool| tool.n_calls("read")) - before;
+        assert_eq!(reads, usize::from(action == "read"), "one reading says it of all six batches");
+        bench.rest("t");
+        bench.tool(|tool| {
+            assert_eq!(tool.foreign(), [taken], "{action}");
+            assert_eq!((tool.ours(), tool.damaged.len()), (vec![value(90)], 0), "{action}");
+        });
+    }
+}
+
+/// Where only everything can be read and the reading is cut or empty, nothing is taken back that it does not show: it may
+/// be somebody else's by now. The rest goes, what is new goes, and a person is told.
+#[test]
+fn what_a_reading_does_not_show_is_not_taken_back() {
+    for shows in [Shows::Cut, Shows::Nothing] {
+        let bench = Bench::new(1, &[("t", "read", json!({}))]);
+        bench.feed(values(0..20));
+        bench.rest("t");
+        // The second of them is not among what a cut reading shows.
+        bench.tool(|tool| {
+            tool.things[1].mark = None;
+            tool.shows = shows;
+        });
+        let taken = bench.tool(|tool| tool.things[1].entry.clone());
+        bench.feed([(value(90), 7)]);
+        let report = bench.share("t");
+        let shown = if shows == Shows::Cut { 10 } else { 0 };
+        assert_eq!((report.accepted, report.deferred, report.status.as_str()), (shown + 1, 20 - shown, "failed"));
+        assert!(report.error.unwrap().contains("not taken back"), "{shows:?}");
+        bench.tool(|tool| {
+            assert!(tool.damaged.is_empty() && tool.foreign() == [taken.clone()], "{shows:?}");
+            assert!(tool.ours().contains(&value(90)), "{shows:?}");
+            tool.shows = Shows::All;
+        });
+        bench.rest("t");
+        bench.tool(|tool| {
+            assert_eq!((tool.foreign(), tool.ours()), (vec![taken], vec![value(90)]), "{shows:?}");
+            assert!(tool.damaged.is_empty());
+        });
+    }
+}
+
+/// Shown: 429 says that nothing was begun, so nothing is left in doubt by it: lines stay what they were, steps wait, and
+/// nothing counts against the budget; in every style. An answer that was lost leaves its lines unknown, as it must.
+/// How: each style in memory, answering 429 to every second kind of call: when it is to add, to change and to take back.
+/// Figures: 6 styles.
+#[test]
+fn f38_an_answer_of_429_leaves_nothing_in_doubt() {
+    for action in ["look", "append", "expiring", "stage", "shared", "plain"] {
+        let bench = Bench::new(1, &[("t", action, json!({}))]);
+        bench.feed(values(0..12));
+        let busy_at = |verb: &'static [&'static str]| {
+            bench.tool(|tool| {
+                tool.others = Some(Box::new(move |next, tool| {
+                    tool.busy = if verb.contains(&next) { 100 } else { 0 };
+                }));
+            });
+        };
+        busy_at(&["push", "replace"]);
+        let report = bench.share("t");
+        assert_eq!(
+            (report.status.as_str(), report.unknown, report.deferred),
+            ("failed", 0, 12),
+            "{action}: {report:?}"
+        );
+        assert_eq!((bench.count("t", "pending"), bench.count("t", "unknown")), (0, 0), "{action}");
+        assert_eq!(report.budget.unwrap().adds.used_24h, 0);
+        busy_at(&[]);
+        bench.sim.wait(HOUR);
+        bench.rest("t");
+        assert_eq!(bench.tool(|tool| tool.ours().len()), 12, "{action}");
+        bench.feed(values(6..12));
+        busy_at(&["retract", "replace"]);
+        let report = bench.share("t");
+        assert_eq!((report.unknown, report.deferred), (0, 6), "{action}: {report:?}");
+        assert_eq!((bench.count("t", "retracting"), bench.count("t", "present")), (0, 12), "{action}");
+        busy_at(&[]);
+        bench.rest("t");
+        assert_eq!(bench.tool(|tool| tool.ours().len()), 6, "{action}");
+        bench.tool(|tool| tool.lost = 100);
+        bench.feed(values(6..20));
+        let report = bench.share("t");
+        // A list is read at once, and shows that it was written.
+        let is_read = matches!(action, "shared" | "plain");
+        assert!(if is_read { report.accepted == 8 } else { report.unknown > 0 }, "{action}: {report:?}");
+    }
+}
+
+/// What was taken by a destination that deploys is not said to be accepted where a later batch fails before the deployment.
+#[test]
+fn what_is_staged_when_a_later_batch_fails_is_not_accepted() {
+    for action in ["stage", "blind-stage"] {
+        let bench = Bench::new(1, &[("t", action, json!({}))]);
+        bench.feed(values(0..12));
+        bench.tool(|tool| {
+            let mut n = 0;
+            tool.others = Some(Box::new(move |next, tool| {
+                n += u64::from(next == "push");
+                tool.busy = if n == 2 { 100 } else { 0 };
+            }));
+        });
+        let report = bench.share("t");
+        let told = (report.accepted, report.unknown, report.deferred, report.status.as_str());
+        assert_eq!(told, (0, 5, 7, "failed"), "{action}: {report:?}");
+        assert!(bench.tool(|tool| tool.ours().is_empty()));
+        bench.tool(|tool| (tool.others, tool.busy) = (None, 0));
+        bench.rest("t");
+        assert_eq!(bench.tool(|tool| tool.ours().len()), 12, "{action}");
+    }
+}
+
+/// What a destination would not take is listed as refused, whatever it was: a new entry, a change, or the removal of one
+/// that is there all the same; each with its words, until it takes it.
+#[test]
+fn what_was_refused_is_listed_whatever_it_was() {
     let bench = Bench::new(1, &[("t", "look", json!({}))]);
     bench.feed(values(0..4));
     bench.rest("t");
-    bench.tool(|tool| tool.things[1].mark = None);
-    let taken = bench.tool(|tool| tool.things[1].entry.clone());
-    bench.feed([(value(9), 7)]);
-    bench.rest("t");
     bench.tool(|tool| {
-        assert_eq!(tool.foreign(), [taken]);
-        assert_eq!((tool.ours(), tool.damaged.len()), (vec![value(9)], 0));
+        tool.keeps.insert(value(0));
+        tool.poison.extend([value(1), value(9)]);
     });
+    bench.feed([(value(1), 9), (value(2), 7), (value(3), 7), (value(9), 7)]);
+    let report = bench.share("t");
+    assert_eq!((report.refused, report.status.as_str()), (3, "partial"), "{report:?}");
+    let refused = || {
+        let state = Some(intel::sharing::LineState::Refused);
+        let (lines, _) = bench.engine().deliveries(Some("t"), state, None, 10).unwrap();
+        let shown = lines.iter().map(|line| (line.value.clone().unwrap(), line.state, line.refused.unwrap()));
+        assert!(lines.iter().all(|line| line.words.as_deref().is_some_and(|words| words.starts_with("40"))));
+        shown.collect::<Vec<_>>()
+    };
+    let all = [(value(0), "present", "removal"), (value(1), "present", "change"), (value(9), "refused", "entry")];
+    assert_eq!(refused(), all);
+    let (present, _) =
+        bench.engine().deliveries(Some("t"), Some(intel::sharing::LineState::Present), None, 10).unwrap();
+    assert_eq!(present.len(), 4, "they are there, too");
+    bench.tool(|tool| (tool.keeps.clear(), tool.poison.clear()));
+    bench.sim.wait(30 * 24 * HOUR);
+    bench.share("t");
+    assert_eq!(refused(), []);
 }

@@ -10,25 +10,25 @@ use std::time::Duration;
 use store::Store;
 use tempfile::TempDir;
 
-struct Desk {
-    sim: Sim,
-    engine: Arc<Engine>,
+pub(crate) struct Desk {
+    pub(crate) sim: Sim,
+    pub(crate) engine: Arc<Engine>,
     dice: Dice,
     _dir: TempDir,
 }
 
-type There = BTreeSet<String>;
+pub(crate) type There = BTreeSet<String>;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn value(n: u64) -> String {
+pub(crate) fn value(n: u64) -> String {
     format!("9.{}.{}.{}", n / 62_500 % 250, n / 250 % 250, n % 250 + 1)
 }
 
 impl Desk {
-    fn new(seed: u64, policy: &Value) -> Desk {
+    pub(crate) fn new(seed: u64, policy: &Value) -> Desk {
         let sim = Sim::new(seed);
         let dir = TempDir::new().unwrap();
         let engine = Arc::new(sim.open(Store::in_memory().unwrap(), dir.path()).unwrap());
@@ -58,12 +58,12 @@ impl Desk {
         desk
     }
 
-    fn apply(&self, file: &Value) {
+    pub(crate) fn apply(&self, file: &Value) {
         let file: ConfigFile = serde_json::from_value(file.clone()).unwrap();
         self.engine.apply(&file, "ann", false).unwrap();
     }
 
-    fn lists(&self, values: impl IntoIterator<Item = (u64, i64)>) {
+    pub(crate) fn lists(&self, values: impl IntoIterator<Item = (u64, i64)>) {
         let item = |reputation| Item { reputation, tag: None, seq: 0, retracted: false };
         let items = values.into_iter().map(|(n, reputation)| (value(n), item(reputation))).collect();
         self.sim.product("feed", |p| p.items = items);
@@ -74,21 +74,21 @@ impl Desk {
         }
     }
 
-    fn pass_time(&self, secs: u64) {
+    pub(crate) fn pass_time(&self, secs: u64) {
         let mut state = self.sim.lock();
         state.now = state.now.after(Duration::from_secs(secs));
     }
 
-    fn share(&self, name: &str) -> ShareReport {
+    pub(crate) fn share(&self, name: &str) -> ShareReport {
         self.engine.share(name, Mode::default(), &Silent).unwrap()
     }
 
-    fn share_all(&self, name: &str) -> ShareReport {
+    pub(crate) fn share_all(&self, name: &str) -> ShareReport {
         self.engine.share(name, Mode { approve: true, ..Mode::default() }, &Silent).unwrap()
     }
 
     /// Passes until nothing is left to do.
-    fn quiet(&self, name: &str) {
+    pub(crate) fn quiet(&self, name: &str) {
         for _ in 0..20 {
             self.pass_time(3 * 3600);
             let report = self.share(name);
@@ -100,7 +100,7 @@ impl Desk {
     }
 
     /// What of ours is at a target, by its own word.
-    fn there(&self, name: &str) -> There {
+    pub(crate) fn there(&self, name: &str) -> There {
         let product = match name {
             "edr" => "tool",
             "wall" => "blind",
@@ -112,23 +112,23 @@ impl Desk {
         self.sim.product(product, |p| p.held.iter().filter(|(_, h)| h.ours).map(|(v, _)| v.clone()).collect())
     }
 
-    fn target_id(&self, name: &str) -> intel::TargetId {
+    pub(crate) fn target_id(&self, name: &str) -> intel::TargetId {
         self.engine.config().target(name).unwrap().id
     }
 
-    fn last_run(&self, name: &str) -> RunId {
+    pub(crate) fn last_run(&self, name: &str) -> RunId {
         let filter = store::RunFilter { kind: Some("share"), subject: Some(name), status: None };
         self.engine.store().runs(filter, 1, None).unwrap()[0].id
     }
 
-    fn undo(&self, run: RunId, name: &str) {
+    pub(crate) fn undo(&self, run: RunId, name: &str) {
         let plan = self.engine.undo_run(run, "ann").unwrap();
         self.engine.approve_plan(plan.id, "ann", None).unwrap();
         self.quiet(name);
     }
 
     /// Some of what is listed goes, and something comes.
-    fn change(&mut self, now: &mut BTreeMap<u64, i64>, bound: u64) {
+    pub(crate) fn change(&mut self, now: &mut BTreeMap<u64, i64>, bound: u64) {
         for _ in 0..1 + self.dice.below(6) {
             let n = self.dice.below(bound);
             if now.remove(&n).is_none() {
@@ -591,6 +591,35 @@ fn a_preview_lists_what_goes_and_what_does_not() {
     }
     let report = desk.engine.share("edr", Mode { dry_run: true, ..Mode::default() }, &Silent).unwrap();
     assert_eq!((report.push, report.skip, report.hash), (3, 4, Some(preview.head.hash)));
+}
+
+/// Pulled, sent, pulled anew and sent within one second, by which lines are dated: undone, the entry carries what the
+/// first of these runs sent, neither what was known before that nor what came after.
+#[test]
+fn what_was_sent_within_a_second_is_found() {
+    let desk = Desk::new(7, &json!({}));
+    desk.lists([(1, 3), (2, 5)]);
+    let begin = desk.sim.lock().now;
+    let step = || {
+        let mut state = desk.sim.lock();
+        state.now = state.now.after(Duration::from_millis(100));
+    };
+    let says = |reputation: i64| {
+        step();
+        desk.sim.product("feed", |p| p.items.get_mut(&value(1)).unwrap().reputation = reputation);
+        desk.engine.pull("feed", &Silent).unwrap();
+        step();
+    };
+    says(5);
+    desk.share("edr");
+    says(9);
+    assert_eq!(desk.share("edr").update, 1);
+    assert!(desk.sim.lock().now.since(begin) < Duration::from_secs(1));
+    let plan = desk.engine.undo_run(desk.last_run("edr"), "ann").unwrap();
+    assert_eq!((plan.update, plan.fields_lost), (1, 0), "{plan:?}");
+    desk.engine.approve_plan(plan.id, "bob", None).unwrap();
+    desk.quiet("edr");
+    assert_eq!(desk.sim.product("tool", |p| p.held[&value(1)].reputation), 5);
 }
 
 /// An update is undone: the entry carries again what it carried, and by the very fingerprint it had. Where history does

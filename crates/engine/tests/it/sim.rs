@@ -523,7 +523,7 @@ impl Destination for SimConnection {
         assert_eq!(target.action, "block");
         let (busy, lost, refuse) = self.fate();
         if busy {
-            return Err(ConnectorError::Later { wait: None, why: "429".into() });
+            return Err(ConnectorError::Busy { wait: None, why: "429".into() });
         }
         let mut outcomes = Vec::new();
         for item in batch {
@@ -558,7 +558,7 @@ impl Destination for SimConnection {
     fn retract(&self, _: TargetSpec<'_>, batch: &[Outgoing], _: &Cx<'_>) -> Result<Vec<ItemOutcome>, ConnectorError> {
         let (busy, lost, _) = self.fate();
         if busy {
-            return Err(ConnectorError::Later { wait: None, why: "429".into() });
+            return Err(ConnectorError::Busy { wait: None, why: "429".into() });
         }
         let outcomes = batch
             .iter()
@@ -581,7 +581,7 @@ impl Destination for SimConnection {
     fn look(&self, _: TargetSpec<'_>, entries: &[Outgoing], _: &Cx<'_>) -> Result<Vec<Presence>, ConnectorError> {
         let (busy, _, _) = self.fate();
         if busy {
-            return Err(ConnectorError::Later { wait: None, why: "429".into() });
+            return Err(ConnectorError::Busy { wait: None, why: "429".into() });
         }
         Ok(entries
             .iter()

@@ -4,7 +4,7 @@ use crate::tell::{NOW, Taken, text};
 use crate::{Seed, Target};
 use kit::files::Files;
 use kit::http::{Answer, Http, HttpConfig, NoWait};
-use kit::{Connector, ConnectorError, Cx, Pulled, Secret};
+use kit::{Connector, Cx, Pulled, Secret};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -94,7 +94,7 @@ fn pull(connector: &str, settings: &Value, data: &[u8]) {
                 let words = error.to_string();
                 assert!(!words.is_empty() && !words.contains("canary-canary"), "{words}");
                 assert!(words.len() <= 4_096, "an error of {} bytes", words.len());
-                if let ConnectorError::Later { wait: Some(wait), .. } = error {
+                if let Some(wait) = error.wait() {
                     assert!(wait <= intel::limits::RETRY_AFTER_MOST, "{wait:?}");
                 }
                 break;

@@ -362,6 +362,11 @@ impl Guard {
         self.exceptions.insert((exception.target, exception.value.clone()), exception);
     }
 
+    /// Whether there are exceptions: then what it says of a key changes with time.
+    pub fn has_exceptions(&self) -> bool {
+        !self.exceptions.is_empty()
+    }
+
     /// The exception that stands for a value at a target.
     pub fn exception(&self, key: &IndicatorKey, target: TargetId, now: Timestamp) -> Option<&GuardException> {
         if self.exceptions.is_empty() {

@@ -183,6 +183,21 @@ fn freeze_holds_everything() {
 }
 
 #[test]
+fn a_halt_lets_only_what_was_approved_go() {
+    let mut all = present(50, 1, &Why::Verdict(VerdictKind::Safe));
+    all.extend(newcomers(2));
+    all[5].fingerprint = 7;
+    all.push(candidate(90, Wanted::Yes(rank(5, 0)), Some(LineState::Pending)));
+    let halted = Brakes { halted: true, ..filled(50) };
+    let out = check(all.clone(), &halted, "0+0+0", "2+1+1", &["halted"]);
+    let one = out.held.iter().find(|step| step.step == Verb::Push).map(|s| (s.entry, s.step, s.fingerprint));
+    let approved = Some(ApprovedSet::given(now(), one));
+    check(all.clone(), &Brakes { approved: approved.clone(), ..halted.clone() }, "1+0+0", "1+1+1", &["halted"]);
+    check(all, &Brakes { approved, frozen: true, ..halted.clone() }, "0+0+0", "2+1+1", &["frozen"]);
+    check(vec![], &halted, "0+0+0", "0+0+0", &[]);
+}
+
+#[test]
 fn updates_count_where_the_whole_is_replaced() {
     let changed = || {
         let mut all = present(6_000, 0, &Why::Inactive);
@@ -410,6 +425,7 @@ fn some_brakes() -> impl Strategy<Value = Brakes> {
                 filled,
                 fill_approved,
                 frozen,
+                halted: false,
                 replace_style,
                 approved: None,
             }

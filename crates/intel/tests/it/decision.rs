@@ -459,6 +459,10 @@ fn naive_restrain(all: &[Candidate], target: &TargetView, brakes: &Brakes, now: 
             };
             match hold {
                 _ if brakes.frozen && verb != Verb::Drop => Fate::Held(verb, Why::Frozen),
+                // Asking and forgetting go on; of what is sent only what was approved.
+                _ if brakes.halted && matches!(verb, Verb::Drop | Verb::Settle) => Fate::Now(verb),
+                _ if brakes.halted && approved(n, verb) => Fate::Now(verb),
+                _ if brakes.halted => Fate::Held(verb, Why::Frozen),
                 Some(why) if ordinary(n, steps[n].clone(), verb) => Fate::Held(verb, why),
                 _ => Fate::Now(verb),
             }
@@ -534,6 +538,7 @@ fn brakes(rng: &mut Rng, all: &[Candidate], now: Timestamp) -> Brakes {
         filled: rng.chance(70),
         fill_approved: rng.chance(40),
         frozen: rng.chance(8),
+        halted: rng.chance(8),
         replace_style: rng.chance(30),
         approved,
     }
@@ -621,7 +626,7 @@ fn laws(seed: u64, all: &[Candidate], out: &Restrained, brakes: &Brakes) {
         let stopped = c.guarded.is_some() || matches!(&c.wanted, Wanted::No(why) if safety(why));
         assert!(!stopped || !matches!(step.step, Verb::Push | Verb::Update), "seed {seed}");
     }
-    assert!(out.held.iter().all(|step| !step.safety || brakes.frozen), "seed {seed}");
+    assert!(out.held.iter().all(|step| !step.safety || brakes.frozen || brakes.halted), "seed {seed}");
     // Not one more than the budget says.
     if brakes.approved.is_none() {
         let going = |verb: Verb| out.now.iter().filter(|s| s.step == verb && !s.safety && !s.repeat).count();

@@ -3,6 +3,7 @@
 use super::error::Problem;
 use super::extract::{Body, Params};
 use crate::app::App;
+use crate::people::roles::{self, Needs};
 use crate::tokens::Caller;
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -43,5 +44,25 @@ pub(super) async fn apply(
         return Err(Problem::invalid("retract_records and take_back say how to prune: send prune=true with them"));
     }
     let options = ApplyOptions { dry_run, prune: prune.then_some(Prune { retract_records, take_back }) };
-    app.hop(move |app| app.apply(&file, &caller.name, options)).await.map(Json)
+    app.hop(move |app| {
+        within_roles(app, &caller, &file)?;
+        app.apply(&file, &caller.name, options)
+    })
+    .await
+    .map(Json)
+}
+
+/// Whether a file says only what its sender may say: a whole configuration is no way around the roles.
+fn within_roles(app: &App, caller: &Caller, file: &ConfigFile) -> Result<(), Problem> {
+    let there = app.config_shown()?;
+    let settings = file.policy.as_ref().is_some_and(|policy| Some(policy) != there.policy.as_ref());
+    if settings {
+        roles::decide(caller, Needs::EditSettings)
+            .map_err(|why| Problem::forbidden(format!("[policy] is another than now: {why}")))?;
+    }
+    for exception in file.guard_exception.iter().filter(|exception| !there.guard_exception.contains(exception)) {
+        super::exceptions::may(app, caller, exception)
+            .map_err(|problem| problem.at(&format!("guard_exception \"{}\"", exception.value)))?;
+    }
+    Ok(())
 }

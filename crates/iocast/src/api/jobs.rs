@@ -4,6 +4,7 @@ use super::error::Problem;
 use super::extract::Body;
 use crate::app::App;
 use crate::app::jobs::Which;
+use crate::people::roles::{self, Needs};
 use crate::tokens::Caller;
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -44,10 +45,16 @@ pub(super) struct PassBody {
 
 pub(super) async fn pull(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Body(body): Body<PullBody>,
 ) -> Result<Json<Vec<PullReport>>, Problem> {
     let which = Which::of(body.connections, body.all, "connections")?;
-    app.hop(move |app| app.pull(&which)).await.map(Json)
+    app.hop(move |app| {
+        app.audit(&caller.name, "pull.ask", &which.words(), "{}")?;
+        app.pull(&which)
+    })
+    .await
+    .map(Json)
 }
 
 pub(super) async fn pass(
@@ -56,6 +63,17 @@ pub(super) async fn pass(
     Body(body): Body<PassBody>,
 ) -> Result<Json<Vec<ShareReport>>, Problem> {
     let which = Which::of(body.targets, body.all, "targets")?;
+    if body.approve && !body.dry_run {
+        roles::decide(&caller, Needs::Approve).map_err(Problem::forbidden)?;
+    }
     let mode = Mode { dry_run: body.dry_run, approve: body.approve };
-    app.hop(move |app| app.pass(&which, mode, body.expect.as_deref(), &caller.name)).await.map(Json)
+    app.hop(move |app| {
+        if !mode.dry_run {
+            let detail = serde_json::json!({ "approve": mode.approve }).to_string();
+            app.audit(&caller.name, "pass.ask", &which.words(), &detail)?;
+        }
+        app.pass(&which, mode, body.expect.as_deref(), &caller.name)
+    })
+    .await
+    .map(Json)
 }

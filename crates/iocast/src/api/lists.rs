@@ -11,7 +11,10 @@ use super::error::Problem;
 use super::extract::Part;
 use crate::app::App;
 use crate::app::shelf::{Admission, Packed, Shelved};
-use crate::tokens::Scope;
+use crate::people::{
+    self,
+    roles::{self, Needs},
+};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -54,13 +57,16 @@ pub(super) async fn serve(
     let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |peer| peer.0.ip());
     let admission = shelved.as_ref().map_or(Admission::WithToken, |shelved| shelved.access.admits(peer));
     if admission != Admission::Open {
-        let caller = identify(&app, &parts.extensions, Credential::of(&parts.headers)).await?;
+        let mut caller = identify(&app, &parts.extensions, Credential::of(&parts.headers)).await?;
+        if caller.is_none() {
+            caller = people::seat(&app, &parts.headers, &parts.extensions).await?.map(|seat| seat.caller);
+        }
         let is_local = caller.as_ref().is_some_and(|caller| caller.is_local);
         if admission == Admission::No && !is_local {
             return Err(Problem::forbidden("this list is not served to your network"));
         }
-        if caller.as_ref().is_some_and(|caller| caller.scope < Scope::List) {
-            return Err(Problem::forbidden("this token is for pushing to a bucket, not for reading lists"));
+        if let Some(Err(why)) = caller.as_ref().map(|caller| roles::decide(caller, Needs::List)) {
+            return Err(Problem::forbidden(why));
         }
         if caller.is_none() {
             return Err(Problem::unauthorized_device());

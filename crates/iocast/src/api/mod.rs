@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod openapi;
+mod people;
 mod preview;
 pub mod route;
 pub mod routes;
@@ -13,6 +14,7 @@ pub(crate) mod auth;
 pub mod changes;
 mod config;
 mod connectors;
+mod exceptions;
 mod extract;
 pub mod import;
 pub(crate) mod indicators;
@@ -22,8 +24,10 @@ pub mod lists;
 mod notices;
 mod nouns;
 pub mod observations;
+pub mod origin;
 mod rules;
 mod runs;
+mod sealed;
 mod shapes;
 mod sources;
 mod strict;
@@ -31,9 +35,10 @@ mod system;
 mod targets;
 
 pub use error::Problem;
+pub use route::PageRoute;
 
 use crate::app::App;
-use auth::{Gate, Local};
+use auth::{Door, Gate, Local};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -61,6 +66,7 @@ pub fn router(app: Arc<App>) -> Router {
             needs: route.needs,
             patience: route.patience,
             takes_no_query: route.takes_no_query(),
+            door: Door::Api,
         };
         router =
             router.route(route.path, (route.handler)().route_layer(middleware::from_fn_with_state(gate, auth::gate)));
@@ -74,8 +80,25 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
             Problem::internal(format!("a panic: {}", words(&*panic))).into_response()
         }))
+        .layer(middleware::from_fn_with_state(origin::Watch::new(app.clone()), origin::watch))
         .layer(middleware::from_fn(finish))
         .with_state(app)
+}
+
+/// Adds pages, behind the same gate and the same table of roles.
+pub(crate) fn pages(mut router: Router<Arc<App>>, app: &Arc<App>, pages: &[PageRoute]) -> Router<Arc<App>> {
+    for page in pages {
+        let gate = Gate {
+            app: app.clone(),
+            needs: page.needs,
+            patience: page.patience,
+            takes_no_query: false,
+            door: Door::Page,
+        };
+        router =
+            router.route(page.path, (page.handler)().route_layer(middleware::from_fn_with_state(gate, auth::gate)));
+    }
+    router
 }
 
 fn words(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -85,6 +108,7 @@ fn words(panic: &(dyn std::any::Any + Send)) -> &str {
 /// Renders problems, and sets what every answer carries.
 async fn finish(request: Request, next: Next) -> Response {
     let is_local = request.extensions().get::<Local>().is_some();
+    let is_encrypted = request.extensions().get::<origin::Encrypted>().is_some();
     let is_head = request.method() == axum::http::Method::HEAD;
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -109,6 +133,9 @@ async fn finish(request: Request, next: Next) -> Response {
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(
         "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     ));
+    if is_encrypted {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -7,6 +7,7 @@
 //! A further noun is one `impl Noun` below and four rows in the table.
 
 use super::error::Problem;
+use super::exceptions;
 use super::extract::{Body, Params, Part, unexpected, whole};
 use super::routes::TABLE;
 use super::shapes::{PAGE, Page, PageQuery, cursor_of, cursor_text};
@@ -48,6 +49,16 @@ pub(super) trait Noun: Sized + Send + Sync + 'static {
     fn of(file: &mut ConfigFile) -> &mut Vec<Self::Doc>;
     /// What is in the keys.
     fn key(doc: &Self::Doc) -> Vec<&str>;
+    /// Whether this caller may have one be so, beyond what the route asks.
+    fn may(app: &App, caller: &Caller, doc: &Self::Doc) -> Result<(), Problem> {
+        let _ = (app, caller, doc);
+        Ok(())
+    }
+    /// One is so now.
+    fn done(app: &App, caller: &Caller, doc: &Self::Doc) -> Result<(), Problem> {
+        let _ = (app, caller, doc);
+        Ok(())
+    }
     /// How one is taken out, or why not so.
     fn leave(leave: Self::Leave) -> Result<Prune, Problem> {
         let _ = leave;
@@ -234,6 +245,14 @@ impl Noun for GuardExceptions {
     fn key(doc: &GuardExceptionDoc) -> Vec<&str> {
         vec![&doc.target, &doc.value]
     }
+
+    fn may(app: &App, caller: &Caller, doc: &GuardExceptionDoc) -> Result<(), Problem> {
+        exceptions::may(app, caller, doc)
+    }
+
+    fn done(app: &App, caller: &Caller, doc: &GuardExceptionDoc) -> Result<(), Problem> {
+        exceptions::done(app, caller, doc)
+    }
 }
 
 impl Noun for Notifies {
@@ -396,9 +415,11 @@ pub(super) async fn put<N: Noun>(
         let _one = app.editing();
         let there = shown::<N>(app, &key)?.map(|doc| tag_of(&doc));
         precondition(&headers, there.as_deref())?;
+        N::may(app, &caller, &doc)?;
         let mut file = ConfigFile::default();
-        N::of(&mut file).push(doc);
+        N::of(&mut file).push(doc.clone());
         app.apply_held(&file, &caller.name, ApplyOptions::default())?;
+        N::done(app, &caller, &doc)?;
         let doc = shown::<N>(app, &key)?.ok_or_else(|| missing::<N>(&key))?;
         let mut response = tagged(if there.is_some() { StatusCode::OK } else { StatusCode::CREATED }, &doc);
         if there.is_none() {
@@ -459,7 +480,7 @@ fn take_out<N: Noun>(app: &App, key: &[String], how: Prune, who: &str) -> Result
 }
 
 /// A part of an address in the form every text survives.
-fn escaped(part: &str) -> String {
+pub(crate) fn escaped(part: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     let each = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     part.bytes().map(each).collect()

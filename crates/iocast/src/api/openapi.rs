@@ -8,6 +8,8 @@ use super::error::Problem;
 use super::route::{Answer, NDJSON, Needs, Patience, Route, Verb};
 use super::routes::TABLE;
 use super::shapes;
+use crate::people::roles::{self, Role, covers};
+use crate::tokens::Scope;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -78,6 +80,13 @@ pub fn document() -> Value {
                     "scheme": "basic",
                     "description": "For served lists only: a token as password, under any name.",
                 },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "__Host-iocast",
+                    "description": "The session of a person who has signed in; whatever changes something sends \
+                                    `X-Csrf-Token` with it. On plain HTTP the cookie is `iocast-session`.",
+                },
             },
         },
     })
@@ -144,12 +153,23 @@ fn operation(route: &Route, sent: &mut SchemaGenerator, given: &mut SchemaGenera
             operation["security"] = json!([{}, { "bearer": [] }, { "password": [] }]);
             None
         }
-        Needs::Ingest => Some("ingest"),
-        Needs::Read => Some("read"),
-        Needs::Admin => Some("admin"),
+        Needs::Session => {
+            operation["security"] = json!([{ "session": [] }]);
+            operation["description"] = json!("Needs a session: a person who has signed in.");
+            None
+        }
+        needs => Scope::ALL.into_iter().find(|scope| covers(*scope, needs)),
     };
     if let Some(scope) = scope {
-        operation["description"] = json!(format!("Needs a token with scope `{scope}`."));
+        let who = roles::TABLE.iter().find(|row| row.needs == route.needs).map_or(&[][..], |row| row.roles);
+        let roles = match who.len() == Role::ALL.len() {
+            true => String::new(),
+            false => format!(
+                " Of a person it is asked that they are {}.",
+                who.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(" or ")
+            ),
+        };
+        operation["description"] = json!(format!("Needs a token with scope `{}`.{roles}", scope.as_str()));
     }
     let parameters = parameters(route);
     if !parameters.is_empty() {
@@ -343,9 +363,11 @@ fn statuses(route: &Route) -> BTreeSet<u16> {
     let docs = &route.docs;
     let mut out: BTreeSet<u16> = docs.fails.iter().copied().collect();
     match route.needs {
-        Needs::Nothing => return out,
+        // What is sent without a session is looked at like everything else.
+        Needs::Nothing if docs.body.is_none() => return out,
+        Needs::Nothing => {}
         Needs::ItsOwn => out.extend([401, 403, 404]),
-        Needs::Ingest | Needs::Read | Needs::Admin => out.extend([401, 403]),
+        _ => out.extend([401, 403]),
     }
     // A query nobody asked for is refused as well.
     out.extend([400, 500, 503]);

@@ -4,24 +4,10 @@
 //! document and the tests read them; nothing about a route is said anywhere else.
 
 use crate::app::App;
+pub use crate::people::roles::Needs;
 use axum::routing::MethodRouter;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use std::sync::Arc;
-
-/// What a caller must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
-    /// Anybody.
-    Nothing,
-    /// As each thing behind it says for itself.
-    ItsOwn,
-    /// A token with scope `ingest` for the bucket of the address, or `admin`.
-    Ingest,
-    /// A token with scope `read`.
-    Read,
-    /// A token with scope `admin`.
-    Admin,
-}
 
 /// How long an answer may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +107,38 @@ pub struct Route {
     /// What it takes and gives.
     pub docs: Docs,
     pub(crate) handler: Handler,
+}
+
+/// A page, or a form of one.
+pub struct PageRoute {
+    /// How it is asked.
+    pub method: Verb,
+    /// Where.
+    pub path: &'static str,
+    /// Who may.
+    pub needs: Needs,
+    /// How long it may take.
+    pub patience: Patience,
+    pub(crate) handler: Handler,
+}
+
+// Who mounts pages makes them with these.
+#[allow(dead_code)]
+impl PageRoute {
+    /// A page, which changes nothing.
+    pub(crate) const fn get(path: &'static str, needs: Needs, handler: Handler) -> PageRoute {
+        PageRoute { method: Verb::Get, path, needs, patience: Patience::Quick, handler }
+    }
+
+    /// A form that was sent.
+    pub(crate) const fn post(path: &'static str, needs: Needs, handler: Handler) -> PageRoute {
+        PageRoute { method: Verb::Post, path, needs, patience: Patience::Quick, handler }
+    }
+
+    /// The same, as long as it takes.
+    pub(crate) const fn long(self) -> PageRoute {
+        PageRoute { patience: Patience::Long, ..self }
+    }
 }
 
 /// Makes the handler of a route.

@@ -7,11 +7,12 @@ use super::nouns::{
 use super::route::{delete, follow, get, job, post, put};
 use super::shapes::{Page, PageQuery};
 use super::{
-    changes, config, connectors, import, indicators, jobs, knowledge, lists, notices, observations, openapi, preview,
-    rules, runs, sources, system, targets,
+    changes, config, connectors, exceptions, import, indicators, jobs, knowledge, lists, notices, observations,
+    openapi, people, preview, rules, runs, sealed, sources, system, targets,
 };
 use crate::app::rules::{RuleReport, RuleTest};
 use crate::app::status::Status;
+use crate::people::{PersonShown, SessionShown, accounts};
 use axum::routing;
 use engine::config::PolicyDoc;
 use engine::guards::{GuardListInForce, GuardListShown};
@@ -22,7 +23,10 @@ use engine::{
 };
 
 pub use super::route::{Answer, Docs, Needs, Patience, Route, Verb};
-use Needs::{Admin, Ingest, ItsOwn, Nothing, Read};
+use Needs::{
+    Account, AnalystWork, Approve, Backup, EditConfig, EditSettings, Freeze, Ingest, ItsOwn, ManagePeople, Nothing,
+    Propose, Read, ReadAudit, RunNow, Session, Thaw, Undo, WriteSecret,
+};
 
 /// A configured thing as it is sent and shown.
 type Doc<N> = <N as Noun>::Doc;
@@ -42,20 +46,23 @@ pub static TABLE: &[Route] = &[
     get("/api/v1/config", Read, "The configuration, secrets left out.", || routing::get(config::show))
         .answers::<ConfigFile>(),
     // It waits for passes and pulls of what it deletes.
-    job("/api/v1/config/apply", Admin, "Makes the configuration what a file says; deletes only with `prune`.", || {
-        routing::post(config::apply)
-    })
+    job(
+        "/api/v1/config/apply",
+        WriteSecret,
+        "Makes the configuration what a file says; deletes only with `prune`.",
+        || routing::post(config::apply),
+    )
     .query::<config::ApplyQuery>()
     .body::<ConfigFile>()
     .example(r#"{"rule": [{"name": "worst", "when": "reputation >= 9"}]}"#)
     .answers::<Applied>()
     .fails(&[409, 422]),
-    job("/api/v1/pulls", Admin, "Pulls sources now.", || routing::post(jobs::pull))
+    job("/api/v1/pulls", RunNow, "Pulls sources now.", || routing::post(jobs::pull))
         .body::<jobs::PullBody>()
         .example(r#"{"all": true}"#)
         .answers::<Vec<PullReport>>()
         .fails(&[404, 409, 502]),
-    job("/api/v1/passes", Admin, "Runs passes over targets now, or shows what they would do.", || {
+    job("/api/v1/passes", RunNow, "Runs passes over targets now, or shows what they would do.", || {
         routing::post(jobs::pass)
     })
     .body::<jobs::PassBody>()
@@ -65,7 +72,7 @@ pub static TABLE: &[Route] = &[
     get("/api/v1/settings", Read, "Settings of the whole exchange.", || routing::get(nouns::settings))
         .answers::<PolicyDoc>()
         .tagged(),
-    put("/api/v1/settings", Admin, "Replaces the settings; what is left out counts as never said.", || {
+    put("/api/v1/settings", EditSettings, "Replaces the settings; what is left out counts as never said.", || {
         routing::put(nouns::put_settings)
     })
     .body::<PolicyDoc>()
@@ -80,12 +87,12 @@ pub static TABLE: &[Route] = &[
     get("/api/v1/tenants/{name}", Read, "One tenant, secrets left out.", || routing::get(nouns::show::<Tenants>))
         .answers::<Doc<Tenants>>()
         .tagged(),
-    put("/api/v1/tenants/{name}", Admin, "Makes or replaces a tenant.", || routing::put(nouns::put::<Tenants>))
+    put("/api/v1/tenants/{name}", WriteSecret, "Makes or replaces a tenant.", || routing::put(nouns::put::<Tenants>))
         .body::<Sent<Tenants>>()
         .example(r#"{"settings": {}}"#)
         .answers::<Doc<Tenants>>()
         .tagged(),
-    delete("/api/v1/tenants/{name}", Admin, "Deletes a tenant that no connection needs.", || {
+    delete("/api/v1/tenants/{name}", WriteSecret, "Deletes a tenant that no connection needs.", || {
         routing::delete(nouns::delete::<Tenants>)
     })
     .query::<NothingToSay>()
@@ -99,20 +106,23 @@ pub static TABLE: &[Route] = &[
     })
     .answers::<Doc<Connections>>()
     .tagged(),
-    put("/api/v1/connections/{name}", Admin, "Makes or replaces a connection.", || {
+    put("/api/v1/connections/{name}", WriteSecret, "Makes or replaces a connection.", || {
         routing::put(nouns::put::<Connections>)
     })
     .body::<Sent<Connections>>()
     .example(r#"{"connector": "list"}"#)
     .answers::<Doc<Connections>>()
     .tagged(),
-    delete("/api/v1/connections/{name}", Admin, "Deletes a connection that nothing uses, with what it said.", || {
-        routing::delete(nouns::delete::<Connections>)
-    })
+    delete(
+        "/api/v1/connections/{name}",
+        WriteSecret,
+        "Deletes a connection that nothing uses, with what it said.",
+        || routing::delete(nouns::delete::<Connections>),
+    )
     .query::<nouns::LeaveRecords>()
     .answers_nothing()
     .tagged(),
-    job("/api/v1/connections/{name}/check", Admin, "Whether a connection works with its settings.", || {
+    job("/api/v1/connections/{name}/check", RunNow, "Whether a connection works with its settings.", || {
         routing::post(connectors::check)
     })
     .answers::<connectors::Checked>(),
@@ -134,7 +144,7 @@ pub static TABLE: &[Route] = &[
     })
     .query::<sources::HistoryQuery>()
     .answers::<Vec<runs::RunShown>>(),
-    job("/api/v1/sources/{name}/rollback", Admin, "Rolls a source back to a time, or says what that would do.", || {
+    job("/api/v1/sources/{name}/rollback", Undo, "Rolls a source back to a time, or says what that would do.", || {
         routing::post(sources::rollback)
     })
     .body::<sources::RollbackBody>()
@@ -147,12 +157,12 @@ pub static TABLE: &[Route] = &[
     get("/api/v1/targets/{name}", Read, "One target.", || routing::get(nouns::show::<Targets>))
         .answers::<Doc<Targets>>()
         .tagged(),
-    put("/api/v1/targets/{name}", Admin, "Makes or replaces a target.", || routing::put(nouns::put::<Targets>))
+    put("/api/v1/targets/{name}", EditConfig, "Makes or replaces a target.", || routing::put(nouns::put::<Targets>))
         .body::<Sent<Targets>>()
         .example(r#"{"connection": "edge", "action": "publish", "params": {"format": "edl"}}"#)
         .answers::<Doc<Targets>>()
         .tagged(),
-    delete("/api/v1/targets/{name}", Admin, "Deletes a target that no sharing feeds.", || {
+    delete("/api/v1/targets/{name}", EditConfig, "Deletes a target that no sharing feeds.", || {
         routing::delete(nouns::delete::<Targets>)
     })
     .query::<nouns::LeaveEntries>()
@@ -168,7 +178,7 @@ pub static TABLE: &[Route] = &[
     .fails(&[404]),
     job(
         "/api/v1/targets/{name}/verify",
-        Admin,
+        RunNow,
         "Reads back what a target holds and compares it with the ledger.",
         || routing::post(targets::verify),
     )
@@ -176,7 +186,7 @@ pub static TABLE: &[Route] = &[
     .example(r#"{"all": true}"#)
     .answers::<VerifyReport>()
     .fails(&[404]),
-    job("/api/v1/targets/{name}/adopt", Admin, "Takes over what a target holds, or says what that would do.", || {
+    job("/api/v1/targets/{name}/adopt", RunNow, "Takes over what a target holds, or says what that would do.", || {
         routing::post(targets::adopt)
     })
     .body::<targets::AdoptBody>()
@@ -215,12 +225,12 @@ pub static TABLE: &[Route] = &[
     get("/api/v1/rules/{name}", Read, "One rule.", || routing::get(nouns::show::<Rules>))
         .answers::<Doc<Rules>>()
         .tagged(),
-    put("/api/v1/rules/{name}", Admin, "Makes or replaces a rule.", || routing::put(nouns::put::<Rules>))
+    put("/api/v1/rules/{name}", EditConfig, "Makes or replaces a rule.", || routing::put(nouns::put::<Rules>))
         .body::<Sent<Rules>>()
         .example(r#"{"when": "kind = ipv4 and reputation >= 5"}"#)
         .answers::<Doc<Rules>>()
         .tagged(),
-    delete("/api/v1/rules/{name}", Admin, "Deletes a rule that no sharing uses.", || {
+    delete("/api/v1/rules/{name}", EditConfig, "Deletes a rule that no sharing uses.", || {
         routing::delete(nouns::delete::<Rules>)
     })
     .query::<NothingToSay>()
@@ -232,14 +242,14 @@ pub static TABLE: &[Route] = &[
     get("/api/v1/sharings/{source}/{rule}/{target}", Read, "One sharing.", || routing::get(nouns::show::<Sharings>))
         .answers::<Doc<Sharings>>()
         .tagged(),
-    put("/api/v1/sharings/{source}/{rule}/{target}", Admin, "Makes or replaces a sharing.", || {
+    put("/api/v1/sharings/{source}/{rule}/{target}", EditConfig, "Makes or replaces a sharing.", || {
         routing::put(nouns::put::<Sharings>)
     })
     .body::<Sent<Sharings>>()
     .example(r#"{"max_tlp": "green"}"#)
     .answers::<Doc<Sharings>>()
     .tagged(),
-    delete("/api/v1/sharings/{source}/{rule}/{target}", Admin, "Deletes a sharing.", || {
+    delete("/api/v1/sharings/{source}/{rule}/{target}", EditConfig, "Deletes a sharing.", || {
         routing::delete(nouns::delete::<Sharings>)
     })
     .query::<nouns::LeaveEntries>()
@@ -253,14 +263,14 @@ pub static TABLE: &[Route] = &[
     get("/api/v1/guard/lists/{name}", Read, "One guard list.", || routing::get(nouns::show::<GuardLists>))
         .answers::<Doc<GuardLists>>()
         .tagged(),
-    put("/api/v1/guard/lists/{name}", Admin, "Makes or replaces a guard list.", || {
+    put("/api/v1/guard/lists/{name}", EditConfig, "Makes or replaces a guard list.", || {
         routing::put(nouns::put::<GuardLists>)
     })
     .body::<Sent<GuardLists>>()
     .example(r#"{"class": "lifeline", "values": ["example.org", "192.0.2.0/24"]}"#)
     .answers::<Doc<GuardLists>>()
     .tagged(),
-    delete("/api/v1/guard/lists/{name}", Admin, "Deletes a guard list.", || {
+    delete("/api/v1/guard/lists/{name}", EditConfig, "Deletes a guard list.", || {
         routing::delete(nouns::delete::<GuardLists>)
     })
     .query::<NothingToSay>()
@@ -276,7 +286,7 @@ pub static TABLE: &[Route] = &[
     })
     .answers::<Doc<GuardExceptions>>()
     .tagged(),
-    put("/api/v1/guard/exceptions/{target}/{value}", Admin, "Makes or replaces an exception from the guard.", || {
+    put("/api/v1/guard/exceptions/{target}/{value}", Approve, "Makes or replaces an exception from the guard.", || {
         routing::put(nouns::put::<GuardExceptions>)
     })
     .body::<Sent<GuardExceptions>>()
@@ -285,13 +295,32 @@ pub static TABLE: &[Route] = &[
     .tagged(),
     delete(
         "/api/v1/guard/exceptions/{target}/{value}",
-        Admin,
+        EditConfig,
         "Deletes an exception: its value is guarded again.",
         || routing::delete(nouns::delete::<GuardExceptions>),
     )
     .query::<NothingToSay>()
     .answers_nothing()
     .tagged(),
+    post(
+        "/api/v1/guard/exceptions/{target}/{value}/propose",
+        Propose,
+        "Asks for an exception from the guard, which somebody else approves by putting it.",
+        || routing::post(exceptions::propose),
+    )
+    .body::<exceptions::ProposalBody>()
+    .example(r#"{"reason": "sinkhole of ours", "until": "2027-01-31"}"#)
+    .answers::<exceptions::ProposalShown>()
+    .fails(&[404]),
+    delete("/api/v1/guard/exceptions/{target}/{value}/propose", Propose, "Asks for an exception no longer.", || {
+        routing::delete(exceptions::withdraw)
+    })
+    .answers_nothing()
+    .fails(&[404]),
+    get("/api/v1/guard/proposals", Read, "Exceptions from the guard that are asked for.", || {
+        routing::get(exceptions::list)
+    })
+    .answers::<Vec<exceptions::ProposalShown>>(),
     get("/api/v1/notify", Read, "Channels through which people are told, secrets left out.", || {
         routing::get(nouns::list::<Notifies>)
     })
@@ -300,16 +329,16 @@ pub static TABLE: &[Route] = &[
     get("/api/v1/notify/{name}", Read, "One channel, secrets left out.", || routing::get(nouns::show::<Notifies>))
         .answers::<Doc<Notifies>>()
         .tagged(),
-    put("/api/v1/notify/{name}", Admin, "Makes or replaces a channel.", || routing::put(nouns::put::<Notifies>))
+    put("/api/v1/notify/{name}", WriteSecret, "Makes or replaces a channel.", || routing::put(nouns::put::<Notifies>))
         .body::<Sent<Notifies>>()
         .example(r#"{"channel": "syslog", "settings": {"transport": "local"}, "on": ["frozen", "denied"]}"#)
         .answers::<Doc<Notifies>>()
         .tagged(),
-    delete("/api/v1/notify/{name}", Admin, "Deletes a channel.", || routing::delete(nouns::delete::<Notifies>))
+    delete("/api/v1/notify/{name}", WriteSecret, "Deletes a channel.", || routing::delete(nouns::delete::<Notifies>))
         .query::<NothingToSay>()
         .answers_nothing()
         .tagged(),
-    job("/api/v1/notify/{name}/test", Admin, "Tells a test through a channel.", || routing::post(notices::test))
+    job("/api/v1/notify/{name}/test", RunNow, "Tells a test through a channel.", || routing::post(notices::test))
         .answers::<notices::Tested>(),
     get("/api/v1/notices", Read, "What needs a person, the gravest first, and who was told.", || {
         routing::get(notices::list)
@@ -333,7 +362,7 @@ pub static TABLE: &[Route] = &[
         .query::<indicators::FindQuery>()
         .answers::<Page<Hit>>()
         .or_lines(),
-    post("/api/v1/indicators", Admin, "Adds values by hand.", || routing::post(indicators::add))
+    post("/api/v1/indicators", AnalystWork, "Adds values by hand.", || routing::post(indicators::add))
         .body::<indicators::AddBody>()
         .example(r#"{"items": [{"value": "203.0.113.9", "reputation": 9, "tags": ["kit"]}]}"#)
         .answers::<Vec<indicators::Added>>(),
@@ -345,26 +374,29 @@ pub static TABLE: &[Route] = &[
     })
     .query::<indicators::WhyQuery>()
     .answers::<WhyReport>(),
-    post("/api/v1/indicators/verdict", Admin, "Sets or clears the verdict on a value.", || {
+    post("/api/v1/indicators/verdict", AnalystWork, "Sets or clears the verdict on a value.", || {
         routing::post(indicators::verdict)
     })
     .body::<indicators::VerdictBody>()
     .example(r#"{"value": "203.0.113.9", "verdict": "safe"}"#)
     .answers::<Hit>(),
-    job("/api/v1/indicators/verdicts", Admin, "Sets or clears one verdict on many values.", || {
+    job("/api/v1/indicators/verdicts", AnalystWork, "Sets or clears one verdict on many values.", || {
         routing::post(indicators::verdicts)
     })
     .body::<indicators::VerdictsBody>()
     .example(r#"{"items": [{"value": "203.0.113.9"}], "verdict": "safe"}"#)
     .answers::<Vec<indicators::Added>>(),
-    job("/api/v1/indicators/retract", Admin, "Ends what sources say of values, until they say something else.", || {
-        routing::post(indicators::retract)
-    })
+    job(
+        "/api/v1/indicators/retract",
+        AnalystWork,
+        "Ends what sources say of values, until they say something else.",
+        || routing::post(indicators::retract),
+    )
     .body::<indicators::RetractBody>()
     .example(r#"{"items": [{"value": "203.0.113.9"}]}"#)
     .answers::<Vec<Retracted>>()
     .fails(&[404]),
-    post("/api/v1/indicators/annotate", Admin, "Mutes, tags or comments a value.", || {
+    post("/api/v1/indicators/annotate", AnalystWork, "Mutes, tags or comments a value.", || {
         routing::post(indicators::annotate)
     })
     .body::<indicators::AnnotateBody>()
@@ -414,10 +446,10 @@ pub static TABLE: &[Route] = &[
     get("/api/v1/runs/{id}", Read, "One run.", || routing::get(runs::show)).answers::<runs::RunShown>(),
     get("/api/v1/runs/{id}/suspect", Read, "What believing a suspect run would do.", || routing::get(sources::suspect))
         .answers::<SuspectPreview>(),
-    job("/api/v1/runs/{id}/approve", Admin, "Believes a suspect run.", || routing::post(runs::approve))
+    job("/api/v1/runs/{id}/approve", Approve, "Believes a suspect run.", || routing::post(runs::approve))
         .answers::<PullReport>()
         .fails(IN_USE),
-    post("/api/v1/runs/{id}/discard", Admin, "Drops a suspect run.", || routing::post(runs::discard))
+    post("/api/v1/runs/{id}/discard", Approve, "Drops a suspect run.", || routing::post(runs::discard))
         .answers::<runs::RunShown>()
         .fails(IN_USE),
     get("/api/v1/plans", Read, "Held plans, the latest first.", || routing::get(runs::plans))
@@ -426,18 +458,18 @@ pub static TABLE: &[Route] = &[
     get("/api/v1/plans/{id}", Read, "One held plan with its steps.", || routing::get(runs::plan))
         .answers::<HeldPlan>()
         .fails(IN_USE),
-    post("/api/v1/plans/{id}/approve", Admin, "Allows exactly the steps of a held plan.", || {
+    post("/api/v1/plans/{id}/approve", Approve, "Allows exactly the steps of a held plan.", || {
         routing::post(runs::approve_plan)
     })
     .body::<runs::Allowed>()
     .example(r#"{"note": "looks right"}"#)
     .answers::<HeldPlan>()
     .fails(IN_USE),
-    job("/api/v1/runs/{id}/undo", Admin, "Makes the plan that undoes a share run.", || routing::post(runs::undo))
+    job("/api/v1/runs/{id}/undo", Undo, "Makes the plan that undoes a share run.", || routing::post(runs::undo))
         .body::<runs::Undo>()
         .answers::<HeldPlan>()
         .fails(IN_USE),
-    job("/api/v1/targets/{name}/return", Admin, "Makes the plan that returns a target to a time.", || {
+    job("/api/v1/targets/{name}/return", Undo, "Makes the plan that returns a target to a time.", || {
         routing::post(runs::return_target)
     })
     .body::<runs::ReturnTo>()
@@ -447,10 +479,10 @@ pub static TABLE: &[Route] = &[
         routing::get(runs::pins)
     })
     .answers::<Vec<engine::PinShown>>(),
-    post("/api/v1/targets/{name}/unpin", Admin, "Lifts what was undone.", || routing::post(runs::unpin))
+    post("/api/v1/targets/{name}/unpin", Undo, "Lifts what was undone.", || routing::post(runs::unpin))
         .body::<runs::Unpin>()
         .answers::<runs::Unpinned>(),
-    post("/api/v1/plans/{id}/reject", Admin, "Says no to a held plan.", || routing::post(runs::reject_plan))
+    post("/api/v1/plans/{id}/reject", Approve, "Says no to a held plan.", || routing::post(runs::reject_plan))
         .body::<runs::Note>()
         .answers::<HeldPlan>()
         .fails(IN_USE),
@@ -471,35 +503,149 @@ pub static TABLE: &[Route] = &[
         .body::<import::ExtractBody>()
         .example(r#"{"text": "the kit was at hxxp://bad[.]example/k"}"#)
         .answers::<import::ExtractAnswer>(),
-    get("/api/v1/tokens", Admin, "The tokens, without their secrets.", || routing::get(system::tokens))
+    get("/api/v1/set-up", Nothing, "Whether nobody has an account yet.", || routing::get(people::set_up_needed))
+        .answers::<people::SetUpNeeded>(),
+    post("/api/v1/set-up", Nothing, "Makes the first account with the code that the start printed.", || {
+        routing::post(people::set_up)
+    })
+    .body::<people::SetUpBody>()
+    .example(r#"{"code": "0123A-BCDEF-GHJKM-NPQRS", "name": "ada", "password": "a few words of your own"}"#)
+    .answers::<people::In>()
+    .fails(&[401, 403, 409, 429]),
+    post("/api/v1/sign-in", Nothing, "Signs in with a password; says where a code is needed.", || {
+        routing::post(people::sign_in)
+    })
+    .body::<people::SignInBody>()
+    .example(r#"{"name": "ada", "password": "a few words of your own"}"#)
+    .answers::<people::In>()
+    .fails(&[401, 403, 429]),
+    post("/api/v1/sign-in/code", Nothing, "Signs in with the code that follows a password.", || {
+        routing::post(people::sign_in_code)
+    })
+    .body::<people::CodeBody>()
+    .example(r#"{"ticket": "as given by sign-in", "code": "123456"}"#)
+    .answers::<people::In>()
+    .fails(&[401, 403, 429]),
+    post("/api/v1/sign-out", Session, "Ends this session.", || routing::post(people::sign_out)).answers_nothing(),
+    get("/api/v1/me", ItsOwn, "Who asks, and what they may.", || routing::get(people::me))
+        .answers::<people::Me>()
+        .fails(&[401]),
+    post("/api/v1/me/password", Session, "Sets one's own password; every session ends and a new one begins.", || {
+        routing::post(people::set_password)
+    })
+    .body::<people::PasswordBody>()
+    .example(r#"{"old": "a few words of your own", "new": "some other words of your own"}"#)
+    .answers::<people::In>()
+    .fails(&[429]),
+    post("/api/v1/me/second-factor", Session, "Begins to enrol an authenticator.", || {
+        routing::post(people::begin_second_factor)
+    })
+    .body::<people::AgainBody>()
+    .example(r#"{"password": "a few words of your own"}"#)
+    .answers::<accounts::Enrolling>()
+    .fails(&[409, 429]),
+    post("/api/v1/me/second-factor/confirm", Session, "Makes an authenticator count, by a code from it.", || {
+        routing::post(people::confirm_second_factor)
+    })
+    .body::<people::ConfirmBody>()
+    .example(r#"{"code": "123456"}"#)
+    .answers::<accounts::Enrolled>()
+    .fails(&[409, 429]),
+    post("/api/v1/me/second-factor/remove", Session, "Takes one's second factor away.", || {
+        routing::post(people::drop_second_factor)
+    })
+    .body::<people::AgainBody>()
+    .example(r#"{"password": "a few words of your own"}"#)
+    .answers_nothing()
+    .fails(&[429]),
+    get("/api/v1/sessions", Account, "Sessions that go on: one's own, or everybody's.", || {
+        routing::get(people::sessions)
+    })
+    .answers::<Vec<SessionShown>>(),
+    delete("/api/v1/sessions/{id}", Account, "Ends a session.", || routing::delete(people::end_session))
+        .answers_nothing()
+        .fails(&[404]),
+    get("/api/v1/users", ManagePeople, "Everybody who has an account.", || routing::get(people::users))
+        .answers::<Vec<PersonShown>>(),
+    post("/api/v1/users", ManagePeople, "Makes an account; its first password is shown this once.", || {
+        routing::post(people::add_user)
+    })
+    .body::<people::UserBody>()
+    .example(r#"{"name": "grace", "roles": ["analyst"]}"#)
+    .answers::<accounts::Handed>()
+    .makes()
+    .fails(&[409]),
+    get("/api/v1/users/{name}", ManagePeople, "One account.", || routing::get(people::user))
+        .answers::<PersonShown>()
+        .fails(&[404]),
+    put("/api/v1/users/{name}", ManagePeople, "Sets somebody's roles, and whether they may sign in.", || {
+        routing::put(people::change_user)
+    })
+    .body::<people::UserChange>()
+    .example(r#"{"roles": ["analyst", "approver"], "disabled": false}"#)
+    .answers::<PersonShown>()
+    .fails(&[404, 409]),
+    delete("/api/v1/users/{name}", ManagePeople, "Ends an account for good; its name stays taken.", || {
+        routing::delete(people::delete_user)
+    })
+    .answers_nothing()
+    .fails(&[404, 409]),
+    post("/api/v1/users/{name}/reset", ManagePeople, "Sets a first password again, for who has lost theirs.", || {
+        routing::post(people::reset_user)
+    })
+    .body::<people::ResetBody>()
+    .example(r#"{"second_factor": true}"#)
+    .answers::<accounts::Handed>()
+    .fails(&[404]),
+    get("/api/v1/tokens", Account, "The tokens, without their secrets.", || routing::get(system::tokens))
         .answers::<Vec<system::TokenShown>>(),
-    post("/api/v1/tokens", Admin, "Makes a token; its secret is shown this once.", || routing::post(system::new_token))
-        .body::<system::TokenBody>()
-        .example(r#"{"name": "soar", "scope": "read"}"#)
-        .answers::<system::TokenMade>()
-        .makes()
-        .fails(&[404, 409]),
-    delete("/api/v1/tokens/{id}", Admin, "Ends a token.", || routing::delete(system::revoke_token))
+    post("/api/v1/tokens", Account, "Makes a token; its secret is shown this once.", || {
+        routing::post(system::new_token)
+    })
+    .body::<system::TokenBody>()
+    .example(r#"{"name": "soar", "scope": "read"}"#)
+    .answers::<system::TokenMade>()
+    .makes()
+    .fails(&[404, 409]),
+    delete("/api/v1/tokens/{id}", Account, "Ends a token.", || routing::delete(system::revoke_token))
         .answers::<system::TokenEnded>(),
-    get("/api/v1/audit", Admin, "Who did what, the latest first.", || routing::get(system::audit))
+    get("/api/v1/audit", ReadAudit, "Who did what, the latest first.", || routing::get(system::audit))
         .query::<system::AuditQuery>()
         .answers::<Vec<system::AuditShown>>(),
-    job("/api/v1/backup", Admin, "Writes a copy of the store to a new file on the server.", || {
+    get(
+        "/api/v1/audit/verify",
+        ReadAudit,
+        "Whether the audit log is what was written, and how far it was handed on.",
+        || routing::get(sealed::verify_audit),
+    )
+    .answers::<sealed::AuditState>(),
+    get("/api/v1/secrets", Read, "Where secrets are set and since when; never what they are.", || {
+        routing::get(sealed::secrets)
+    })
+    .answers::<Vec<engine::seal::SecretShown>>(),
+    job("/api/v1/secrets/rotate", Backup, "Makes a new key and seals every secret with it, while all goes on.", || {
+        routing::post(sealed::rotate)
+    })
+    .body::<sealed::RotateBody>()
+    .example(r#"{"forget_old": false}"#)
+    .answers::<sealed::Rotated>()
+    .fails(&[409, 422]),
+    job("/api/v1/backup", Backup, "Writes a copy of the store to a new file on the server.", || {
         routing::post(system::backup)
     })
     .body::<system::BackupBody>()
     .example(r#"{"path": "today.db"}"#)
     .answers::<system::BackupMade>()
     .fails(&[409]),
-    post("/api/v1/freeze", Admin, "Stops every new call to a destination.", || routing::post(system::freeze))
+    post("/api/v1/freeze", Freeze, "Stops every new call to a destination.", || routing::post(system::freeze))
         .body::<system::FreezeNote>()
         .answers::<system::Frozen>(),
-    post("/api/v1/clock/trust", Admin, "Says that the clock is right, where it was not believed.", || {
+    post("/api/v1/clock/trust", Thaw, "Says that the clock is right, where it was not believed.", || {
         routing::post(system::trust_clock)
     })
     .body::<system::FreezeNote>()
     .answers::<system::ClockTrusted>(),
-    post("/api/v1/thaw", Admin, "Lifts a freeze, and says which targets still wait after a restore.", || {
+    post("/api/v1/thaw", Thaw, "Lifts a freeze, and says which targets still wait after a restore.", || {
         routing::post(system::thaw)
     })
     .answers::<system::Frozen>(),

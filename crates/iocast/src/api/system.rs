@@ -5,6 +5,8 @@ use super::extract::{Body, Params, Part};
 use super::shapes::{self, Limit, next_page};
 use crate::app::App;
 use crate::app::status::Status;
+use crate::people;
+use crate::people::roles::{self, Needs};
 use crate::tokens::{self, Caller, NewToken, Scope};
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
@@ -42,6 +44,10 @@ pub(super) struct TokenShown {
     last_used: Option<String>,
     /// When it was revoked. RFC 3339.
     revoked: Option<String>,
+    /// Whose it is: it may never do more than they may. Null: nobody's, as the first one and those of devices.
+    owner: Option<String>,
+    /// Who made it; null: not known.
+    made_by: Option<String>,
 }
 
 /// A token just made.
@@ -83,6 +89,10 @@ pub(super) struct AuditShown {
     object: String,
     /// In detail.
     detail: Value,
+    /// From which address; null: from no socket, or longer ago than that is noted.
+    address: Option<String>,
+    /// With which token.
+    token: Option<u32>,
 }
 
 /// A copy of the store.
@@ -114,11 +124,18 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Status>, 
     app.hop(App::status).await.map(Json)
 }
 
-pub(super) async fn tokens(State(app): State<Arc<App>>) -> Result<Json<Vec<TokenShown>>, Problem> {
-    app.hop(|app| {
+pub(super) async fn tokens(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<Vec<TokenShown>>, Problem> {
+    app.hop(move |app| {
         let tokens = app.engine()?.store().tokens()?;
+        let people = app.store().people()?;
         let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
         let show = |token: store::Token| TokenShown {
+            owner: token.owner.map(|id| {
+                people.iter().find(|person| person.id == id).map_or_else(|| "(gone)".to_owned(), |p| p.name.clone())
+            }),
             id: token.id,
             name: token.name,
             scope: token.scope,
@@ -126,10 +143,20 @@ pub(super) async fn tokens(State(app): State<Arc<App>>) -> Result<Json<Vec<Token
             expires_at: time(token.expires),
             last_used: time(token.last_used),
             revoked: time(token.revoked),
+            made_by: token.made_by,
         };
-        Ok(Json(tokens.into_iter().map(show).collect()))
+        Ok(Json(tokens.into_iter().filter(|token| keeps(&caller, token)).map(show).collect()))
     })
     .await
+}
+
+/// Whether a token is one that this caller sees and ends: their own, a device's for who configures, any for who manages
+/// people.
+fn keeps(caller: &Caller, token: &store::Token) -> bool {
+    let of_device = token.owner.is_none() && !matches!(token.scope.as_str(), "admin" | "read");
+    (token.owner.is_some() && token.owner == caller.user)
+        || caller.may(Needs::ManagePeople)
+        || (of_device && caller.may(Needs::EditConfig))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -147,6 +174,36 @@ pub(super) struct TokenBody {
     #[schemars(schema_with = "shapes::time")]
     #[serde(default)]
     expires_at: Option<String>,
+    /// The user whose it is, where nobody in particular makes it. A person makes tokens for themselves alone.
+    #[serde(default)]
+    owner: Option<String>,
+}
+
+/// Whose a new token is. None: nobody's.
+fn owner_of(app: &App, caller: &Caller, scope: Scope, body: &TokenBody) -> Result<Option<u32>, Problem> {
+    // A firewall goes on fetching its list when the person who set it up has left.
+    let for_device = matches!(scope, Scope::List | Scope::Ingest);
+    if for_device {
+        roles::decide(caller, Needs::EditConfig)
+            .map_err(|why| Problem::forbidden(format!("tokens of devices: {why}")))?;
+    }
+    match (&body.owner, caller.user) {
+        (Some(_), Some(_)) => Err(Problem::invalid("owner: you make tokens for yourself alone; leave it out")),
+        (Some(_), None) if for_device => Err(Problem::invalid("owner: a token of a device has none")),
+        (Some(owner), None) => {
+            let person = app.store().person_named(&people::fold(owner))?;
+            person
+                .map(|person| Some(person.id))
+                .ok_or_else(|| Problem::not_found(format!("there is no user \"{owner}\"")))
+        }
+        (None, Some(user)) if !for_device => Ok(Some(user)),
+        // The audit log and the rule of two persons know people by name: no token of nobody's may have it.
+        (None, _) if app.store().is_name_taken(&people::fold(&body.name))? => Err(Problem::new(
+            StatusCode::CONFLICT,
+            format!("name: \"{}\" is that of a user; call the token otherwise", body.name),
+        )),
+        (None, _) => Ok(None),
+    }
 }
 
 /// Longest life of a token that does more than fetch lists, in days.
@@ -166,6 +223,7 @@ pub(super) async fn new_token(
             let names: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
             Problem::invalid(format!("scope: \"{}\" is none of {}", body.scope, names.join(", ")))
         })?;
+        let owner = owner_of(app, &caller, scope, &body)?;
         if body.name.trim().is_empty() || body.name.chars().count() > 64 || body.name.chars().any(char::is_control) {
             return Err(Problem::invalid("name: 1 to 64 characters"));
         }
@@ -190,7 +248,7 @@ pub(super) async fn new_token(
         }
         let token = NewToken::generate().map_err(|error| Problem::internal(error.to_string()))?;
         let store = engine.store();
-        let id = store.put_token(&body.name, &token.hash, &stored, now, expires)?;
+        let id = store.put_token_of(owner, Some(&caller.name), &body.name, &token.hash, &stored, now, expires)?;
         store.audit(
             &caller.name,
             "token.create",
@@ -218,7 +276,8 @@ pub(super) async fn revoke_token(
     app.hop(move |app| {
         let engine = app.engine()?;
         let now = engine.world().now();
-        if !engine.store().revoke_token(id, now)? {
+        let is_theirs = engine.store().tokens()?.iter().any(|token| token.id == id && keeps(&caller, token));
+        if !is_theirs || !engine.store().revoke_token(id, now)? {
             return Err(Problem::not_found(format!("there is no token {id} that is still good")));
         }
         engine.store().audit(&caller.name, "token.revoke", &id.to_string(), "{}", now)?;
@@ -251,6 +310,8 @@ pub(super) async fn audit(
             action: row.action,
             object: row.object,
             detail: serde_json::from_str::<Value>(&row.detail).unwrap_or(Value::Null),
+            address: row.address,
+            token: row.token,
         };
         let rows: Vec<AuditShown> = rows.into_iter().map(show).collect();
         let last = rows.last().filter(|row| rows.len() == limit && row.seq > 1).map(|row| row.seq);

@@ -41,14 +41,19 @@ impl App {
 
     /// Makes a new key and seals every secret with it. The old keys are forgotten where that is asked for, once nothing
     /// is sealed with them any more. Gives the id of the new key and how many secrets were sealed.
-    pub(crate) fn rotate(&self, who: &str, forget_old: bool) -> Result<(String, usize), Problem> {
+    /// The exchange goes on meanwhile: what is sealed with the old key opens until nothing is. `wipe` writes the database
+    /// anew, so that no text sealed with an old key is left in it; nothing else can be written as long as that takes.
+    pub(crate) fn rotate(&self, who: &str, forget_old: bool, wipe: bool) -> Result<(String, usize), Problem> {
         let engine = self.engine()?;
+        let _one = self.editing();
         let trouble = |why: String| Problem::new(StatusCode::CONFLICT, why);
         let Some(keys) = &self.keys else {
             return Err(trouble("this exchange seals nothing: it is in memory".to_owned()));
         };
         let key = keys.add().map_err(trouble)?;
-        let n_sealed = engine.reseal(who)?;
+        // Before the rest, which scrubs the file of what is no longer there.
+        let n_people = crate::people::accounts::reseal(self)?;
+        let n_sealed = engine.reseal(who, wipe)? + n_people;
         if forget_old {
             keys.forget_old().map_err(trouble)?;
         }

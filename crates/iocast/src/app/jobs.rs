@@ -24,6 +24,16 @@ impl Which {
     }
 }
 
+impl Which {
+    /// As the audit log says it.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Which::All => "all".to_owned(),
+            Which::Named(names) => names.join(", "),
+        }
+    }
+}
+
 impl App {
     /// Pulls sources one after the other: a report each, in order. A failing source does not stop the others.
     pub(crate) fn pull(&self, which: &Which) -> Result<Vec<PullReport>, Problem> {

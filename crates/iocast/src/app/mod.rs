@@ -3,6 +3,7 @@
 //! Everything below blocks, so whoever is asynchronous comes in through `App::hop` and nowhere else. Opening has two
 //! steps, because the last good lists must be served at once while everything known is still being loaded.
 
+pub(crate) mod audit;
 pub(crate) mod configuration;
 pub(crate) mod crowd;
 pub(crate) mod jobs;
@@ -11,14 +12,18 @@ pub(crate) mod shelf;
 pub(crate) mod status;
 
 use crate::api::Problem;
+use crate::people::roles::Needs;
+use crate::people::{self, People};
 use crate::seal::Keys;
 use crate::tokens::{self, Caller};
-use crate::world::{Outside, RealWorld, default_key_file};
+use crate::world::{Outside, RealWorld};
 use anyhow::Context as _;
 use crowd::Crowd;
 use engine::runner::{Job, Runner};
 use engine::{Engine, Progress, Registry, Silent, World};
+use intel::Timestamp;
 use kit::Connector;
+use kit::secret::SecretResolver;
 use shelf::Shelf;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -74,6 +79,7 @@ pub struct App {
     editing: Mutex<()>,
     shelf: Shelf,
     crowd: Crowd,
+    people: People,
 }
 
 /// What is left to do before the exchange can answer everything.
@@ -112,10 +118,11 @@ impl App {
         options.extra_connectors.extend(crate::rig::connectors());
         let registry = Registry::new(connectors::all().into_iter().chain(options.extra_connectors));
         // What is gone at the end needs no key.
-        let keys = options.data.as_ref().filter(|_| options.world.is_none()).map(|data| {
-            let file = options.outside.key_file.clone().or_else(default_key_file);
-            Arc::new(Keys::new(file, data.clone()))
-        });
+        let keys = options
+            .data
+            .as_ref()
+            .filter(|_| options.world.is_none())
+            .map(|data| Arc::new(Keys::at(options.outside.key_place(), data.clone())));
         let world = options.world.unwrap_or_else(|| {
             let world = RealWorld::new(options.outside);
             Arc::new(match &keys {
@@ -135,6 +142,7 @@ impl App {
             editing: Mutex::new(()),
             shelf,
             crowd: Crowd::default(),
+            people: People::default(),
         });
         Ok((app.clone(), Loading { app, store, registry, lists }))
     }
@@ -162,6 +170,45 @@ impl App {
         &self.shelf
     }
 
+    /// Makes the code with which the first account is made. None: somebody has one.
+    ///
+    /// # Errors
+    /// Our trouble.
+    pub fn begin_set_up(&self) -> Result<Option<kit::Secret>, Problem> {
+        people::begin_set_up(self)
+    }
+
+    /// Password hashes made since the exchange was opened: what a try to sign in costs.
+    pub fn password_hashes(&self) -> u64 {
+        self.people.n_hashed()
+    }
+
+    /// What is remembered of people.
+    pub(crate) fn people(&self) -> &People {
+        &self.people
+    }
+
+    /// The store, also before everything is loaded.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    /// What seals secrets.
+    pub(crate) fn secrets(&self) -> &dyn SecretResolver {
+        self.world.secrets()
+    }
+
+    /// Whether who may change anything must have a second factor.
+    pub(crate) fn needs_second_factor(&self) -> bool {
+        // Until it is known what is configured nobody may change anything anyway.
+        self.engine.get().is_some_and(|engine| engine.config().plans.second_factor)
+    }
+
     /// Who pushes and who follows.
     pub(crate) fn crowd(&self) -> &Crowd {
         &self.crowd
@@ -180,7 +227,8 @@ impl App {
         work: impl FnOnce(&App) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let app = self.clone();
-        match tokio::task::spawn_blocking(move || work(&app)).await {
+        let origin = crate::api::origin::now();
+        match tokio::task::spawn_blocking(move || store::asked_from(origin, || work(&app))).await {
             Ok(done) => done,
             Err(error) => Err(Problem::internal(format!("a job ended early: {error}"))),
         }
@@ -197,7 +245,17 @@ impl App {
             Problem::later("tokens cannot be checked at the moment", 5)
         };
         // The store, not the engine: lists are served before everything is loaded.
-        tokens::look_up(&self.store, secret, self.world.now()).map_err(trouble)
+        let found = tokens::look_up(&self.store, secret, self.world.now()).map_err(trouble)?;
+        Ok(found.map(|(token, owner)| match owner {
+            None => token,
+            // Whose name the audit log and the rule of two persons know.
+            Some(person) => Caller {
+                scope: token.scope,
+                bucket: token.bucket,
+                token: token.token,
+                ..people::caller_of(self, &person, None)
+            },
+        }))
     }
 
     /// Whether somebody who was let in would be let in now.
@@ -208,13 +266,24 @@ impl App {
         if caller.is_local {
             return Ok(true);
         }
+        if let Some(session) = caller.session {
+            return people::session_goes_on(self, session);
+        }
         let now = self.world.now();
         let tokens = self.store.tokens().map_err(|error| {
             tracing::error!(%error, "tokens cannot be looked up");
             Problem::later("tokens cannot be checked at the moment", 5)
         })?;
         let is_good = |token: &store::Token| token.revoked.is_none() && token.expires.is_none_or(|at| at > now);
-        Ok(tokens.iter().any(|token| token.id == caller.token && is_good(token)))
+        let Some(token) = tokens.iter().find(|token| token.id == caller.token && is_good(token)) else {
+            return Ok(false);
+        };
+        let Some(owner) = token.owner else { return Ok(true) };
+        let person = self.store.person(owner)?;
+        Ok(person.is_some_and(|person| {
+            let now = people::caller_of(self, &person, None);
+            person.disabled.is_none() && Caller { scope: caller.scope, ..now }.may(Needs::Read)
+        }))
     }
 
     /// Starts the loop that pulls and shares by itself. `told` hears of every job that ended.
@@ -296,6 +365,7 @@ impl Loading {
         engine.on_change(move |revision| {
             told.send_if_modified(|last| std::mem::replace(last, revision.max(*last)) < revision);
         });
+        engine.approvers(people::approvers);
         // Set once: `Loading` is made once and finished by value.
         let engine = Arc::new(engine);
         for notice in engine.notices() {

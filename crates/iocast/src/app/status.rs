@@ -33,6 +33,9 @@ pub(crate) struct Status {
     /// Why the clock is not believed, and what to do; null: it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) clock: Option<String>,
+    /// Why the configuration is not written and what does not work, while secrets are sealed with a key that is not here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sealed: Option<String>,
     /// What needs a person, the gravest first.
     pub(crate) notices: Vec<NoticeShown>,
     /// The channels through which people are told.
@@ -310,6 +313,7 @@ impl App {
             frozen_by: engine.frozen_by()?,
             restored,
             clock: engine.clock_warning(),
+            sealed: engine.sealed_off()?,
             notices,
             channels,
             sources,

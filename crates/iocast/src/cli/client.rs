@@ -165,6 +165,12 @@ impl Client {
         })
     }
 
+    /// The body of a PUT. An error if the router refused.
+    pub(crate) fn put(&self, path: &str, body: &impl Serialize) -> Result<String, AskError> {
+        let body = serde_json::to_string(body).map_err(CliError::failed)?;
+        self.whole(&Ask { method: Method::PUT, path: path.to_owned(), accept: "application/json", body: Some(body) })
+    }
+
     /// The body of a DELETE.
     pub(crate) fn delete(&self, path: &str) -> Result<String, AskError> {
         self.whole(&Ask { method: Method::DELETE, path: path.to_owned(), accept: "application/json", body: None })

@@ -36,7 +36,9 @@ Examples:
   iocast guard check 8.8.8.0/24
   iocast guard check hxxp://www[.]google[.]com/ x.pages.dev
   iocast guard check google.com --target edge        with the exceptions of that target
-  iocast guard check - < values.txt                  one value a line")]
+  iocast guard check - < values.txt                  one value a line
+
+A value that cannot be read is named, the others are answered all the same, and the exit code is 3.")]
 struct CheckArgs {
     /// Values; `-` reads them from standard input, one a line
     #[arg(value_name = "VALUE", required = true)]
@@ -113,12 +115,13 @@ fn check(args: &CheckArgs, ctx: &Ctx) -> Outcome {
     let client = ctx.client()?;
     let mut rows = Vec::new();
     let mut unread = Vec::new();
-    for value in values(args)? {
+    let values = values(args)?;
+    for value in &values {
         let mut query = vec![("value", value.as_str())];
         query.extend(args.target.as_deref().map(|target| ("target", target)));
         let answer: Value = match client.get("/api/v1/guard/check", &query) {
             Ok(answer) => parse(&answer)?,
-            Err(AskError::Problem(problem)) if args.values == ["-"] => {
+            Err(AskError::Problem(problem)) if problem.status == 400 && (values.len() > 1 || args.values == ["-"]) => {
                 unread.push(printable(&problem.detail).into_owned());
                 continue;
             }
@@ -133,7 +136,7 @@ fn check(args: &CheckArgs, ctx: &Ctx) -> Outcome {
     if unread.len() > 10 {
         ctx.out.note(&format!("{} more were not read", unread.len() - 10));
     }
-    Ok(Exit::Done)
+    Ok(if unread.is_empty() { Exit::Done } else { Exit::Partial })
 }
 
 /// One row for each list that knows the value; one that says so where none does.

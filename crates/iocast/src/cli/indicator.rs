@@ -278,6 +278,7 @@ pub(crate) const HITS: &[Column] = &[
     column("last_seen", "last seen", How::Time),
     column("expires_at", "expires", How::Time),
     column("active", "active", How::YesNo),
+    column("guard", "guard", How::Lead),
     hidden("verdict"),
     hidden("muted"),
     hidden("comment"),

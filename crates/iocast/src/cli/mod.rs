@@ -5,6 +5,7 @@
 //! for people or as JSON, NDJSON or CSV for programs. Exit codes: 0 success, 1 failure, 2 usage, 3 partial or held.
 
 mod apply;
+mod audit;
 mod backup;
 mod check;
 mod client;
@@ -31,6 +32,7 @@ mod source;
 mod status;
 mod target;
 mod token;
+mod user;
 
 use crate::world::Outside;
 use clap::error::ErrorKind;
@@ -170,7 +172,8 @@ pub(crate) struct Global {
     /// File with the key that seals secrets, outside the data directory
     ///
     /// It is made when the first secret is sealed. By default iocast/key where this user's configuration is
-    /// ($XDG_CONFIG_HOME, ~/.config).
+    /// ($XDG_CONFIG_HOME, ~/.config). In place of a file, IOCAST_KEY holds the key itself: 32 random bytes in base64,
+    /// older ones after it, separated by commas.
     #[arg(
         long,
         global = true,
@@ -180,6 +183,16 @@ pub(crate) struct Global {
         hide_short_help = true
     )]
     key_file: Option<PathBuf>,
+    /// Command that prints the key, in place of a file: one key a line, the one in use first
+    #[arg(
+        long,
+        global = true,
+        env = "IOCAST_KEY_COMMAND",
+        hide_env_values = true,
+        value_name = "COMMAND",
+        hide_short_help = true
+    )]
+    key_command: Option<String>,
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT", hide_short_help = true)]
     format: Format,
@@ -216,6 +229,8 @@ enum Command {
     Clock(status::ClockArgs),
     Config(config::ConfigArgs),
     Secret(secret::SecretArgs),
+    User(user::UserArgs),
+    Audit(audit::AuditArgs),
     Token(token::TokenArgs),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
@@ -280,6 +295,9 @@ impl Ctx {
             files: self.global.files.clone(),
             allow_http: self.global.allow_http,
             key_file: self.global.key_file.clone().filter(|file| !file.as_os_str().is_empty()),
+            // Not an option: what stands on a command line can be read by others.
+            key_given: std::env::var("IOCAST_KEY").ok().filter(|key| !key.trim().is_empty()).map(kit::Secret::new),
+            key_command: self.global.key_command.clone().filter(|command| !command.trim().is_empty()),
         }
     }
 
@@ -414,6 +432,8 @@ fn dispatch(command: Command, ctx: &Ctx) -> Outcome {
         Command::Clock(args) => status::clock(&args, ctx),
         Command::Config(args) => config::config(&args, ctx),
         Command::Secret(args) => secret::secret(&args, ctx),
+        Command::User(args) => user::user(&args, ctx),
+        Command::Audit(args) => audit::audit(&args, ctx),
         Command::Token(args) => token::token(&args, ctx),
         Command::Backup(args) => backup::backup(&args, ctx),
         Command::Restore(args) => backup::restore(&args, ctx),

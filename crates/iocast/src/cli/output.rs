@@ -68,6 +68,8 @@ pub(crate) enum How {
     Number,
     /// An indicator's value, defanged by the row's `kind`.
     Indicator,
+    /// A sentence, by its first word.
+    Lead,
     /// Several texts.
     List,
     /// A moment, to the minute.
@@ -368,6 +370,7 @@ fn cell(column: &Column, row: &Value) -> String {
             Some(items) => Cow::Owned(items.iter().map(plain).collect::<Vec<_>>().join(", ")),
             None => plain(value),
         },
+        How::Lead => Cow::Owned(plain(value).split(' ').next().unwrap_or_default().to_owned()),
         How::Text | How::Number => plain(value),
     };
     let text = shorten(&printable(&text), CELL_CHARS);

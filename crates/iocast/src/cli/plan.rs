@@ -254,7 +254,33 @@ fn show(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
         ctx.out.line(&format!("  decided by {who}{at}{note}"))?;
     }
     ctx.out.line("")?;
-    print_steps(plan["steps"].as_array().map(Vec::as_slice).unwrap_or_default(), ctx)
+    let steps = plan["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !steps.is_empty() {
+        print_steps(steps, ctx)?;
+    }
+    pinned(&plan, ctx)
+}
+
+/// Entries that it pins without a step, which a table names.
+const PINNED_SHOWN: usize = 20;
+
+/// What stays as it is, where that is all that the plan asks for.
+fn pinned(plan: &Value, ctx: &Ctx) -> Result<(), CliError> {
+    let all = plan["pinned"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for entry in all.iter().take(PINNED_SHOWN) {
+        let text = |key: &str| entry[key].as_str().unwrap_or_default();
+        let stays = match text("hold") {
+            "in" => "stays there",
+            "out" => "stays out",
+            _ => "is no longer pinned",
+        };
+        ctx.out.line(&format!("  {} {stays}", defang(text("kind"), text("entry"))))?;
+    }
+    if all.len() > PINNED_SHOWN {
+        let more = thousands((all.len() - PINNED_SHOWN) as u64);
+        ctx.out.line(&format!("  … and {more} more; --format json names them"))?;
+    }
+    Ok(())
 }
 
 /// What came and what went since the plan whose place it took.

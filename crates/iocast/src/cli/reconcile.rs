@@ -322,6 +322,10 @@ fn verified(name: &str, status: &str, report: &Value, ctx: &Ctx) -> Result<(), C
             let why = report["error"].as_str().unwrap_or_default();
             return ctx.out.line(&format!("{name}: failed: {why}"));
         }
+        "same" => {
+            let words = drift_words(drift);
+            ctx.out.line(&format!("{name}: same: {}", words.strip_prefix("none: ").unwrap_or(&words)))?;
+        }
         _ => ctx.out.line(&format!("{name}: {status}: {}", drift_words(drift)))?,
     }
     for sample in drift["samples"].as_array().into_iter().flatten().filter_map(Value::as_str) {

@@ -236,6 +236,9 @@ fn show(status: &Value, ctx: &Ctx) -> Result<(), CliError> {
             "restored from a backup: nothing goes to {restored} until `iocast target adopt NAME` of each"
         ))?;
     }
+    if let Some(sealed) = status["sealed"].as_str() {
+        ctx.out.line(sealed)?;
+    }
     if let Some(clock) = status["clock"].as_str() {
         ctx.out.line(clock)?;
     }

@@ -90,7 +90,7 @@ Examples:
   iocast target deliveries block-ip --count
 
 States: pending (an answer is awaited), unknown (it may be there; the next pass asks), present, refused (offered again
-later), retracting, foreign (somebody else's, left alone), released (ours no longer), gone (taken back, or expired there).")]
+later; asked for, entries that are there and whose change or removal was refused are listed too), retracting, foreign (somebody else's, left alone), released (ours no longer), gone (taken back, or expired there).")]
 struct DeliveriesArgs {
     /// The target's name
     #[arg(value_name = "NAME")]
@@ -120,6 +120,7 @@ const COLUMNS: &[Column] = &[
     hidden("entry"),
     hidden("remote_id"),
     hidden("remote_expires"),
+    hidden("refused"),
     hidden("exhausted"),
 ];
 

@@ -286,7 +286,7 @@ fn keep_running(data: &Path, listen: SocketAddr, clock: Clock, out: &mut dyn Wri
     let (stop, stopped) = channel();
     let living = std::thread::spawn(move || life.go_on(&stopped));
     let open = OpenOptions { world: Some(world), extra_connectors: vec![edr, gateway], ..OpenOptions::at(data) };
-    let served = serve::run(open, &ServeOptions { listen, is_running: true });
+    let served = serve::run(open, &ServeOptions { listen, ..ServeOptions::default() });
     drop(stop);
     // A panic there was told when it happened.
     let _ = living.join();

@@ -5,7 +5,7 @@
 //! in time, and no word that leaves here holds a secret of the channel.
 
 mod mail;
-mod syslog;
+pub(crate) mod syslog;
 mod webhook;
 
 use engine::notice::{Channel, ChannelKind, Letter};

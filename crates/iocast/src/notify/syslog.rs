@@ -85,6 +85,144 @@ pub(super) fn message(facility: &str, letter: &Letter, now: Timestamp) -> String
     )
 }
 
+/// A server that the audit log is handed on to. Named at start by who runs the exchange, so its address is not judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relay {
+    /// `tls`, `tcp`, `udp`, or `unix` for a socket of this machine.
+    pub transport: String,
+    /// The name of the server; for `unix` the path of the socket.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// A private authority, as PEM.
+    pub ca_pem: Option<String>,
+}
+
+impl std::fmt::Display for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.transport.as_str() {
+            "unix" => write!(f, "unix://{}", self.host),
+            transport if self.host.contains(':') => write!(f, "{transport}://[{}]:{}", self.host, self.port),
+            transport => write!(f, "{transport}://{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl std::str::FromStr for Relay {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Relay, String> {
+        let wrong = || {
+            format!(
+                "\"{text}\" is no syslog server: write tls://HOST:PORT, tcp://HOST:PORT, udp://HOST:PORT or unix:///dev/log"
+            )
+        };
+        let (transport, rest) = text.split_once("://").ok_or_else(wrong)?;
+        let default = match transport {
+            "tls" => 6514,
+            "tcp" => 601,
+            "udp" => 514,
+            "unix" if rest.starts_with('/') => {
+                return Ok(Relay { transport: "unix".into(), host: rest.into(), port: 0, ca_pem: None });
+            }
+            _ => return Err(wrong()),
+        };
+        let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, "")) => (host, None),
+            Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or_else(wrong)?)),
+            None => rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
+        };
+        let port = port.map_or(Ok(default), |port| port.parse().map_err(|_| wrong()))?;
+        if host.is_empty() || host.contains(['/', '@', ' ']) {
+            return Err(wrong());
+        }
+        Ok(Relay { transport: transport.into(), host: host.into(), port, ca_pem: None })
+    }
+}
+
+impl Relay {
+    /// Hands messages over, in order, on one connection. Gives how many were, and why not all.
+    pub(crate) fn tell(&self, messages: &[String]) -> (usize, Result<(), String>) {
+        let mut n_told = 0;
+        let done = self.tell_counting(messages, &mut n_told);
+        (n_told, done.map_err(|error| error.to_string()))
+    }
+
+    fn tell_counting(&self, messages: &[String], n_told: &mut usize) -> io::Result<()> {
+        use std::net::ToSocketAddrs as _;
+        if self.transport == "unix" {
+            return messages.iter().try_for_each(|message| {
+                local(&self.host, message.as_bytes()).map_err(|error| io::Error::other(error.to_string()))?;
+                *n_told += 1;
+                Ok(())
+            });
+        }
+        let nowhere = || io::Error::other(format!("{} has no address", self.host));
+        let address = (self.host.as_str(), self.port).to_socket_addrs()?.next().ok_or_else(nowhere)?;
+        if self.transport == "udp" {
+            return messages.iter().try_for_each(|message| {
+                datagram(address, message.as_bytes())?;
+                *n_told += 1;
+                Ok(())
+            });
+        }
+        // What was written to a connection that then breaks may be lost: a batch counts as a whole or not at all.
+        let write_all = |stream: &mut dyn Write| {
+            let mut frames = Vec::new();
+            for message in messages {
+                frames.extend_from_slice(format!("{} {message}", message.len()).as_bytes());
+            }
+            stream.write_all(&frames)?;
+            stream.flush()
+        };
+        if self.transport == "tcp" {
+            write_all(&mut connect(address)?)?;
+        } else {
+            let config = tls(self.ca_pem.as_deref()).map_err(|error| io::Error::other(error.to_string()))?;
+            let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
+            let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
+            let mut stream = StreamOwned::new(connection, connect(address)?);
+            write_all(&mut stream)?;
+            stream.conn.send_close_notify();
+            stream.flush()?;
+        }
+        *n_told = messages.len();
+        Ok(())
+    }
+}
+
+/// An entry of the audit log as a message of facility "log audit" (13), severity informational (6). What it says stands
+/// in structured data, escaped as RFC 5424 §6.3.3 says, and control characters are written out, so that no text can end
+/// a field or a line. 32473 is the number for examples (RFC 5612), as we have none.
+pub(crate) fn audit_message(entry: &store::AuditRow) -> String {
+    let value = |text: &str| {
+        let mut out = String::with_capacity(text.len());
+        for c in text.chars() {
+            match c {
+                '"' | '\\' | ']' => out.extend(['\\', c]),
+                c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+                    out.push_str(&format!("\\\\u{:04x}", u32::from(c)));
+                }
+                c => out.push(c),
+            }
+        }
+        out
+    };
+    let action: String = entry.action.chars().filter(char::is_ascii_graphic).take(32).collect();
+    let token = entry.token.map_or_else(String::new, |token| format!(" token=\"{token}\""));
+    let address = entry.address.as_deref().map_or_else(String::new, |at| format!(" address=\"{}\"", value(at)));
+    format!(
+        "<110>1 {} - iocast - {} [audit@32473 seq=\"{}\" who=\"{}\" object=\"{}\"{address}{token} chain=\"{}\" detail=\"{}\"]",
+        entry.at,
+        if action.is_empty() { "-" } else { &action },
+        entry.seq,
+        value(&entry.who),
+        value(&entry.object),
+        kit::render::hex(&entry.chain),
+        value(&entry.detail),
+    )
+}
+
 #[cfg(unix)]
 fn local(path: &str, message: &[u8]) -> Result<(), ConnectorError> {
     let sent = std::os::unix::net::UnixDatagram::unbound().and_then(|socket| {

@@ -178,7 +178,7 @@ impl Destination for Tool {
     fn look(&self, target: TargetSpec<'_>, entries: &[Outgoing], cx: &Cx<'_>) -> Result<Vec<Presence>, ConnectorError> {
         let values: Vec<&str> = entries.iter().map(|entry| entry.entry.as_str()).collect();
         let request = cx.http.post_json(&format!("{}/find", self.list(target)), &json!({ "values": values }));
-        let answer = self.ask(request.idempotent())?;
+        let answer = self.ask(request.asking())?;
         let found = answer["found"].as_array().map(Vec::as_slice).unwrap_or_default();
         if found.len() != entries.len() {
             return Err(ConnectorError::Unexpected(format!("found {} of {} asked", found.len(), entries.len())));

@@ -308,9 +308,10 @@ fn from_a_file_to_a_list() {
             6
 
             $ iocast indicator find 'kind in (url, domain)'
-            KIND    VALUE                             REP  SEVERITY  SOURCES  TAGS  LAST SEEN  EXPIRES           ACTIVE
-            domain  evil-site[.]com                     8  unknown   levels   test  -          0000-00-00 00:00  yes
-            url     hxxp://bad.evil-site[.]com/a?b=c    8  unknown   levels   test  -          0000-00-00 00:00  yes
+            KIND    VALUE                       REP  SEVERITY  SOURCES  TAGS  LAST SEEN  EXPIRES           ACTIVE  GUARD
+            domain  evil-site[.]com               8  unknown   levels   test  -          0000-00-00 00:00  yes     -
+            url     hxxp://bad.evil-site[.]com    8  unknown   levels   test  -          0000-00-00 00:00  yes     -
+                    /a?b=c
 
             $ iocast indicator why 203.0.113.5
             203.0.113[.]5  ipv4
@@ -445,8 +446,8 @@ fn people_add_and_judge() {
         ],
         &expect![[r#"
             $ iocast indicator add 'hxxp://evil[.]example.com/a' 'no such thing' --reputation 9 --tag case-42
-            KIND  VALUE                        REP  SEVERITY  SOURCES  TAGS     LAST SEEN  EXPIRES  ACTIVE
-            url   hxxp://evil.example[.]com/a    9  unknown   manual   case-42  -          -        yes
+            KIND  VALUE                        REP  SEVERITY  SOURCES  TAGS     LAST SEEN  EXPIRES  ACTIVE  GUARD
+            url   hxxp://evil.example[.]com/a    9  unknown   manual   case-42  -          -        yes     flagged
             ! no such thing: this looks like no kind of indicator: "no such thing"
             exit 3
 
@@ -480,8 +481,8 @@ fn people_add_and_judge() {
             evil-site[.]com is tagged seen
 
             $ iocast indicator find 'muted' --format csv
-            kind,value,reputation,severity,confidence,tlp,sources,tags,first_seen,last_seen,expires_at,active,verdict,muted,comment,internal_hits,external_hits
-            domain,evil-site.com,8,unknown,,green,levels,seen,,,TIME,true,,true,,0,0
+            kind,value,reputation,severity,confidence,tlp,sources,tags,first_seen,last_seen,expires_at,active,guard,verdict,muted,comment,internal_hits,external_hits
+            domain,evil-site.com,8,unknown,,green,levels,seen,,,TIME,true,,,true,,0,0
 
             $ iocast rule test addresses --value 203.0.113.9
             selects 4, exceptions remove 1
@@ -491,10 +492,10 @@ fn people_add_and_judge() {
             ipv4_net       1     11
 
             Samples
-            KIND      VALUE           REP  SEVERITY  SOURCES  TAGS  LAST SEEN  EXPIRES           ACTIVE
-            ipv4_net  5.6.7[.]0/24      8  unknown   levels   test  -          0000-00-00 00:00  yes
-            ipv4      192.0.3[.]1       8  unknown   levels   test  -          0000-00-00 00:00  yes
-            ipv4      198.51.100[.]7    8  unknown   levels   test  -          0000-00-00 00:00  yes
+            KIND      VALUE           REP  SEVERITY  SOURCES  TAGS  LAST SEEN  EXPIRES           ACTIVE  GUARD
+            ipv4_net  5.6.7[.]0/24      8  unknown   levels   test  -          0000-00-00 00:00  yes     -
+            ipv4      192.0.3[.]1       8  unknown   levels   test  -          0000-00-00 00:00  yes     -
+            ipv4      198.51.100[.]7    8  unknown   levels   test  -          0000-00-00 00:00  yes     -
 
             The value: nobody has said anything about it
 
@@ -505,8 +506,9 @@ fn people_add_and_judge() {
             url        1     31
 
             Samples
-            KIND  VALUE                             REP  SEVERITY  SOURCES  TAGS  LAST SEEN  EXPIRES           ACTIVE
-            url   hxxp://bad.evil-site[.]com/a?b=c    8  unknown   levels   test  -          0000-00-00 00:00  yes
+            KIND  VALUE                         REP  SEVERITY  SOURCES  TAGS  LAST SEEN  EXPIRES           ACTIVE  GUARD
+            url   hxxp://bad.evil-site[.]com/a    8  unknown   levels   test  -          0000-00-00 00:00  yes     -
+                  ?b=c
 
         "#]],
     );
@@ -678,8 +680,8 @@ fn what_was_put_there_is_shown() {
             ipv4_net  5.6.7[.]0/24    present         0  -           -          0000-00-00 00:00  0000-00-00 00:00    2
 
             $ iocast target deliveries block-ip --limit 1 --format csv
-            kind,value,state,attempts,next_try,words,first_intent,updated,run,target,entry,remote_id,remote_expires,exhausted
-            ipv4,198.51.100.7,present,0,,,TIME,TIME,2,block-ip,,,,false
+            kind,value,state,attempts,next_try,words,first_intent,updated,run,target,entry,remote_id,remote_expires,refused,exhausted
+            ipv4,198.51.100.7,present,0,,,TIME,TIME,2,block-ip,,,,,false
 
             $ iocast target deliveries block-ip --count
             STATE    ENTRIES
@@ -732,6 +734,10 @@ fn exit_codes_are_stable() {
         ("share --all --dry-run", 0),
         ("share --all", 3),
         ("share --all --approve", 0),
+        ("guard check 8.8.8.8 192.0.2.1", 0),
+        ("guard check 'no value' 8.8.8.8", 3),
+        ("guard check 'no value'", 1),
+        ("guard check 8.8.8.8 192.0.2.1 --target nowhere", 1),
         ("restore nothing.db", 1),
     ] {
         let ran = desk.run(line);
@@ -990,4 +996,19 @@ fn a_recording_holds_no_secret_and_replays() {
     assert_eq!(accepted.code, 0, "{}", accepted.out);
     assert_eq!(desk.ok("connector test feed exchanges").out, "feed conforms\n");
     assert_eq!(read("pull.expect").matches("192.0.3.").count(), 2);
+}
+
+#[test]
+fn a_value_that_cannot_be_read_keeps_no_other_from_being_looked_up() {
+    let desk = Desk::applied();
+    let ran = desk.run("guard check 8.8.8.8 'no value' google.com");
+    assert_eq!(ran.code, 3, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("8.8.8[.]8") && ran.out.contains("google[.]com"), "{}", ran.out);
+    assert!(ran.err.contains("not read") && ran.err.contains("no value"), "{}", ran.err);
+    // A find says what the guard says of a row, in a word; programs are given the sentence.
+    desk.ok("indicator add 8.8.8.8 --reputation 9");
+    let found = desk.ok("indicator find 'value = \"8.8.8.8\"'").out;
+    assert!(found.contains("GUARD") && found.contains("stopped"), "{found}");
+    let found = desk.ok("indicator find 'value = \"8.8.8.8\"' --format json").json();
+    assert!(found[0]["guard"].as_str().is_some_and(|guard| guard.starts_with("stopped by")), "{found}");
 }

@@ -23,11 +23,13 @@ mod openapi;
 mod outputs;
 mod overload;
 mod peers;
+mod people;
 #[cfg(unix)]
 mod receiver;
 mod restore;
 #[cfg(all(unix, feature = "rig"))]
 mod rig;
+mod security;
 mod server;
 mod shown;
 #[cfg(all(unix, feature = "rig"))]

@@ -191,7 +191,7 @@ fn fetch(http: &Http, grant: &Grant) -> Result<(Secret, Duration), ConnectorErro
         ClientAuth::Form => request.form_secret("client_secret", &grant.client_secret),
         ClientAuth::Basic => request.basic(&grant.client_id, &grant.client_secret),
     }
-    .idempotent();
+    .asking();
     let response = request.send()?;
     if response.status >= 400 {
         let status = response.status;

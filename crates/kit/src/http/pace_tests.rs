@@ -76,7 +76,9 @@ impl Bench {
 fn get(http: &Http, host: &str) -> Option<f64> {
     match http.get(&format!("https://{host}/x?key=1")).send() {
         Ok(_) => None,
-        Err(ConnectorError::Later { wait, .. }) => Some(wait.map_or(-1.0, |wait| wait.as_secs_f64())),
+        Err(ConnectorError::Later { wait, .. } | ConnectorError::Busy { wait, .. }) => {
+            Some(wait.map_or(-1.0, |wait| wait.as_secs_f64()))
+        }
         Err(other) => panic!("{other:?}"),
     }
 }

@@ -83,6 +83,7 @@ impl<'a> Request<'a> {
             fills: Vec::new(),
             secrets: Vec::new(),
             repeatable,
+            is_asking: method == Method::Get,
             grant: None,
         };
         Request { http, sent, also: Vec::new() }
@@ -171,6 +172,13 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// Says that it only asks, whatever its method: nothing is changed by it, so it may be repeated, and what fails with
+    /// it has changed nothing.
+    pub fn asking(mut self) -> Request<'a> {
+        self.sent.is_asking = true;
+        self.idempotent()
+    }
+
     /// Gives these statuses back instead of making errors of them, e.g. 404 when taking back what is already gone.
     pub fn also(mut self, statuses: &[u16]) -> Request<'a> {
         self.also.extend_from_slice(statuses);
@@ -181,8 +189,9 @@ impl<'a> Request<'a> {
     /// [`Request::also`].
     ///
     /// # Errors
-    /// 401, 403 and refused addresses: `Denied`. 429, 503, and whatever fails after all retries: `Later`. Anything
-    /// else: `Unexpected`. No error holds a query, a user or a secret.
+    /// 401, 403 and refused addresses: `Denied`. 429, 503, and whatever fails after all retries: `Later`, or `Busy` where
+    /// no try of it can have changed anything: it was answered 429, was not sent, or only asks. Anything else:
+    /// `Unexpected`. No error holds a query, a user or a secret.
     pub fn send(self) -> Result<Response, ConnectorError> {
         if let Body::Json(Err(error)) = &self.sent.body {
             return Err(ConnectorError::Unexpected(format!("the request cannot be written as JSON: {error}")));
@@ -219,6 +228,8 @@ pub struct Sent {
     fills: Vec<(String, Secret)>,
     pub(super) secrets: Vec<(String, Secret)>,
     pub(super) repeatable: bool,
+    /// Nothing is changed by it.
+    is_asking: bool,
     /// Where its token comes from.
     pub(super) grant: Option<Grant>,
 }
@@ -282,6 +293,11 @@ impl Sent {
             url = url.replace(&format!("{{{{{name}}}}}"), &encode(secret.reveal()));
         }
         url
+    }
+
+    /// Whether nothing is changed by it.
+    pub(super) fn only_asks(&self) -> bool {
+        self.is_asking
     }
 
     pub(super) fn conditional(&self) -> bool {

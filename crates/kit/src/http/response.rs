@@ -204,6 +204,7 @@ impl Response {
         match error {
             ConnectorError::Unexpected(why) => ConnectorError::Unexpected(format!("{}{why}", self.what)),
             ConnectorError::Later { wait, why } => ConnectorError::Later { wait, why: format!("{}{why}", self.what) },
+            ConnectorError::Busy { wait, why } => ConnectorError::Busy { wait, why: format!("{}{why}", self.what) },
             other => other,
         }
     }

@@ -158,7 +158,7 @@ fn unexpected(result: Result<String, ConnectorError>) -> String {
 
 fn later(result: Result<String, ConnectorError>) -> (Option<Duration>, String) {
     match result {
-        Err(ConnectorError::Later { wait, why }) => (wait, why),
+        Err(ConnectorError::Later { wait, why } | ConnectorError::Busy { wait, why }) => (wait, why),
         other => panic!("expected Later, got {other:?}"),
     }
 }
@@ -289,7 +289,7 @@ fn statuses_become_what_to_do_next() {
         (502, None, None),
     ] {
         match answer(status, after) {
-            Err(ConnectorError::Later { wait: got, why }) => {
+            Err(ConnectorError::Busy { wait: got, why }) => {
                 assert_eq!(got, wait, "{status} {after:?}");
                 assert_eq!(why, format!("GET https://a.example/x: answered {status}: why"));
             }
@@ -498,4 +498,39 @@ fn no_token_that_was_handed_out_is_recorded() {
     assert!(!text.contains("canary") && text.contains("Bearer {{token}}"), "{text}");
     let parsed = Exchanges::parse(&text, &|_| Err(io::ErrorKind::NotFound.into())).unwrap();
     assert_eq!(talk(&Http::replaying(parsed, Vec::new())).unwrap(), "fine\n");
+}
+
+/// 429 says that nothing was begun; a call that was not sent did nothing; a request that only asks changes nothing. All
+/// else may have been done, also where an earlier try of the same request was lost.
+#[test]
+fn what_did_nothing_is_told_from_what_may_have_been_done() {
+    let says = |statuses: &'static [u16]| {
+        let n = AtomicU64::new(0);
+        Http::answering(config(), Arc::new(NoWait), move |_| {
+            let at = n.fetch_add(1, Ordering::SeqCst) as usize;
+            Answer::new(statuses[at.min(statuses.len() - 1)], "")
+        })
+    };
+    let is_busy = |error: Result<Response, ConnectorError>| matches!(error, Err(ConnectorError::Busy { .. }));
+    let url = "https://a.example/x";
+    for (statuses, busy, acted) in [
+        (&[429][..], true, false),
+        (&[503], false, true),
+        (&[500], false, true),
+        // A try that was lost, and one that was not begun: the first may have been done.
+        (&[500, 429], false, true),
+    ] {
+        let http = says(statuses);
+        assert_eq!(is_busy(http.post_json(url, &1).idempotent().send()), busy, "{statuses:?}");
+        assert_eq!(http.has_acted(), acted, "{statuses:?}");
+    }
+    let http = says(&[500]);
+    assert!(is_busy(http.get(url).send()) && is_busy(http.post_json(url, &1).asking().send()));
+    assert!(!http.has_acted());
+    let stopped = says(&[200]).stopped_by(Arc::new(|| true));
+    assert!(is_busy(stopped.post_json(url, &1).send()) && !stopped.has_acted());
+    // The request did nothing, and one before it did: whoever made both knows what that means.
+    let http = says(&[200, 429]);
+    http.post_json(url, &1).send().unwrap();
+    assert!(is_busy(http.post_json(url, &2).send()) && http.has_acted());
 }

@@ -153,7 +153,7 @@ impl Must {
         match (self, outcome) {
             (Must::Survive, _) | (Must::Denied, Err(ConnectorError::Denied(_))) => Ok(()),
             (Must::Denied, _) => Err("Denied".into()),
-            (Must::Later(secs), Err(ConnectorError::Later { wait, .. })) if *wait == secs.map(Duration::from_secs) => {
+            (Must::Later(secs), Err(error)) if error.is_later() && error.wait() == secs.map(Duration::from_secs) => {
                 Ok(())
             }
             (Must::Later(secs), _) => Err(format!("Later with the wait {secs:?}")),
@@ -164,7 +164,9 @@ impl Must {
             (Must::Changed, _) => Err("Changed".into()),
             // A batch may say it of each item.
             (Must::Fail, Ok(text))
-                if text.lines().all(|line| line.contains("\"unknown\"") || line.contains("\"refused\"")) =>
+                if text.lines().all(|line| {
+                    line.contains("\"unknown\"") || line.contains("\"not_done\"") || line.contains("\"refused\"")
+                }) =>
             {
                 Ok(())
             }

@@ -70,6 +70,7 @@ pub(super) fn outcomes(outcomes: &[ItemOutcome]) -> String {
             ItemOutcome::Refused(why) => json!({"refused": why}),
             ItemOutcome::Foreign => json!({"foreign": true}),
             ItemOutcome::Unknown(why) => json!({"unknown": why}),
+            ItemOutcome::NotDone(why) => json!({"not_done": why}),
         };
         line(&mut out, &value);
     }

@@ -181,3 +181,72 @@ fn operators_read_names() {
     assert_eq!(names("severity"), list(intel::Severity::ALL.iter().map(|k| k.as_str()).collect()));
     assert_eq!(names("tlp"), list(intel::Tlp::ALL.iter().map(|k| k.as_str()).collect()));
 }
+
+/// What is meant, packed, stands in place of the lines of its indicators for every reader; settling it leaves what was
+/// tried, and nothing of what was not.
+#[test]
+fn what_is_meant_stands_until_it_is_settled() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let old = [line(2, 2), line(5, 2), line(9, 7)];
+    store.settle(&Settle { lines: &old, ..settle() }).unwrap();
+    store.settle(&Settle { target: TargetId(4), lines: &[line(5, 2)], ..settle() }).unwrap();
+    let new = [line(1, 0), full(5), line(7, 0), line(12, 4)];
+    let meant =
+        store.mean(TARGET, RUN, &[new[3].clone(), new[0].clone(), new[2].clone(), new[1].clone()], &[], NOW).unwrap();
+    let all: Vec<LineRow> = [&new[0], &old[0], &new[1], &new[2], &old[2], &new[3]].into_iter().cloned().collect();
+    assert_eq!(lines(&store, TARGET), all);
+    assert_eq!(lines(&store, TargetId(4)), [line(5, 2)]);
+    assert_eq!(store.line(TARGET, IndicatorId(5)).unwrap(), Some(full(5)));
+    assert_eq!(store.line(TARGET, IndicatorId(2)).unwrap(), Some(line(2, 2)));
+    for limit in 1..8 {
+        for state in [None, Some(0), Some(2), Some(3), Some(4), Some(7)] {
+            let expect: Vec<LineRow> = all.iter().filter(|l| state.is_none_or(|s| l.state == s)).cloned().collect();
+            let mut got: Vec<LineRow> = Vec::new();
+            loop {
+                let page = store.lines_after(TARGET, got.last().map(|l| l.indicator), state, limit).unwrap();
+                assert!(page.len() <= limit);
+                if page.is_empty() {
+                    break;
+                }
+                got.extend(page);
+            }
+            assert_eq!(got, expect, "{limit} of {state:?}");
+        }
+    }
+    // Of four, two were tried; the other two are as before.
+    let tried = [line(1, 2), LineRow { state: 2, ..full(5) }];
+    let back = Settle { lines: &tried, dropped: &[IndicatorId(7), IndicatorId(12)], ..settle() };
+    store.settle_meant(meant, &back, &[], &[], NOW).unwrap();
+    let after = [&tried[0], &old[0], &tried[1], &old[2]].map(Clone::clone);
+    assert_eq!(lines(&store, TARGET), after);
+    drop(store);
+    assert_eq!(lines(&Store::open(dir.path()).unwrap(), TARGET), after);
+}
+
+/// Whoever writes lines of a target while something stands meant there makes lines of it first, and so does a start
+/// after a kill; what was not tried is put back all the same.
+#[test]
+fn what_is_meant_becomes_lines_when_nobody_settles_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.settle(&Settle { lines: &[line(5, 2)], ..settle() }).unwrap();
+    store.mean(TARGET, RunId(11), &[full(5), line(6, 0)], &[], NOW).unwrap();
+    drop(store);
+    let store = Store::open(dir.path()).unwrap();
+    let run = |row: LineRow| LineRow { run: RunId(11), ..row };
+    assert_eq!(lines(&store, TARGET), [run(full(5)), run(line(6, 0))]);
+    let meant = store.mean(TARGET, RunId(11), &[line(5, 4), line(8, 0), line(9, 0)], &[], NOW).unwrap();
+    store.settle(&Settle { lines: &[line(6, 2)], ..settle() }).unwrap();
+    assert_eq!(lines(&store, TARGET), [run(line(5, 4)), line(6, 2), run(line(8, 0)), run(line(9, 0))]);
+    let back = Settle { lines: &[line(9, 2)], dropped: &[IndicatorId(8)], ..settle() };
+    store.settle_meant(meant, &back, &[full(5)], &[], NOW).unwrap();
+    assert_eq!(lines(&store, TARGET), [full(5), line(6, 2), line(9, 2)]);
+    drop(store);
+    let store = Store::open(dir.path()).unwrap();
+    store.mean(TARGET, RUN, &[line(5, 0)], &[], NOW).unwrap();
+    let shell = Connection::open(dir.path().join("iocast.db")).unwrap();
+    shell.execute("UPDATE meant SET rows = CAST(rows || x'00' AS BLOB)", []).unwrap();
+    let told = store.line(TARGET, IndicatorId(5));
+    assert!(matches!(&told, Err(StoreError::Damaged(_))), "{told:?}");
+}

@@ -3,7 +3,8 @@
 use intel::{IndicatorId, RunId, TargetId, Timestamp};
 use serde_json::Value;
 use store::{
-    Approval, Asked, Effect, Hold, Inverse, PinChange, PinRow, PlanFilter, PlanId, PlanStatus, Rest, Store, StoreError,
+    Approval, Asked, Effect, Hold, Inverse, PinChange, PinRow, PlanFilter, PlanId, PlanRow, PlanStatus, Rest, Store,
+    StoreError,
 };
 
 const TARGET: TargetId = TargetId(3);
@@ -164,4 +165,42 @@ fn the_rest_of_a_plan_waits_under_a_number_of_its_own() {
     assert_eq!(store.expire_waiting(at(5), at(8)).unwrap(), [], "not yet");
     assert_eq!(store.expire_waiting(at(6), at(8)).unwrap(), [rest]);
     assert_eq!(store.plan(rest).unwrap().unwrap().status, PlanStatus::Expired);
+}
+
+/// What every pass asks of the store is found by an index, however much was planned and done before; and the heads of
+/// plans are the plans without what may be long.
+#[test]
+fn plans_and_changes_are_found_without_going_through_all() {
+    let store = Store::in_memory().unwrap();
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(store.put_plan(TargetId(n), "h", "[1]", at(5), RunId(1)).unwrap());
+    }
+    store.decide_plan(ids[0], store::Decision::Reject, "ann", None, at(6)).unwrap();
+    for filter in [
+        PlanFilter::default(),
+        PlanFilter { target: Some(TargetId(3)), status: None },
+        PlanFilter { target: None, status: Some(PlanStatus::Rejected) },
+        PlanFilter { target: Some(TargetId(2)), status: Some(PlanStatus::Waiting) },
+    ] {
+        let whole: Vec<PlanRow> = store.plans(filter).unwrap();
+        let bare = |plan: &PlanRow| PlanRow { steps: String::new(), pins: None, ..plan.clone() };
+        assert!(!whole.is_empty());
+        assert_eq!(store.plan_heads(filter).unwrap(), whole.iter().map(bare).collect::<Vec<_>>(), "{filter:?}");
+    }
+    for (who, action, object, secs) in [
+        ("ann", "rule.change", "bad", 10),
+        ("bob", "target.change", "edr", 20),
+        ("eve", "ruler.change", "bad", 30),
+        ("dan", "verdict", "rule.", 40),
+    ] {
+        store.audit(who, action, object, "{}", at(secs)).unwrap();
+    }
+    let last = |nouns: &[&str], since, object: &str| {
+        store.last_audit(nouns, since, &|entry| entry.object == object).unwrap().map(|entry| entry.who)
+    };
+    assert_eq!(last(&["rule", "target"], None, "bad").as_deref(), Some("ann"));
+    assert_eq!(last(&["target"], None, "bad"), None);
+    assert_eq!(last(&["rule", "target"], Some(at(20)), "edr").as_deref(), Some("bob"));
+    assert_eq!(last(&["rule", "target"], Some(at(11)), "bad"), None, "not that old");
 }
