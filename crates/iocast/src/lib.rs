@@ -16,4 +16,5 @@ pub mod schema;
 pub mod seal;
 pub mod serve;
 pub mod tokens;
-pub mod world;
+pub mod web;
+mod world;

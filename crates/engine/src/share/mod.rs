@@ -29,7 +29,7 @@ pub use cut::Cut;
 pub use held::{BudgetUse, HeldPlan, Part, Replaced, UseShown, WaitsFor};
 pub(crate) use pins::load_pins;
 pub use pins::{PinShown, Pins};
-pub use preview::{Preview, PreviewHead, PreviewRow};
+pub use preview::{Preview, PreviewHead, PreviewRow, RuleEffect};
 pub use shown::{CapacityShown, LearnedShown, TargetShown};
 pub use verify::{Verify, VerifyReport};
 

@@ -9,6 +9,7 @@ pub(crate) mod jobs;
 pub(crate) mod rules;
 pub(crate) mod shelf;
 pub(crate) mod status;
+pub(crate) mod things;
 
 use crate::api::Problem;
 use crate::seal::Keys;

@@ -1,0 +1,4 @@
+//! The console.
+
+pub(crate) mod builder;
+pub(crate) mod fields;
