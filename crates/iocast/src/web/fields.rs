@@ -439,6 +439,15 @@ impl Form {
         errors.iter().filter(|(at, _)| !has_place(at)).collect()
     }
 
+    /// What must be given and is not.
+    pub(crate) fn absent(&self, doc: &Value) -> Vec<Wrong> {
+        let fields = self.groups.iter().flat_map(|group| &group.fields);
+        let missing = fields.filter(|field| {
+            field.setting.required && field.setting.default.is_none() && get(doc, &field.name).is_none()
+        });
+        missing.map(|field| (field.name.clone(), "is needed".to_owned())).collect()
+    }
+
     /// The document that was posted, over the one that is there, and what could not be read. Whether it is right says
     /// the check that every document passes.
     pub(crate) fn read(&self, posted: &Posted, base: Value) -> (Value, Vec<Wrong>) {
@@ -457,11 +466,22 @@ fn text_of(value: &Value) -> String {
 
 /// What stands at a dotted place. A key of a connector's settings has no dot in it.
 pub(crate) fn get<'a>(doc: &'a Value, name: &str) -> Option<&'a Value> {
-    name.split('.').try_fold(doc, |at, key| at.get(key)).filter(|value| !value.is_null())
+    let step = |at: &'a Value, key: &str| match at {
+        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+        at => at.get(key),
+    };
+    name.split('.').try_fold(doc, step).filter(|value| !value.is_null())
 }
 
 /// Puts a value at a dotted place, or takes it away; an emptied table that was not there goes too.
 pub(crate) fn set(doc: &mut Value, name: &str, value: Option<Value>) {
+    if let Value::Array(items) = doc {
+        let (at, rest) = name.split_once('.').unwrap_or((name, ""));
+        if let Some(item) = at.parse::<usize>().ok().and_then(|at| items.get_mut(at)) {
+            set(item, rest, value);
+        }
+        return;
+    }
     if !doc.is_object() {
         if value.is_none() {
             return;
