@@ -17,4 +17,4 @@ pub mod seal;
 pub mod serve;
 pub mod tokens;
 pub mod web;
-mod world;
+pub mod world;

@@ -9,7 +9,7 @@ use super::{Fields, Sent, Visit, show};
 use crate::api::Problem;
 use crate::app::App;
 use crate::app::things::{
-    Connections, Entries, LeaveEntries, LeaveRecords, Noun, NothingToSay, Records, Rules, Sharings, Targets, Tenants,
+    Connections, Entries, LeaveEntries, LeaveRecords, NothingToSay, Noun, Records, Rules, Sharings, Targets, Tenants,
     missing, tag_of,
 };
 use askama::Template;
@@ -46,7 +46,7 @@ pub(super) trait Screen: Noun {
         None
     }
     /// What becomes of what it leaves.
-    fn leave(choice: &str) -> Option<Self::Leave>;
+    fn left(choice: &str) -> Option<Self::Leave>;
 }
 
 /// One line of a list.
@@ -184,7 +184,7 @@ pub(super) async fn save<S: Screen>(visit: Visit, Sent(sent): Sent) -> Result<Re
             let is_new = about.key.is_empty();
             let form = S::form(app, &mut was, is_new)?;
             let (doc, mut wrong) = form.read(&posted, was);
-            wrong.extend(form.absent(&doc).into_iter().filter(|(at, _)| !wrong.iter().any(|(other, _)| other == at)));
+            wrong.extend(form.absent(&doc));
             let mut tidy = doc.clone();
             S::tidy(&mut tidy);
             if wrong.is_empty() {
@@ -197,7 +197,10 @@ pub(super) async fn save<S: Screen>(visit: Visit, Sent(sent): Sent) -> Result<Re
                             Ok(_) => {
                                 app.hurry();
                                 let to = if is_new { S::LIST.to_owned() } else { address::<S>(&key) };
-                                return Ok(Done::To(format!("{to}{}done=saved", if to.contains('?') { '&' } else { '?' })));
+                                return Ok(Done::To(format!(
+                                    "{to}{}done=saved",
+                                    if to.contains('?') { '&' } else { '?' }
+                                )));
                             }
                             Err(problem) if problem.status().is_client_error() => wrong.extend(told(&problem)),
                             Err(problem) => return Err(problem),
@@ -233,8 +236,8 @@ pub(super) async fn delete<S: Screen>(visit: Visit, Sent(sent): Sent) -> Result<
     visit
         .act(move |app, caller| {
             let About { key, seen, .. } = about(&sent);
-            let leave = S::leave(sent.get("leave"))
-                .ok_or_else(|| Problem::invalid("choose what becomes of what it leaves"))?;
+            let leave =
+                S::left(sent.get("leave")).ok_or_else(|| Problem::invalid("choose what becomes of what it leaves"))?;
             app.delete_seen::<S>(&key, leave, &seen, &caller.name)?;
             Ok(format!("{}?done=deleted", S::LIST))
         })
@@ -275,23 +278,31 @@ fn network(file: &str) -> Vec<Field> {
     vec![
         text("proxy", "Proxy", "For its calls: http://… or socks5://…").example("http://proxy.example:3128"),
         Field::new("ca_file", SettingType::Path, "Certificate authority", &format!("A PEM file {file}.")),
-        Field::new("client_cert_file", SettingType::Path, "Client certificate", &format!("Certificate and key as PEM, {file}.")),
+        Field::new(
+            "client_cert_file",
+            SettingType::Path,
+            "Client certificate",
+            &format!("Certificate and key as PEM, {file}."),
+        ),
         lines("allow_private", "Private networks it may reach", "One a line, such as 10.1.0.0/16."),
     ]
 }
 
 const FILES: &str = "below a directory that the server may read";
 
-fn manifest<'a>(app: &'a App, doc: &Value) -> Result<&'a Manifest, Problem> {
+fn manifest(app: &App, doc: &Value) -> Result<Manifest, Problem> {
     let name = doc["connector"].as_str().unwrap_or_default();
     let connector = app.engine()?.registry().get(name);
-    connector.map(|c| c.manifest()).ok_or_else(|| Problem::not_found("choose a connector from the catalogue first"))
+    connector
+        .map(|c| c.manifest().clone())
+        .ok_or_else(|| Problem::not_found("choose a connector from the catalogue first"))
 }
 
 impl Screen for Connections {
     const SECTION: Section = Section::Connections;
     const TITLE: &'static str = "Connections";
-    const INTRO: &'static str = "Sources that are read and destinations that are written to, each with its credentials.";
+    const INTRO: &'static str =
+        "Sources that are read and destinations that are written to, each with its credentials.";
     const LIST: &'static str = "/connections";
     const FORM: &'static str = "/configure/connection";
     const COLUMNS: &'static [&'static str] = &["Connector", "Tenant", "Interval", "State"];
@@ -315,7 +326,9 @@ impl Screen for Connections {
         ];
         if let Some(source) = &manifest.source {
             let every = source.interval.map_or_else(|| "60m".to_owned(), |time| format!("{}m", time.as_secs() / 60));
-            basic.push(Field::new("interval", SettingType::Duration, "Interval", "How often it is pulled.").default(every));
+            basic.push(
+                Field::new("interval", SettingType::Duration, "Interval", "How often it is pulled.").default(every),
+            );
         }
         form.group("Basics", &manifest.summary, false, basic);
         let own = manifest.settings.iter().map(|setting| {
@@ -327,12 +340,21 @@ impl Screen for Connections {
         form.group(&manifest.title, "The connector's own settings.", false, own.collect());
         if manifest.source.is_some() {
             let fields = vec![
-                days("aging_days", "Days until it ages", "A record that is not seen again stops counting then; 0: never."),
+                days(
+                    "aging_days",
+                    "Days until it ages",
+                    "A record that is not seen again stops counting then; 0: never.",
+                ),
                 days("initial_range_days", "Days of the first pull", "How far back the first pull reads."),
                 days("override_reputation", "Reputation instead of its own", "1 to 10; empty: what the source says."),
                 tlp("tlp", "TLP", "Counts as stated on every record."),
                 lines("tags", "Tags", "One a line; added to every record."),
-                Field::new("complete", SettingType::Bool, "Lists everything", "What a run does not list is meant to be gone."),
+                Field::new(
+                    "complete",
+                    SettingType::Bool,
+                    "Lists everything",
+                    "What a run does not list is meant to be gone.",
+                ),
                 tick("may_be_empty", "May be empty", "An empty run is believed.", false),
                 tick("respect_source_expiry", "Its own expiry counts", "Instead of aging.", true),
                 tick("keep_records", "Records count while it is off", "Until they age out.", true),
@@ -350,7 +372,7 @@ impl Screen for Connections {
         Some("/connectors")
     }
 
-    fn leave(choice: &str) -> Option<LeaveRecords> {
+    fn left(choice: &str) -> Option<LeaveRecords> {
         match choice {
             "retract" => Some(LeaveRecords { records: Records::Retract }),
             "keep" => Some(LeaveRecords { records: Records::Keep }),
@@ -362,13 +384,15 @@ impl Screen for Connections {
 impl Screen for Tenants {
     const SECTION: Section = Section::Tenants;
     const TITLE: &'static str = "Tenants";
-    const INTRO: &'static str = "Accounts that several connections share: address, credentials and filters are given once.";
+    const INTRO: &'static str =
+        "Accounts that several connections share: address, credentials and filters are given once.";
     const LIST: &'static str = "/tenants";
     const FORM: &'static str = "/configure/tenant";
     const COLUMNS: &'static [&'static str] = &["Proxy", "First pull"];
 
     fn cells(doc: &Self::Doc) -> Vec<String> {
-        let range = doc.initial_range_days.map_or_else(|| "as by default".to_owned(), |days| format!("{days} days back"));
+        let range =
+            doc.initial_range_days.map_or_else(|| "as by default".to_owned(), |days| format!("{days} days back"));
         vec![doc.proxy.as_ref().map_or("none", |_| "set").to_owned(), range]
     }
 
@@ -376,13 +400,20 @@ impl Screen for Tenants {
         let engine = app.engine()?;
         let config = engine.config();
         let mut form = Form::default();
-        form.group("Basics", "", false, vec![
-            name_of(is_new, "Connections name it as their tenant."),
-            days("initial_range_days", "Days of the first pull", "How far back its sources read at first."),
-        ]);
+        form.group(
+            "Basics",
+            "",
+            false,
+            vec![
+                name_of(is_new, "Connections name it as their tenant."),
+                days("initial_range_days", "Days of the first pull", "How far back its sources read at first."),
+            ],
+        );
         form.group("Network", "", true, network(FILES));
         // The settings of whoever uses it; before anybody does, of the connector that was chosen.
-        let mut names: Vec<&str> = config.connections.values()
+        let mut names: Vec<&str> = config
+            .connections
+            .values()
             .filter(|c| c.doc.tenant.as_deref() == doc["name"].as_str() && !doc["name"].is_null())
             .map(|c| c.doc.connector.as_str())
             .collect();
@@ -391,7 +422,8 @@ impl Screen for Tenants {
         names.sort_unstable();
         names.dedup();
         let mut there: Vec<String> = Vec::new();
-        for manifest in names.iter().filter_map(|name| engine.registry().get(name)).map(|c| c.manifest()) {
+        for connector in names.iter().filter_map(|name| engine.registry().get(name)) {
+            let manifest = connector.manifest();
             let mut fields = Vec::new();
             for setting in manifest.settings.iter().filter(|setting| !there.contains(&setting.key)) {
                 let mut field = Field::of(setting, "settings");
@@ -415,7 +447,7 @@ impl Screen for Tenants {
         Some("/connectors?for=tenant")
     }
 
-    fn leave(_: &str) -> Option<NothingToSay> {
+    fn left(_: &str) -> Option<NothingToSay> {
         Some(NothingToSay {})
     }
 }
@@ -444,9 +476,14 @@ impl Screen for Targets {
         });
         let able: Vec<_> = able.collect();
         let mut form = Form::default();
-        let connections = one_of("connection", "Connection", "The destination.", able.iter().map(|(doc, _)| doc.name.as_str()));
-        let manifest = able.iter().find(|(c, _)| doc["connection"].as_str() == Some(c.name.as_str())).map(|(_, c)| c.manifest());
-        let mut basic = vec![name_of(is_new, "Unique; for a served list also its address."), connections.required().locked(!is_new)];
+        let connections =
+            one_of("connection", "Connection", "The destination.", able.iter().map(|(doc, _)| doc.name.as_str()));
+        let manifest =
+            able.iter().find(|(c, _)| doc["connection"].as_str() == Some(c.name.as_str())).map(|(_, c)| c.manifest());
+        let mut basic = vec![
+            name_of(is_new, "Unique; for a served list also its address."),
+            connections.required().locked(!is_new),
+        ];
         if let Some(manifest) = manifest {
             let actions = manifest.actions.iter().map(|action| (action.name.as_str(), action.title.as_str()));
             basic.push(Field::new("action", SettingType::Choice, "Action", "What is done there.").choices(actions));
@@ -461,21 +498,39 @@ impl Screen for Targets {
             let params = action.params.iter().map(|setting| Field::of(setting, "params")).collect();
             form.group(&action.title, &action.summary, false, params);
         }
-        form.group("How carefully", "", true, vec![
-            one_of("first_fill", "First fill", "Whether the first entries wait for an approval.", ["approve", "allow"]).default("approve"),
-            one_of("retract", "Takes back", "What is no longer wanted.", ["always", "expired_and_retracted", "never"]).default("always"),
-            Field::new("interval", SettingType::Duration, "Interval", "How often a pass looks at everything.").default("5m"),
-            text("verify", "Read back", "How often what is there is compared; off: never.").example("24h"),
-            days("budget.adds.percent", "Adds in a pass, percent", "Of what is present."),
-            days("budget.adds.at_most", "Adds in a pass, at most", "However much is present."),
-            days("budget.removals.percent", "Removals in a pass, percent", "Of what is present."),
-            days("budget.removals.at_most", "Removals in a pass, at most", "However much is present."),
-            days("budget.per_day", "Passes' worth in a day", "1 to 1000."),
-        ]);
+        form.group(
+            "How carefully",
+            "",
+            true,
+            vec![
+                one_of(
+                    "first_fill",
+                    "First fill",
+                    "Whether the first entries wait for an approval.",
+                    ["approve", "allow"],
+                )
+                .default("approve"),
+                one_of(
+                    "retract",
+                    "Takes back",
+                    "What is no longer wanted.",
+                    ["always", "expired_and_retracted", "never"],
+                )
+                .default("always"),
+                Field::new("interval", SettingType::Duration, "Interval", "How often a pass looks at everything.")
+                    .default("5m"),
+                text("verify", "Read back", "How often what is there is compared; off: never.").example("24h"),
+                days("budget.adds.percent", "Adds in a pass, percent", "Of what is present."),
+                days("budget.adds.at_most", "Adds in a pass, at most", "However much is present."),
+                days("budget.removals.percent", "Removals in a pass, percent", "Of what is present."),
+                days("budget.removals.at_most", "Removals in a pass, at most", "However much is present."),
+                days("budget.per_day", "Passes' worth in a day", "1 to 1000."),
+            ],
+        );
         Ok(form)
     }
 
-    fn leave(choice: &str) -> Option<LeaveEntries> {
+    fn left(choice: &str) -> Option<LeaveEntries> {
         match choice {
             "take_back" => Some(LeaveEntries { lines: Entries::TakeBack }),
             "release" => Some(LeaveEntries { lines: Entries::Release }),
@@ -503,19 +558,33 @@ impl Screen for Sharings {
         let sources = config.connections.values().filter(|c| c.open.source().is_some() || c.doc.connector == "manual");
         let sources = std::iter::once("any").chain(sources.map(|c| c.doc.name.as_str()));
         let mut form = Form::default();
-        form.group("From, what, to", "", false, vec![
-            one_of("source", "Source", "A connection, or any.", sources).required().locked(!is_new),
-            one_of("rule", "Rule", "What is selected.", config.rules.keys().map(String::as_str)).required().locked(!is_new),
-            one_of("target", "Target", "Where it goes.", config.targets.values().map(|t| t.doc.name.as_str())).required().locked(!is_new),
-        ]);
-        form.group("How", "", false, vec![
-            tlp("max_tlp", "Most restrictive TLP", "What is marked more narrowly does not go.").default("amber"),
-            tick("paused", "Paused", "Sends nothing new and takes nothing back.", false),
-        ]);
+        form.group(
+            "From, what, to",
+            "",
+            false,
+            vec![
+                one_of("source", "Source", "A connection, or any.", sources).required().locked(!is_new),
+                one_of("rule", "Rule", "What is selected.", config.rules.keys().map(String::as_str))
+                    .required()
+                    .locked(!is_new),
+                one_of("target", "Target", "Where it goes.", config.targets.values().map(|t| t.doc.name.as_str()))
+                    .required()
+                    .locked(!is_new),
+            ],
+        );
+        form.group(
+            "How",
+            "",
+            false,
+            vec![
+                tlp("max_tlp", "Most restrictive TLP", "What is marked more narrowly does not go.").default("amber"),
+                tick("paused", "Paused", "Sends nothing new and takes nothing back.", false),
+            ],
+        );
         Ok(form)
     }
 
-    fn leave(choice: &str) -> Option<LeaveEntries> {
+    fn left(choice: &str) -> Option<LeaveEntries> {
         (choice == "take_back").then_some(LeaveEntries { lines: Entries::TakeBack })
     }
 }
@@ -530,17 +599,29 @@ impl Screen for Rules {
 
     fn cells(doc: &Self::Doc) -> Vec<String> {
         let state = if doc.muted { "muted" } else { "on" };
-        vec![doc.folder.clone().unwrap_or_default(), doc.when.clone(), doc.exceptions.len().to_string(), state.to_owned()]
+        vec![
+            doc.folder.clone().unwrap_or_default(),
+            doc.when.clone(),
+            doc.exceptions.len().to_string(),
+            state.to_owned(),
+        ]
     }
 
     fn form(_: &App, doc: &mut Value, is_new: bool) -> Result<Form, Problem> {
         let mut form = Form::default();
-        form.group("Selects", "", false, vec![
-            name_of(is_new, "Unique; sharings name it."),
-            text("folder", "Folder", "Up to three levels.").example("edr/block/strict"),
-            text("when", "Selects", "An expression.").example("kind in (url, domain) and reputation >= 7").required(),
-            tick("muted", "Muted", "Shares nothing new and takes nothing back.", false),
-        ]);
+        form.group(
+            "Selects",
+            "",
+            false,
+            vec![
+                name_of(is_new, "Unique; sharings name it."),
+                text("folder", "Folder", "Up to three levels.").example("edr/block/strict"),
+                text("when", "Selects", "An expression.")
+                    .example("kind in (url, domain) and reputation >= 7")
+                    .required(),
+                tick("muted", "Muted", "Shares nothing new and takes nothing back.", false),
+            ],
+        );
         // One more than there are, to be filled or left empty.
         let there = doc["exceptions"].as_array().map_or(0, Vec::len);
         if !doc["exceptions"].is_array() {
@@ -551,13 +632,23 @@ impl Screen for Rules {
         }
         for at in 0..=there {
             let title = if at == there { "One more exception".to_owned() } else { format!("Exception {}", at + 1) };
-            form.group(&title, "Any of its parts excepts. Without a name and parts there is none.", at == there, vec![
-                text(&format!("exceptions.{at}.name"), "Name", "Shown wherever it applies."),
-                text(&format!("exceptions.{at}.when"), "What meets this", "An expression."),
-                lines(&format!("exceptions.{at}.values"), "Values", "One a line."),
-                tick(&format!("exceptions.{at}.under"), "And everything under them", "Subdomains, addresses, URLs.", true),
-                lines(&format!("exceptions.{at}.tags"), "Tags", "One a line."),
-            ]);
+            form.group(
+                &title,
+                "Any of its parts excepts. Without a name and parts there is none.",
+                at == there,
+                vec![
+                    text(&format!("exceptions.{at}.name"), "Name", "Shown wherever it applies."),
+                    text(&format!("exceptions.{at}.when"), "What meets this", "An expression."),
+                    lines(&format!("exceptions.{at}.values"), "Values", "One a line."),
+                    tick(
+                        &format!("exceptions.{at}.under"),
+                        "And everything under them",
+                        "Subdomains, addresses, URLs.",
+                        true,
+                    ),
+                    lines(&format!("exceptions.{at}.tags"), "Tags", "One a line."),
+                ],
+            );
         }
         Ok(form)
     }
@@ -568,7 +659,7 @@ impl Screen for Rules {
         }
     }
 
-    fn leave(_: &str) -> Option<NothingToSay> {
+    fn left(_: &str) -> Option<NothingToSay> {
         Some(NothingToSay {})
     }
 }
@@ -621,7 +712,8 @@ pub(super) async fn catalogue(visit: Visit, query: Fields) -> Result<Response, P
                 },
                 href: format!("{form}?connector={}", show::part(&m.name)),
             };
-            let mut cards: Vec<Card> = registry.iter().map(|c| c.manifest()).filter(|m| is_meant(m)).map(card).collect();
+            let mut cards: Vec<Card> =
+                registry.iter().map(|c| c.manifest()).filter(|m| is_meant(m)).map(card).collect();
             cards.sort_by(|a, b| a.title.to_lowercase().cmp(&b.title.to_lowercase()));
             Ok(Catalogue { shell, q: query.get("q").to_owned(), category, purpose, categories, cards })
         })
