@@ -500,7 +500,7 @@ mod tests {
             (r#"{"field":"","op":"","values":[]}"#, "choose what"),
             (r#"{"field":"tag","op":"","values":["x"]}"#, "choose how"),
             (r#"{"field":"colour","op":"=","values":["x"]}"#, "no field"),
-            (r#"{"field":"reputation","op":">=","values":["11 # x"]}"#, "1 to 10"),
+            (r#"{"field":"reputation","op":">=","values":["11 # x"]}"#, "0 to 10"),
             (r#"{"field":"shared_with","op":"in","values":["edr"]}"#, "shared_with"),
         ] {
             let tree = format!(r#"{{"join":"or","of":[{{"field":"all"}},{{"join":"and","of":[{clause}]}}]}}"#);
