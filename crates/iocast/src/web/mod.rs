@@ -16,6 +16,7 @@ mod seat;
 mod shell;
 mod show;
 mod things;
+mod trial;
 
 use crate::api::Problem;
 use crate::app::App;

@@ -1,7 +1,7 @@
 //! Every page there is. Router, navigation and the tests that open each are read from this table.
 
-use super::things;
 use super::{door, overview};
+use super::{things, trial};
 use crate::api::route::Needs::{self, Admin, Nothing, Read};
 use crate::api::route::{Handler, Verb};
 use crate::app::things::{Connections, Rules, Sharings, Targets, Tenants};
@@ -66,4 +66,6 @@ pub static TABLE: &[Page] = &[
     page("/configure/target", Admin, "The form of a target.", || routing::get(things::edit::<Targets>)),
     form("/configure/target", Admin, "Makes or changes a target.", || routing::post(things::save::<Targets>)),
     form("/configure/target/delete", Admin, "Deletes a target.", || routing::post(things::delete::<Targets>)),
+    form("/configure/rule/tree", Admin, "The tree of an expression, or its text.", || routing::post(trial::tree)),
+    form("/configure/rule/test", Admin, "Tries a rule that is not saved.", || routing::post(trial::test)),
 ];

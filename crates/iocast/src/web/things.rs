@@ -45,6 +45,10 @@ pub(super) trait Screen: Noun {
     fn begin() -> Option<&'static str> {
         None
     }
+    /// What the rule builder offers.
+    fn offers(_: &App) -> Result<Option<String>, Problem> {
+        Ok(None)
+    }
     /// What becomes of what it leaves.
     fn left(choice: &str) -> Option<Self::Leave>;
 }
@@ -82,6 +86,8 @@ struct FormPage {
     mistakes: Vec<String>,
     groups: Vec<GroupView>,
     leaves: &'static [(&'static str, &'static str)],
+    /// What the rule builder offers, where there is one.
+    offers: Option<String>,
 }
 
 fn address<S: Screen>(key: &[String]) -> String {
@@ -146,6 +152,7 @@ fn form_page<S: Screen>(shell: Shell, form: &Form, doc: &Value, about: About, wr
         mistakes: mistakes.collect(),
         groups: form.view(doc, wrong),
         leaves: S::LEAVES,
+        offers: None,
         key: about.key,
         seen: about.seen,
         carried: about.carried,
@@ -164,7 +171,8 @@ pub(super) async fn edit<S: Screen>(visit: Visit, query: Fields) -> Result<Respo
             let (mut doc, seen) = base::<S>(app, &about)?;
             about.seen = seen;
             let form = S::form(app, &mut doc, about.key.is_empty())?;
-            Ok(form_page::<S>(shell, &form, &doc, about, &[]))
+            let page = form_page::<S>(shell, &form, &doc, about, &[]);
+            Ok(FormPage { offers: S::offers(app)?, ..page })
         })
         .await
 }
@@ -211,6 +219,7 @@ pub(super) async fn save<S: Screen>(visit: Visit, Sent(sent): Sent) -> Result<Re
             let here = address::<S>(&about.key);
             let shell = Shell::of(app, &seat, title::<S>(&about.key), S::SECTION, theme, here)?;
             let page = form_page::<S>(shell, &form, &doc, about, &wrong);
+            let page = FormPage { offers: S::offers(app)?, ..page };
             page.render().map(Done::Again).map_err(|error| Problem::internal(error.to_string()))
         })
         .await?;
@@ -651,6 +660,10 @@ impl Screen for Rules {
             );
         }
         Ok(form)
+    }
+
+    fn offers(app: &App) -> Result<Option<String>, Problem> {
+        super::trial::offers(app).map(Some)
     }
 
     fn tidy(doc: &mut Value) {

@@ -228,3 +228,19 @@ fn no_text_becomes_part_of_a_page() {
         assert!(!text.contains("<script>alert") && !text.contains("<img src=x"), "{path}: {text}");
     }
 }
+
+#[test]
+fn a_rule_is_tried_before_it_is_saved() {
+    let app = TestApp::new();
+    let rule = [("name", "r"), ("when", "kind = ipv4"), ("probe", "203.0.113.9")];
+    let tried = post(&app, "/configure/rule/test", &rule);
+    assert_eq!(tried.status, StatusCode::OK, "{}", tried.text());
+    assert!(tried.text().contains("203[.]0[.]113[.]9") && tried.text().contains("changes nothing"), "{}", tried.text());
+    assert_eq!(app.get("/api/v1/rules/r").status, StatusCode::NOT_FOUND, "nothing is saved");
+    let wrong = post(&app, "/configure/rule/test", &[("name", "r"), ("when", "kind = ulr")]);
+    assert!(wrong.text().contains("role=\"alert\""), "{}", wrong.text());
+    let tree = post(&app, "/configure/rule/tree", &[("when", "kind = url and reputation >= 7")]).json();
+    let text = post(&app, "/configure/rule/tree", &[("tree", &tree["tree"].to_string())]).json();
+    assert_eq!(text["text"], "kind = url and reputation >= 7");
+    assert!(page(&app, "/configure/rule").text().contains("<rule-builder"));
+}
