@@ -146,6 +146,11 @@ impl Problem {
         self.errors.iter().map(ToString::to_string).collect()
     }
 
+    /// Each mistake of a configuration.
+    pub(crate) fn errors(&self) -> &[ConfigError] {
+        &self.errors
+    }
+
     /// Writes our own trouble to the log, where no answer of the API does.
     pub(crate) fn note(&self) {
         if let Some(inside) = &self.inside {

@@ -14,7 +14,7 @@ pub(crate) mod auth;
 pub mod changes;
 mod config;
 mod connectors;
-mod exceptions;
+pub(crate) mod exceptions;
 mod extract;
 pub mod import;
 pub(crate) mod indicators;

@@ -16,6 +16,7 @@ pub(crate) struct Asset {
     media: &'static str,
     bytes: &'static [u8],
     /// The digest it was published with, where somebody else wrote it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test compares it with the bytes"))]
     pub(crate) sha256: Option<&'static str>,
 }
 
@@ -29,6 +30,7 @@ pub(crate) static TABLE: &[Asset] = &[
         bytes: include_bytes!("../../assets/console.css"),
         sha256: None,
     },
+    Asset { name: "builder.js", media: SCRIPT, bytes: include_bytes!("../../assets/builder.js"), sha256: None },
     Asset { name: "console.js", media: SCRIPT, bytes: include_bytes!("../../assets/console.js"), sha256: None },
     Asset { name: "icon.svg", media: "image/svg+xml", bytes: include_bytes!("../../assets/icon.svg"), sha256: None },
     Asset {

@@ -1,19 +1,21 @@
 //! Coming in and going out: the first account, signing in, signing out, and how it looks.
 
-use super::seat::{self, Step};
 use super::shell::{Shell, Theme};
-use super::{Fields, Sent, Visit, own_path};
+use super::{Fields, Sent, own_path};
 use crate::api::Problem;
+use crate::api::auth::SIGN_IN;
 use crate::app::App;
+use crate::people::{self, Seat, SignedIn, Step, Visitor};
 use askama::Template;
+use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use std::sync::Arc;
 
 #[derive(Template)]
-#[template(path = "login.html")]
-struct LoginPage {
+#[template(path = "sign_in.html")]
+struct SignInPage {
     shell: Shell,
     next: String,
     name: String,
@@ -49,27 +51,30 @@ pub(super) async fn sign_in(
     headers: HeaderMap,
     query: Fields,
 ) -> Result<Response, Problem> {
-    if app.hop(seat::needs_set_up).await? {
+    if app.hop(people::needs_set_up).await? {
         return Ok(Redirect::to("/setup").into_response());
     }
     let next = own_path(query.get("next")).to_owned();
     let shell = Shell::bare("Sign in", Theme::of(&headers));
-    shown(&LoginPage { shell, next, name: String::new(), ticket: None, mistake: None })
+    shown(&SignInPage { shell, next, name: String::new(), ticket: None, mistake: None })
 }
 
 pub(super) async fn do_sign_in(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
+    extensions: Extensions,
     Sent(form): Sent,
 ) -> Result<Response, Problem> {
     let (name, next) = (form.get("name").to_owned(), own_path(form.get("next")).to_owned());
-    let step = app.hop(move |app| seat::sign_in(app, form.get("name"), &untrimmed(&form, "password"))).await;
+    let visitor = Visitor::of(&headers, &extensions);
+    let step =
+        app.hop(move |app| people::sign_in(app, &visitor, form.get("name"), &untrimmed(&form, "password"))).await;
     let shell = Shell::bare("Sign in", Theme::of(&headers));
     match step {
-        Ok(Step::In(cookie)) => Ok(in_now(cookie, &next)),
-        Ok(Step::Code(ticket)) => shown(&LoginPage { shell, next, name, ticket: Some(ticket), mistake: None }),
+        Ok(Step::In(them)) => Ok(in_now(them.cookie, &next)),
+        Ok(Step::Code(ticket)) => shown(&SignInPage { shell, next, name, ticket: Some(ticket), mistake: None }),
         Err(problem) => {
-            again(&problem, &LoginPage { shell, next, name, ticket: None, mistake: Some(problem.detail().to_owned()) })
+            again(&problem, &SignInPage { shell, next, name, ticket: None, mistake: Some(problem.detail().to_owned()) })
         }
     }
 }
@@ -77,16 +82,18 @@ pub(super) async fn do_sign_in(
 pub(super) async fn do_code(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
+    extensions: Extensions,
     Sent(form): Sent,
 ) -> Result<Response, Problem> {
     let (ticket, next) = (form.get("ticket").to_owned(), own_path(form.get("next")).to_owned());
-    let done = app.hop(move |app| seat::sign_in_code(app, form.get("ticket"), form.get("code"))).await;
+    let visitor = Visitor::of(&headers, &extensions);
+    let done = app.hop(move |app| people::sign_in_code(app, &visitor, form.get("ticket"), form.get("code"))).await;
     match done {
-        Ok(cookie) => Ok(in_now(cookie, &next)),
+        Ok(SignedIn { cookie, .. }) => Ok(in_now(cookie, &next)),
         Err(problem) => {
             let shell = Shell::bare("Sign in", Theme::of(&headers));
             let mistake = Some(problem.detail().to_owned());
-            again(&problem, &LoginPage { shell, next, name: String::new(), ticket: Some(ticket), mistake })
+            again(&problem, &SignInPage { shell, next, name: String::new(), ticket: Some(ticket), mistake })
         }
     }
 }
@@ -105,8 +112,8 @@ fn untrimmed(form: &Fields, name: &str) -> String {
 }
 
 pub(super) async fn set_up(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
-    if !app.hop(seat::needs_set_up).await? {
-        return Ok(Redirect::to("/login").into_response());
+    if !app.hop(people::needs_set_up).await? {
+        return Ok(Redirect::to(SIGN_IN).into_response());
     }
     let shell = Shell::bare("Set up iocast", Theme::of(&headers));
     shown(&SetupPage { shell, name: String::new(), mistake: None })
@@ -115,20 +122,22 @@ pub(super) async fn set_up(State(app): State<Arc<App>>, headers: HeaderMap) -> R
 pub(super) async fn do_set_up(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
+    extensions: Extensions,
     Sent(form): Sent,
 ) -> Result<Response, Problem> {
     let name = form.get("name").to_owned();
+    let visitor = Visitor::of(&headers, &extensions);
     let done = app
         .hop(move |app| {
             let password = untrimmed(&form, "password");
             if password != untrimmed(&form, "again") {
                 return Err(Problem::invalid("the two passwords are not the same"));
             }
-            seat::set_up(app, form.get("code"), form.get("name"), &password)
+            people::set_up(app, &visitor, form.get("code"), form.get("name"), &password)
         })
         .await;
     match done {
-        Ok(cookie) => Ok(in_now(cookie, "/overview")),
+        Ok(SignedIn { cookie, .. }) => Ok(in_now(cookie, "/overview")),
         Err(problem) => {
             let shell = Shell::bare("Set up iocast", Theme::of(&headers));
             again(&problem, &SetupPage { shell, name, mistake: Some(problem.detail().to_owned()) })
@@ -136,14 +145,15 @@ pub(super) async fn do_set_up(
     }
 }
 
-pub(super) async fn do_sign_out(visit: Visit) -> Result<Response, Problem> {
-    let seat = visit.seat.clone();
-    let cookie = visit.app.hop(move |app| seat::sign_out(app, &seat)).await?;
-    let mut response = Redirect::to("/login").into_response();
-    if let Some(cookie) = cookie {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-    Ok(response)
+pub(super) async fn do_sign_out(
+    State(app): State<Arc<App>>,
+    Extension(seat): Extension<Seat>,
+    headers: HeaderMap,
+    extensions: Extensions,
+) -> Result<Response, Problem> {
+    let visitor = Visitor::of(&headers, &extensions);
+    let cookie = app.hop(move |app| people::sign_out(app, &visitor, &seat)).await?;
+    Ok(in_now(cookie, SIGN_IN))
 }
 
 pub(super) async fn do_theme(Sent(form): Sent) -> Response {

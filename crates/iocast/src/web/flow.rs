@@ -20,6 +20,8 @@ pub(crate) struct Node {
     pub(crate) count: u64,
     /// Enabled, and not muted.
     pub(crate) is_on: bool,
+    /// Stands for all that are not drawn.
+    pub(crate) is_rest: bool,
 }
 
 /// What flows.
@@ -69,14 +71,19 @@ impl Flow {
             let count = known.index.active_from(connection.id).count() as u64;
             let gives = connection.open.source().is_some() || engine.is_bucket(connection);
             if count > 0 || gives && connection.id != ConnectionId::MANUAL {
-                flow.sources.push(Node { name: connection.doc.name.clone(), count, is_on: connection.doc.enabled });
+                flow.sources.push(Node {
+                    name: connection.doc.name.clone(),
+                    count,
+                    is_on: connection.doc.enabled,
+                    is_rest: false,
+                });
             }
         }
         let mut selected: BTreeMap<String, (usize, Selection)> = BTreeMap::new();
         for (at, target) in config.targets.values().enumerate() {
             let ledger = known.ledgers.get(&target.id);
             let count = ledger.map_or(0, |ledger| ledger.present().count()) as u64;
-            flow.targets.push(Node { name: target.doc.name.clone(), count, is_on: target.doc.enabled });
+            flow.targets.push(Node { name: target.doc.name.clone(), count, is_on: target.doc.enabled, is_rest: false });
             let mut by_rule: BTreeMap<usize, Selection> = BTreeMap::new();
             for sharing in &target.sharings {
                 let name = &sharing.doc.rule;
@@ -86,6 +93,7 @@ impl Flow {
                         name: name.clone(),
                         count: selection.count() as u64,
                         is_on: !sharing.rule.muted,
+                        is_rest: false,
                     });
                     selected.insert(name.clone(), (flow.rules.len() - 1, selection));
                 }
@@ -179,7 +187,7 @@ fn greatest(nodes: &[Node]) -> (Vec<Node>, Vec<usize>) {
     if nodes.len() > kept {
         let rest: u64 = order.iter().skip(kept).filter_map(|at| nodes.get(*at)).map(|node| node.count).sum();
         let name = format!("{} others", nodes.len() - kept);
-        shown.push(Node { name, count: rest, is_on: true });
+        shown.push(Node { name, count: rest, is_on: true, is_rest: true });
     }
     (shown, place_of)
 }
@@ -274,7 +282,7 @@ fn picture(flow: &Flow) -> Markup {
     for (node, place) in sources.iter().zip(&from.places) {
         let link =
             format!("/indicators?q={}", show::part(&format!("source = \"{}\"", node.name.replace(['"', '\\'], ""))));
-        draw(&mut svg, node, *place, COLUMNS[0], "end", &link, "node");
+        draw(&mut svg, node, *place, COLUMNS[0], "end", or_all(node, &link), "node");
     }
     let _ = write!(
         svg,
@@ -288,14 +296,24 @@ fn picture(flow: &Flow) -> Markup {
         n(flow.active),
     );
     for (node, place) in rules.iter().zip(&by.places) {
-        draw(&mut svg, node, *place, COLUMNS[2], "start", "/rules", "node");
+        let link = format!("/configure/rule{}", show::query(&[("key", &node.name)]));
+        draw(&mut svg, node, *place, COLUMNS[2], "start", or_all(node, &link), "node");
     }
     for (node, place) in targets.iter().zip(&to.places) {
         let link = format!("/activity/deliveries{}", show::query(&[("target", &node.name)]));
-        draw(&mut svg, node, *place, COLUMNS[3], "start", &link, "node there");
+        draw(&mut svg, node, *place, COLUMNS[3], "start", or_all(node, &link), "node there");
     }
     svg.push_str("</svg>");
     Markup::new(svg)
+}
+
+/// Where a node leads; what stands for several leads to the page of all.
+fn or_all<'a>(node: &Node, link: &'a str) -> &'a str {
+    match link.split('?').next() {
+        Some("/configure/rule") if node.is_rest => "/rules",
+        Some(page) if node.is_rest => page,
+        _ => link,
+    }
 }
 
 /// A band from one place to another. One that carries nothing is not drawn.
@@ -337,7 +355,7 @@ mod tests {
     use super::*;
 
     fn node(name: &str, count: u64) -> Node {
-        Node { name: name.to_owned(), count, is_on: true }
+        Node { name: name.to_owned(), count, is_on: true, is_rest: false }
     }
 
     #[test]

@@ -68,7 +68,6 @@ struct Head {
 struct Row {
     link: String,
     value: String,
-    raw: String,
     is_off: bool,
     marks: Vec<(&'static str, String)>,
     cells: Vec<Cell>,
@@ -231,7 +230,6 @@ fn row(hit: &Hit, columns: &[&str], now: Timestamp) -> Row {
     Row {
         link: link_to(&hit.kind, &hit.value),
         value: defanged(&hit.kind, &hit.value),
-        raw: hit.value.clone(),
         is_off: !hit.active,
         marks,
         cells: cells.collect(),

@@ -8,18 +8,22 @@ pub mod routes;
 
 mod activity;
 mod assets;
+pub(crate) mod builder;
 mod door;
+pub(crate) mod fields;
 mod flow;
 mod grid;
 mod indicator;
 mod overview;
 mod plans;
-mod seat;
 mod shell;
 mod show;
+mod things;
+mod trial;
 
-use crate::api::Problem;
+use crate::api::{self, Problem};
 use crate::app::App;
+use crate::people::Seat;
 use crate::tokens::Caller;
 use askama::Template;
 use axum::Router;
@@ -29,7 +33,6 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing;
-use seat::Seat;
 use shell::{Section, Shell, Theme};
 use std::sync::Arc;
 
@@ -38,13 +41,10 @@ pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self
                           connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Puts every page and file on the router.
-pub(crate) fn mount(mut router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
-    for page in routes::TABLE {
-        let gate = seat::Gate { app: app.clone(), needs: page.needs };
-        let handler = (page.handler)().route_layer(middleware::from_fn_with_state(gate, seat::gate));
-        router = router.route(page.path, handler.layer(middleware::from_fn(dress)));
-    }
+pub(crate) fn mount(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
+    let pages = api::pages(Router::new(), app, routes::TABLE).layer(middleware::from_fn(dress));
     router
+        .merge(pages)
         .route("/static/{hash}/{name}", routing::get(assets::serve))
         .route("/favicon.ico", routing::get(|| async { Redirect::temporary(&assets::address("icon.svg")) }))
 }

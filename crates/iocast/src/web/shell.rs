@@ -2,11 +2,12 @@
 
 use super::assets;
 use super::routes;
-use super::seat::Seat;
 use super::show::{self, Markup};
 use crate::api::Problem;
 use crate::app::App;
-use crate::tokens::Scope;
+use crate::people::Seat;
+use crate::people::roles::{self, Needs};
+use crate::tokens::Caller;
 use axum::http::{HeaderMap, header};
 
 /// A part of the console.
@@ -28,8 +29,6 @@ pub(crate) enum Section {
     Activity,
     /// How the exchange is run.
     Settings,
-    /// None of them.
-    Nowhere,
 }
 
 /// Where each part is: icon, address, name. Those without a page are left out.
@@ -43,6 +42,13 @@ const NAV: [(Section, &str, &str, &str); 8] = [
     (Section::Activity, "activity", "/activity", "Activity"),
     (Section::Settings, "settings", "/settings", "Settings"),
 ];
+
+impl Section {
+    /// The name of its picture.
+    pub(crate) fn icon(self) -> &'static str {
+        NAV.iter().find(|(part, ..)| *part == self).map_or("", |(_, icon, ..)| icon)
+    }
+}
 
 /// How pages look, as a person chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -99,10 +105,10 @@ pub(crate) struct Shell {
     pub(crate) nav: Vec<NavItem>,
     /// Who is here; empty: nobody.
     pub(crate) who: String,
-    /// What they may, in a word.
-    pub(crate) role: &'static str,
-    /// Whether they may change anything: what they may not do is not offered.
-    pub(crate) may_change: bool,
+    /// What they are, in words.
+    pub(crate) role: String,
+    /// The same for the table of roles: what they may not do is not offered.
+    pub(crate) caller: Option<Caller>,
     /// To be carried by every form in its field `csrf`.
     pub(crate) csrf: String,
     /// Why no call to a destination begins, as a sentence.
@@ -123,8 +129,8 @@ impl Shell {
             theme,
             nav: Vec::new(),
             who: String::new(),
-            role: "",
-            may_change: false,
+            role: String::new(),
+            caller: None,
             csrf: String::new(),
             frozen: None,
             troubles: Vec::new(),
@@ -177,14 +183,47 @@ impl Shell {
         Ok(Shell {
             nav: nav.collect(),
             who: seat.caller.name.clone(),
-            role: if seat.caller.scope == Scope::Admin { "may change everything" } else { "may read" },
-            may_change: seat.caller.scope == Scope::Admin,
+            role: role(seat),
+            caller: Some(seat.caller.clone()),
             csrf: seat.csrf.clone(),
             frozen,
             troubles,
             here,
             ..Shell::bare(title, theme)
         })
+    }
+
+    /// Whether who is here may.
+    pub(crate) fn may(&self, needs: Needs) -> bool {
+        self.caller.as_ref().is_some_and(|caller| roles::decide(caller, needs).is_ok())
+    }
+
+    pub(crate) fn may_approve(&self) -> bool {
+        self.may(Needs::Approve)
+    }
+
+    pub(crate) fn may_audit(&self) -> bool {
+        self.may(Needs::ReadAudit)
+    }
+
+    pub(crate) fn may_connect(&self) -> bool {
+        self.may(Needs::WriteSecret)
+    }
+
+    pub(crate) fn may_freeze(&self) -> bool {
+        self.may(Needs::Freeze)
+    }
+
+    pub(crate) fn may_judge(&self) -> bool {
+        self.may(Needs::AnalystWork)
+    }
+
+    pub(crate) fn may_thaw(&self) -> bool {
+        self.may(Needs::Thaw)
+    }
+
+    pub(crate) fn may_undo(&self) -> bool {
+        self.may(Needs::Undo)
     }
 
     /// An icon, by name.
@@ -200,5 +239,12 @@ impl Shell {
     /// Of the program.
     pub(crate) fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
+    }
+}
+
+fn role(seat: &Seat) -> String {
+    match &seat.user {
+        Some(person) => person.roles.join(", "),
+        None => format!("token with scope {}", seat.caller.scope.as_str()),
     }
 }

@@ -128,11 +128,6 @@ impl When {
     pub(crate) fn day(&self) -> &str {
         self.full.get(..10).unwrap_or_default()
     }
-
-    /// Its time of day, to the second.
-    pub(crate) fn time(&self) -> &str {
-        self.full.get(11..19).unwrap_or_default()
-    }
 }
 
 /// A value as nobody can click on it: `hxxp://bad[.]example`. Reading it gives the value again.

@@ -25,7 +25,7 @@ fn open(app: &TestApp, path: &str, token: &str) -> Reply {
 }
 
 /// The pages that need nothing in particular to be there.
-fn plain() -> impl Iterator<Item = &'static routes::Page> {
+fn plain() -> impl Iterator<Item = &'static iocast::api::PageRoute> {
     routes::TABLE.iter().filter(|page| page.method == Verb::Get && !page.path.contains('{'))
 }
 
@@ -74,7 +74,10 @@ fn every_page_opens_on_the_demo() {
     }
     let next = grid.split("rel=\"next\" href=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     let next = open(&app, &next.replace("&#38;", "&").replace("&amp;", "&"), &token).text();
-    assert!(links.iter().all(|link| !next.contains(&format!("data-href=\"{link}\""))), "the second page is another one");
+    assert!(
+        links.iter().all(|link| !next.contains(&format!("data-href=\"{link}\""))),
+        "the second page is another one"
+    );
     for sort in ["value", "-reputation", "kind", "-hits"] {
         is_page(&open(&app, &format!("/indicators?sort={sort}"), &token), sort);
     }
@@ -121,17 +124,14 @@ fn nobodys_words_become_a_part_of_a_page() {
         .unwrap();
     app.send(request).ok();
     let grid = open(&app, "/indicators?col=tags&col=comment&all=1", &token).text();
-    let links: Vec<String> = grid
-        .split("data-href=\"")
-        .skip(1)
-        .filter_map(|rest| rest.split('"').next())
-        .map(str::to_owned)
-        .collect();
+    let links: Vec<String> =
+        grid.split("data-href=\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect();
     assert_eq!(links.len(), corpus.len(), "{grid}");
     let mut pages = vec![grid];
     pages.extend(links.iter().map(|link| open(&app, link, &token).text()));
-    let escaped: String = corpus.iter().map(|text| text.bytes().map(|b| format!("%{b:02X}")).collect::<String>()).collect();
-    for path in ["/indicators?q=", "/activity?subject=", "/login?next=", "/activity/deliveries?target="] {
+    let escaped: String =
+        corpus.iter().map(|text| text.bytes().map(|b| format!("%{b:02X}")).collect::<String>()).collect();
+    for path in ["/indicators?q=", "/activity?subject=", "/sign-in?next=", "/activity/deliveries?target="] {
         pages.push(open(&app, &format!("{path}{escaped}"), &token).text());
     }
     for page in &pages {
@@ -152,14 +152,14 @@ fn who_has_not_signed_in_is_led_to_where_one_does_and_who_may_not_is_told() {
         let method = if page.method == Verb::Get { Method::GET } else { Method::POST };
         let reply = ask(&app, method.clone(), &path, None, "");
         assert_eq!(reply.status, StatusCode::SEE_OTHER, "{path}");
-        assert!(reply.header("location").unwrap().starts_with("/login"), "{path}");
+        assert!(reply.header("location").unwrap().starts_with("/sign-in"), "{path}");
         let reply = ask(&app, method, &path, Some(&read), "");
         let may = page.needs == iocast::api::route::Needs::Read;
         assert_eq!(reply.status == StatusCode::FORBIDDEN, !may, "{path}: {}", reply.status);
     }
     assert_eq!(open(&app, "/", &read).header("location"), Some("/overview"));
     // Where one is led to afterwards is a path of this exchange.
-    let login = ask(&app, Method::GET, "/login?next=//elsewhere.example/", None, "").text();
+    let login = ask(&app, Method::GET, "/sign-in?next=//elsewhere.example/", None, "").text();
     assert!(!login.contains("elsewhere.example"), "{login}");
 }
 
@@ -213,7 +213,7 @@ fn a_verdict_and_a_note_are_said_from_the_page_of_an_indicator() {
 #[test]
 fn files_are_kept_for_ever_under_their_digest() {
     let app = TestApp::new();
-    let login = ask(&app, Method::GET, "/login", None, "").text();
+    let login = ask(&app, Method::GET, "/sign-in", None, "").text();
     let css = login.split("stylesheet\" href=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     let reply = ask(&app, Method::GET, css, None, "");
     assert_eq!(reply.status, StatusCode::OK);
