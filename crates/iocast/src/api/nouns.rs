@@ -156,7 +156,7 @@ pub(super) async fn put<N: Noun>(
         let _one = app.editing();
         let there = app.thing::<N>(&key)?.map(|doc| tag_of(&doc));
         precondition(&headers, there.as_deref())?;
-        let doc = app.put_held::<N>(doc, &caller)?;
+        let doc = app.put_held::<N>(&doc, &caller)?;
         let mut response = tagged(if there.is_some() { StatusCode::OK } else { StatusCode::CREATED }, &doc);
         if there.is_none() {
             let mut place = key.iter().fold(N::PATH.to_owned(), |path, part| format!("{path}/{}", escaped(part)));

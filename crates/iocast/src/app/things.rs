@@ -285,13 +285,13 @@ impl App {
     }
 
     /// Makes or replaces one, for who holds [`App::editing`]. Gives it as it is shown.
-    pub(crate) fn put_held<N: Noun>(&self, doc: N::Doc, caller: &Caller) -> Result<N::Doc, Problem> {
-        N::may(self, caller, &doc)?;
-        let key: Vec<String> = N::key(&doc).into_iter().map(str::to_owned).collect();
+    pub(crate) fn put_held<N: Noun>(&self, doc: &N::Doc, caller: &Caller) -> Result<N::Doc, Problem> {
+        N::may(self, caller, doc)?;
+        let key: Vec<String> = N::key(doc).into_iter().map(str::to_owned).collect();
         let mut file = ConfigFile::default();
         N::of(&mut file).push(doc.clone());
         self.apply_held(&file, &caller.name, ApplyOptions::default())?;
-        N::done(self, caller, &doc)?;
+        N::done(self, caller, doc)?;
         self.thing::<N>(&key)?.ok_or_else(|| missing::<N>(&key))
     }
 
@@ -305,12 +305,12 @@ impl App {
     /// Makes or replaces one for somebody who has seen what is there: `seen` is its tag; None: it was not there.
     pub(crate) fn put_seen<N: Noun>(
         &self,
-        doc: N::Doc,
+        doc: &N::Doc,
         seen: Option<&str>,
         caller: &Caller,
     ) -> Result<N::Doc, Problem> {
         let _one = self.editing();
-        let key: Vec<String> = N::key(&doc).into_iter().map(str::to_owned).collect();
+        let key: Vec<String> = N::key(doc).into_iter().map(str::to_owned).collect();
         let there = self.thing::<N>(&key)?.map(|doc| tag_of(&doc));
         seen_is::<N>(there.as_deref(), seen, &key)?;
         self.put_held::<N>(doc, caller)

@@ -1,5 +1,6 @@
 //! Coming in and going out: the first account, signing in, signing out, and how it looks.
 
+use super::account::ACCOUNT;
 use super::shell::{Shell, Theme};
 use super::{Fields, Sent, own_path};
 use crate::api::Problem;
@@ -32,7 +33,7 @@ struct SetupPage {
     mistake: Option<String>,
 }
 
-fn shown(page: &impl Template) -> Result<Response, Problem> {
+pub(super) fn shown(page: &impl Template) -> Result<Response, Problem> {
     let html = page.render().map_err(|error| Problem::internal(error.to_string()))?;
     Ok(Html(html).into_response())
 }
@@ -42,7 +43,12 @@ pub(super) async fn front() -> Redirect {
     Redirect::to("/overview")
 }
 
-fn in_now(cookie: HeaderValue, to: &str) -> Response {
+/// Whoever must do something first is led to where they do it.
+fn entered(them: SignedIn, next: &str) -> Response {
+    in_now(them.cookie, if them.person.must.is_some() { ACCOUNT } else { next })
+}
+
+pub(super) fn in_now(cookie: HeaderValue, to: &str) -> Response {
     ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response()
 }
 
@@ -71,7 +77,7 @@ pub(super) async fn do_sign_in(
         app.hop(move |app| people::sign_in(app, &visitor, form.get("name"), &untrimmed(&form, "password"))).await;
     let shell = Shell::bare("Sign in", Theme::of(&headers));
     match step {
-        Ok(Step::In(them)) => Ok(in_now(them.cookie, &next)),
+        Ok(Step::In(them)) => Ok(entered(*them, &next)),
         Ok(Step::Code(ticket)) => shown(&SignInPage { shell, next, name, ticket: Some(ticket), mistake: None }),
         Err(problem) => {
             again(&problem, &SignInPage { shell, next, name, ticket: None, mistake: Some(problem.detail().to_owned()) })
@@ -89,7 +95,7 @@ pub(super) async fn do_code(
     let visitor = Visitor::of(&headers, &extensions);
     let done = app.hop(move |app| people::sign_in_code(app, &visitor, form.get("ticket"), form.get("code"))).await;
     match done {
-        Ok(SignedIn { cookie, .. }) => Ok(in_now(cookie, &next)),
+        Ok(them) => Ok(entered(them, &next)),
         Err(problem) => {
             let shell = Shell::bare("Sign in", Theme::of(&headers));
             let mistake = Some(problem.detail().to_owned());
@@ -99,7 +105,7 @@ pub(super) async fn do_code(
 }
 
 /// The form once more, with what was wrong.
-fn again(problem: &Problem, page: &impl Template) -> Result<Response, Problem> {
+pub(super) fn again(problem: &Problem, page: &impl Template) -> Result<Response, Problem> {
     problem.note();
     let mut response = shown(page)?;
     *response.status_mut() = problem.status();
@@ -107,7 +113,7 @@ fn again(problem: &Problem, page: &impl Template) -> Result<Response, Problem> {
 }
 
 /// A field to the last space: passwords may begin and end with one.
-fn untrimmed(form: &Fields, name: &str) -> String {
+pub(super) fn untrimmed(form: &Fields, name: &str) -> String {
     form.0.iter().find(|(key, _)| key == name).map_or_else(String::new, |(_, value)| value.clone())
 }
 

@@ -45,7 +45,8 @@ pub(crate) struct Flow {
 type Key = (u64, usize, String, usize, i64);
 
 /// The last count of each open exchange, by the place of its engine.
-static LAST: LazyLock<Mutex<BTreeMap<usize, (Key, Arc<Flow>)>>> = LazyLock::new(Mutex::default);
+type Kept = BTreeMap<usize, (Key, Arc<Flow>)>;
+static LAST: LazyLock<Mutex<Kept>> = LazyLock::new(Mutex::default);
 
 impl Flow {
     /// Counts.

@@ -11,7 +11,7 @@ use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
 use engine::{Hit, PastWord, WhyReport};
-use intel::IndicatorKind;
+use intel::{IndicatorKey, IndicatorKind};
 
 #[derive(Template)]
 #[template(path = "indicator.html")]
@@ -21,6 +21,10 @@ struct IndicatorPage {
     address: String,
     why: WhyReport,
     hit: Option<Hit>,
+    /// What an analyst says: comment, verdict, and the day it ends.
+    comment: String,
+    verdict: String,
+    until: String,
     bar: Markup,
     times: Vec<(&'static str, Option<When>)>,
     past: Vec<PastWord>,
@@ -60,6 +64,12 @@ fn make(app: &App, shell: Shell, kind: IndicatorKind, value: &str) -> Result<Ind
     let why = engine.why(value, Some(kind))?;
     let past = if why.known { engine.past_words(value, Some(kind))? } else { Vec::new() };
     let hit = why.indicator.clone();
+    let analyst = IndicatorKey::parse(Some(kind), &why.value).ok().and_then(|key| {
+        let known = engine.known();
+        known.index.id(&key).and_then(|id| known.index.analyst(id).cloned())
+    });
+    let analyst = analyst.unwrap_or_default();
+    let until = analyst.verdict.and_then(|verdict| verdict.until).map(|at| When::at(at, now).day().to_owned());
     let when = |text: Option<&String>| text.and_then(|text| When::of(text, now));
     let times = vec![
         ("First seen", when(hit.as_ref().and_then(|hit| hit.first_seen.as_ref()))),
@@ -69,6 +79,9 @@ fn make(app: &App, shell: Shell, kind: IndicatorKind, value: &str) -> Result<Ind
     Ok(IndicatorPage {
         value: defanged(&why.kind, &why.value),
         address: link_to(&why.kind, &why.value),
+        comment: analyst.comment.unwrap_or_default(),
+        verdict: analyst.verdict.map_or_else(String::new, |verdict| verdict.kind.as_str().to_owned()),
+        until: until.unwrap_or_default(),
         bar: reputation(hit.as_ref().map_or(0, |hit| hit.reputation)),
         targets: chains(&why),
         times,
@@ -200,9 +213,8 @@ pub(super) async fn do_note(
                     analyst.tags_added.remove(tag);
                     analyst.tags_removed.insert(tag.clone());
                 }
-                if let Some(comment) = form.some("comment") {
-                    analyst.comment = Some(comment.to_owned());
-                }
+                // The field comes with what was said: an empty one takes it away.
+                analyst.comment = form.some("comment").map(str::to_owned);
             })?;
             app.hurry();
             Ok(format!("{}?done=annotated", link_to(kind.as_str(), &value)))

@@ -6,6 +6,7 @@
 
 pub mod routes;
 
+mod account;
 mod activity;
 mod assets;
 pub(crate) mod builder;

@@ -56,7 +56,7 @@ fn counts(plan: &HeldPlan) -> [String; 3] {
 
 pub(super) async fn plans(visit: Visit) -> Result<Response, Problem> {
     visit
-        .page("Plans", Section::Overview, |app, shell| {
+        .page("Plans", Section::Activity, |app, shell| {
             let engine = app.engine()?;
             let now = engine.world().now();
             let row = |plan: HeldPlan| PlanRow {
@@ -71,7 +71,7 @@ pub(super) async fn plans(visit: Visit) -> Result<Response, Problem> {
 }
 
 pub(super) async fn plan(visit: Visit, Path(id): Path<u64>) -> Result<Response, Problem> {
-    visit.page(format!("Plan {id}"), Section::Overview, move |app, shell| make(app, shell, id)).await
+    visit.page(format!("Plan {id}"), Section::Activity, move |app, shell| make(app, shell, id)).await
 }
 
 fn make(app: &App, shell: Shell, id: u64) -> Result<PlanPage, Problem> {

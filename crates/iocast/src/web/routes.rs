@@ -1,6 +1,6 @@
 //! Every page there is. Router, navigation and the tests that open each are read from this table.
 
-use super::{activity, door, grid, indicator, overview, plans, things, trial};
+use super::{account, activity, door, grid, indicator, overview, plans, things, trial};
 use crate::api::PageRoute;
 use crate::app::things::{Connections, Rules, Sharings, Targets, Tenants};
 use crate::people::roles::Needs::{
@@ -18,6 +18,10 @@ pub static TABLE: &[PageRoute] = &[
     PageRoute::post("/sign-in/code", Nothing, || routing::post(door::do_code)),
     PageRoute::post("/sign-out", Session, || routing::post(door::do_sign_out)),
     PageRoute::post("/theme", Nothing, || routing::post(door::do_theme)),
+    PageRoute::get("/account", Session, || routing::get(account::account)),
+    PageRoute::post("/account/password", Session, || routing::post(account::do_password)),
+    PageRoute::post("/account/second-factor", Session, || routing::post(account::do_factor)),
+    PageRoute::post("/account/second-factor/confirm", Session, || routing::post(account::do_confirm)),
     PageRoute::get("/overview", Read, || routing::get(overview::overview)),
     PageRoute::get("/indicators", Read, || routing::get(grid::grid)),
     PageRoute::get("/indicators/{kind}/{value}", Read, || routing::get(indicator::indicator)),

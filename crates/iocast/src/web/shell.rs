@@ -226,6 +226,11 @@ impl Shell {
         self.may(Needs::Undo)
     }
 
+    /// A moment to the minute.
+    pub(crate) fn stamp(&self, at: &str) -> String {
+        at.get(..16).unwrap_or(at).replace('T', " ")
+    }
+
     /// An icon, by name.
     pub(crate) fn icon(&self, name: &str) -> Markup {
         show::icon(name)

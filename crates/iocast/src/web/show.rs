@@ -112,12 +112,12 @@ impl When {
             60..3_600 => (secs / 60, "min"),
             3_600..86_400 => (secs / 3_600, "h"),
             86_400..5_184_000 => (secs / 86_400, "d"),
-            _ => (secs / 2_629_800, "mo"),
+            _ => (secs / 2_628_000, "mo"),
         };
         let ago = match (secs, micros >= 0) {
             (0..5, _) => "now".to_owned(),
-            (63_115_200.., true) => format!("{} y ago", secs / 31_557_600),
-            (63_115_200.., false) => format!("in {} y", secs / 31_557_600),
+            (63_072_000.., true) => format!("{} y ago", secs / 31_536_000),
+            (63_072_000.., false) => format!("in {} y", secs / 31_536_000),
             (_, true) => format!("{count} {unit} ago"),
             (_, false) => format!("in {count} {unit}"),
         };

@@ -67,6 +67,9 @@ struct Row {
 #[template(path = "things.html")]
 struct ListPage {
     shell: Shell,
+    list: &'static str,
+    /// The lists of this part of the console, where there are several.
+    tabs: &'static [(&'static str, &'static str)],
     intro: &'static str,
     one: &'static str,
     icon: &'static str,
@@ -96,6 +99,8 @@ struct FormPage {
     offers: Option<String>,
 }
 
+const TABS: [(&str, &str); 2] = [("What goes where", Sharings::LIST), ("Targets", Targets::LIST)];
+
 fn address<S: Screen>(key: &[String]) -> String {
     let pairs: Vec<String> = key.iter().map(|key| format!("key={}", show::part(key))).collect();
     format!("{}?{}", S::FORM, pairs.join("&"))
@@ -112,6 +117,8 @@ pub(super) async fn list<S: Screen>(visit: Visit) -> Result<Response, Problem> {
             let new = S::begin().unwrap_or(S::FORM).to_owned();
             let may_change = shell.may(S::NEEDS);
             Ok(ListPage {
+                list: S::LIST,
+                tabs: if S::SECTION == Section::Sharing { &TABS } else { &[] },
                 icon: S::SECTION.icon(),
                 shell,
                 may_change,
@@ -183,6 +190,9 @@ fn title<S: Screen>(key: &[String]) -> String {
 
 pub(super) async fn edit<S: Screen>(visit: Visit, query: Fields) -> Result<Response, Problem> {
     let mut about = about(&query);
+    if let Some(begin) = S::begin().filter(|_| about.key.is_empty() && about.carried.is_empty()) {
+        return Ok(Redirect::to(begin).into_response());
+    }
     visit
         .page(title::<S>(&about.key), S::SECTION, move |app, shell| {
             let (mut doc, seen) = base::<S>(app, &about)?;
@@ -218,7 +228,7 @@ pub(super) async fn save<S: Screen>(visit: Visit, Sent(sent): Sent) -> Result<Re
                     Ok(typed) => {
                         let key: Vec<String> = S::key(&typed).into_iter().map(str::to_owned).collect();
                         let seen = (!is_new).then_some(about.seen.as_str());
-                        match app.put_seen::<S>(typed, seen, &seat.caller) {
+                        match app.put_seen::<S>(&typed, seen, &seat.caller) {
                             Ok(_) => {
                                 app.hurry();
                                 let to = if is_new { S::LIST.to_owned() } else { address::<S>(&key) };
@@ -746,7 +756,7 @@ pub(super) async fn catalogue(visit: Visit, query: Fields) -> Result<Response, P
             };
             let mut cards: Vec<Card> =
                 registry.iter().map(|c| c.manifest()).filter(|m| is_meant(m)).map(card).collect();
-            cards.sort_by(|a, b| a.title.to_lowercase().cmp(&b.title.to_lowercase()));
+            cards.sort_by_key(|card| card.title.to_lowercase());
             Ok(Catalogue { shell, q: query.get("q").to_owned(), category, purpose, categories, cards })
         })
         .await
