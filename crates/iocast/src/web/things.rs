@@ -33,6 +33,8 @@ pub(super) trait Screen: Noun {
     const FORM: &'static str;
     /// Who may change them.
     const NEEDS: Needs = Needs::EditConfig;
+    /// There is no form before something was chosen where a new one begins.
+    const MUST_BEGIN: bool = false;
     /// The headings of the list after the name.
     const COLUMNS: &'static [&'static str];
     /// What deleting one leaves open: value and label; empty: nothing.
@@ -190,7 +192,7 @@ fn title<S: Screen>(key: &[String]) -> String {
 
 pub(super) async fn edit<S: Screen>(visit: Visit, query: Fields) -> Result<Response, Problem> {
     let mut about = about(&query);
-    if let Some(begin) = S::begin().filter(|_| about.key.is_empty() && about.carried.is_empty()) {
+    if let Some(begin) = S::begin().filter(|_| S::MUST_BEGIN && about.key.is_empty() && about.carried.is_empty()) {
         return Ok(Redirect::to(begin).into_response());
     }
     visit
@@ -341,6 +343,7 @@ impl Screen for Connections {
         "Sources that are read and destinations that are written to, each with its credentials.";
     const LIST: &'static str = "/connections";
     const FORM: &'static str = "/configure/connection";
+    const MUST_BEGIN: bool = true;
     const NEEDS: Needs = Needs::WriteSecret;
     const COLUMNS: &'static [&'static str] = &["Connector", "Tenant", "Interval", "State"];
     const LEAVES: &'static [(&'static str, &'static str)] =

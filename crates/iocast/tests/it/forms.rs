@@ -26,8 +26,11 @@ fn hidden(page: &Reply, name: &str) -> String {
     rest.split('"').next().unwrap().replace("&#34;", "\"").replace("&quot;", "\"")
 }
 
+/// What is typed, field by field.
+type Typed = Vec<(&'static str, &'static str)>;
+
 /// One of each, made by forms alone: address, what is typed, where the API has it, and the document.
-fn typed() -> Vec<(&'static str, Vec<(&'static str, &'static str)>, &'static str, Value)> {
+fn typed() -> Vec<(&'static str, Typed, &'static str, Value)> {
     vec![
         (
             "/configure/tenant",
