@@ -47,7 +47,10 @@ pub(crate) fn always(exchange: &Exchange) {
         }
     }
 
-    // I10: whatever was done was meant: a line says so.
+    // I10: whatever was done was meant: a line says so, once the store is opened again.
+    let store = Store::open(image.path()).unwrap();
+    store.verify_audit().unwrap_or_else(|error| panic!("{at}: I10: {error}"));
+    drop(store);
     let done: Vec<Done> = std::mem::take(&mut exchange.mock.lock().done);
     for (style, list) in exchange.styles.iter().filter_map(|(style, list)| Some((style, (*list)?))) {
         let lines = column(&db, &format!("SELECT entry FROM v_line WHERE target = '{style}'"));
@@ -55,10 +58,6 @@ pub(crate) fn always(exchange: &Exchange) {
             assert!(lines.contains(&effect.value), "{at}: I10: {effect:?} at {style} without a line");
         }
     }
-    // The chain of the audit log is whole.
-    let store = Store::open(image.path()).unwrap();
-    store.verify_audit().unwrap_or_else(|error| panic!("{at}: I10: {error}"));
-    drop(store);
 
     counts(exchange, &db);
 }
