@@ -88,12 +88,10 @@ pub(crate) fn run(root: &Path, out: Option<&str>) -> Result<()> {
          document.querySelector('form').requestSubmit();",
         json!({ "code": code, "name": "ada", "password": PASSWORD, "again": PASSWORD })
     ))?;
-    let is_in = (0..100).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        browser.run("return location.pathname").is_ok_and(|at| at == "/overview")
-    });
-    if !is_in {
-        bail!("setting up does not lead to the overview: {}", browser.run("return document.body.innerText")?);
+    // The driver looks until it is there.
+    browser.ask("timeouts", &json!({ "implicit": 10_000 }))?;
+    if let Err(error) = browser.ask("element", &json!({ "using": "css selector", "value": "nav.side" })) {
+        bail!("setting up does not lead in: {error}: {}", browser.run("return document.body.innerText")?);
     }
     for (name, path) in PAGES {
         photograph(&browser, &address, name, path, &out, &mut wrong)?;
