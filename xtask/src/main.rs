@@ -12,6 +12,7 @@ mod fuzz;
 mod guard;
 mod repo;
 mod scaffold;
+mod screenshots;
 mod tidy;
 mod torture;
 
@@ -36,6 +37,8 @@ cargo xtask <task>
   fuzz [TARGET…|all] [--seconds N] [--corpus PATH]…
                                        the fuzz targets under libFuzzer, N seconds each (120); needs nightly and
                                        cargo-fuzz. `fuzz list` names them, `fuzz seed FOLDER [PATH…]` writes corpora
+  screenshots [FOLDER]                 pictures of the console over the demo, light and dark, wide and narrow; fails
+                                       where a page is too wide or the browser logs an error; needs chromedriver
   faults                               write docs/reference/faults.md from the tests that are named by a fault
   torture [MINUTES]                    worlds, kills, failing disks, power cuts and damages, for so long (10);
                                        ends at the first violation and says how to see it again
@@ -68,6 +71,8 @@ fn run(args: &[String]) -> Result<()> {
         ("guard", [judge, paths @ ..]) if judge == "judge" && !paths.is_empty() => guard::judge(&root, paths),
         ("new-connector", [name]) => scaffold::new_connector(&root, name),
         ("counterparts", rest) => counterparts::run(&root, rest),
+        ("screenshots", []) => screenshots::run(&root, None),
+        ("screenshots", [out]) => screenshots::run(&root, Some(out)),
         ("fuzz", rest) => fuzz::run(&root, rest),
         ("faults", []) => faults::run(&root),
         ("torture", []) => torture::run(&root, torture::DEFAULT_MINUTES),

@@ -51,7 +51,7 @@ pub use retract::{RETRACT_MOST, Retracted};
 pub use rollback::{Rollback, RollbackTarget};
 pub use share::{
     Adopt, AdoptReport, BudgetUse, CapacityShown, Cut, HeldPlan, LearnedShown, Mode, Part, PinShown, Pins, PlannedStep,
-    Preview, PreviewHead, PreviewRow, ShareReport, TargetShown, UseShown, Verify, VerifyReport, WaitsFor,
+    Preview, PreviewHead, PreviewRow, RuleEffect, ShareReport, TargetShown, UseShown, Verify, VerifyReport, WaitsFor,
 };
 pub use suspect::SuspectPreview;
 pub use told::{Delivery, DeliveryCursor, GuardAnswer, GuardFinding, Record};

@@ -19,4 +19,5 @@ pub mod seal;
 pub mod serve;
 pub(crate) mod tls;
 pub mod tokens;
+pub mod web;
 pub mod world;

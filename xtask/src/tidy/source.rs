@@ -132,7 +132,9 @@ fn whitespace(file: &File, problems: &mut Vec<Problem>) {
             problems.push(Problem::new(&file.path, number, "white space at the end of the line"));
         }
     }
-    if !file.text.is_empty() && !file.text.ends_with('\n') {
+    // What others published is kept byte for byte: its digest is compared.
+    let is_theirs = file.path.contains("/assets/vendor/");
+    if !is_theirs && !file.text.is_empty() && !file.text.ends_with('\n') {
         problems.push(Problem::new(&file.path, 0, "the last line has no end"));
     }
 }

@@ -30,7 +30,7 @@ pub(crate) use held::Approvers;
 pub use held::{BudgetUse, HeldPlan, Part, PinnedEntry, Replaced, UseShown, WaitsFor, admins};
 pub(crate) use pins::load_pins;
 pub use pins::{PinShown, Pins};
-pub use preview::{Preview, PreviewHead, PreviewRow};
+pub use preview::{Preview, PreviewHead, PreviewRow, RuleEffect};
 pub use shown::{CapacityShown, LearnedShown, TargetShown};
 pub use verify::{Verify, VerifyReport};
 

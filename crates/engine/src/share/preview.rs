@@ -2,7 +2,8 @@
 //! a rule selects and does not go, each with its reason.
 
 use super::{BudgetUse, Collected, Mode, Plan, collect};
-use crate::config::Target;
+use crate::config::{self, RuleDoc, Stored, Strict, Target};
+use crate::configure::load_documents;
 use crate::error::EngineError;
 use crate::ledger::Ledger;
 use crate::state::TargetState;
@@ -191,5 +192,60 @@ impl Engine {
         };
         drop(known);
         Ok(Preview { plan, head, skipped, collected, target: target.id })
+    }
+}
+
+/// What saving a rule would change at one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RuleEffect {
+    /// Which target.
+    pub target: String,
+    /// Entries a pass would add now.
+    pub push_now: u64,
+    /// Entries a pass would take back now.
+    pub retract_now: u64,
+    /// Entries a pass would add with the rule as it is given.
+    pub push: u64,
+    /// Entries a pass would take back with it.
+    pub retract: u64,
+    /// What would hold steps back, in sentences.
+    pub holds: Vec<String>,
+}
+
+impl Engine {
+    /// What passes over the targets of a rule would do if it were saved as given, beside what they would do now. Nothing
+    /// is stored and nothing is asked of a destination.
+    ///
+    /// # Errors
+    /// [`EngineError::Config`] where the rule has mistakes, or a failing store.
+    pub fn rule_effects(&self, rule: &RuleDoc) -> Result<Vec<RuleEffect>, EngineError> {
+        self.advance()?;
+        let mut documents = load_documents(&self.store)?;
+        match documents.rules.iter_mut().find(|stored| stored.doc.name == rule.name) {
+            Some(stored) => stored.doc = rule.clone(),
+            None => documents.rules.push(Stored { id: u32::from(u16::MAX), doc: rule.clone() }),
+        }
+        let before = self.config();
+        let after = config::resolve(&documents, &self.registry, self.world.secrets(), Strict::No)
+            .map_err(EngineError::Config)?;
+        let now = self.sober(self.world.now());
+        let mut effects = Vec::new();
+        for (id, target) in &before.targets {
+            let is_fed = documents.sharings.iter().any(|s| s.doc.rule == rule.name && s.doc.target == target.doc.name);
+            let Some(then) = after.targets.get(id).filter(|_| is_fed) else { continue };
+            let state = TargetState::parse(self.store.target_state(*id)?.as_deref());
+            let stands = self.plan(&before, target, &state, Mode::default(), now)?.counts();
+            let plan = self.plan(&after, then, &state, Mode::default(), now)?;
+            let counts = plan.counts();
+            effects.push(RuleEffect {
+                target: target.doc.name.clone(),
+                push_now: stands.push,
+                retract_now: stands.retract,
+                push: counts.push,
+                retract: counts.retract,
+                holds: plan.restrained.holds.iter().map(ToString::to_string).collect(),
+            });
+        }
+        Ok(effects)
     }
 }

@@ -33,3 +33,4 @@ pub use eval::{RecordView, Subject};
 pub use explain::Explanation;
 pub use parse::{DEPTH, NODES, REGEXES, TEXT_BYTES};
 pub use pattern::{How, Pattern, Texts};
+pub use print::quoted_text;

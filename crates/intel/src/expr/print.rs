@@ -129,6 +129,11 @@ impl Display for Span {
     }
 }
 
+/// A text as the language writes it: in double quotes, with escapes.
+pub fn quoted_text(text: &str) -> String {
+    Quoted(text).to_string()
+}
+
 /// A text in double quotes.
 pub(super) struct Quoted<'a>(pub(super) &'a str);
 

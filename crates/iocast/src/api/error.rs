@@ -136,6 +136,28 @@ impl Problem {
         self.status
     }
 
+    /// What a person is told.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Each mistake of a configuration, as a line.
+    pub(crate) fn mistakes(&self) -> Vec<String> {
+        self.errors.iter().map(ToString::to_string).collect()
+    }
+
+    /// Each mistake of a configuration.
+    pub(crate) fn errors(&self) -> &[ConfigError] {
+        &self.errors
+    }
+
+    /// Writes our own trouble to the log, where no answer of the API does.
+    pub(crate) fn note(&self) {
+        if let Some(inside) = &self.inside {
+            tracing::error!(status = self.status.as_u16(), error = inside.as_str(), "a page failed");
+        }
+    }
+
     /// The answer. `id` names the entry in the log; `show_inside`: to the person at the keyboard.
     pub(crate) fn render(&self, id: &dyn Fn() -> String, show_inside: bool) -> Response {
         let mut logged = None;

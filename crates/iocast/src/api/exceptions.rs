@@ -104,7 +104,7 @@ pub(super) async fn withdraw(
 }
 
 /// Whether this caller may have an exception be in force.
-pub(super) fn may(app: &App, caller: &Caller, doc: &GuardExceptionDoc) -> Result<(), Problem> {
+pub(crate) fn may(app: &App, caller: &Caller, doc: &GuardExceptionDoc) -> Result<(), Problem> {
     roles::decide(caller, Needs::Approve).map_err(Problem::forbidden)?;
     if caller.user.is_none() {
         return Ok(());
@@ -133,7 +133,7 @@ pub(super) fn may(app: &App, caller: &Caller, doc: &GuardExceptionDoc) -> Result
 }
 
 /// An exception is in force: it is asked for no longer.
-pub(super) fn done(app: &App, _: &Caller, doc: &GuardExceptionDoc) -> Result<(), Problem> {
+pub(crate) fn done(app: &App, _: &Caller, doc: &GuardExceptionDoc) -> Result<(), Problem> {
     app.store().drop_proposal(&doc.target, &doc.value)?;
     Ok(())
 }

@@ -69,7 +69,7 @@ fn sort_names(_: &mut SchemaGenerator) -> Schema {
 }
 
 /// `last_seen`, or `-last_seen` for the greatest first.
-fn sort_of(text: Option<&str>) -> Result<Sort, Problem> {
+pub(crate) fn sort_of(text: Option<&str>) -> Result<Sort, Problem> {
     let text = text.unwrap_or("id");
     let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
     match FIELDS.iter().find(|(field, _)| *field == name) {
@@ -85,11 +85,11 @@ fn sort_of(text: Option<&str>) -> Result<Sort, Problem> {
 }
 
 /// Where a page ended, as text for the address of the next.
-pub(super) fn cursor_text(cursor: &PageCursor) -> String {
+pub(crate) fn cursor_text(cursor: &PageCursor) -> String {
     shapes::cursor_text(&(cursor.key, cursor.id.0, &cursor.text))
 }
 
-pub(super) fn place_of(text: &str) -> Result<PageCursor, Problem> {
+pub(crate) fn place_of(text: &str) -> Result<PageCursor, Problem> {
     let (key, id, text): (u64, u32, Option<Box<str>>) = shapes::cursor_of(text)?;
     Ok(PageCursor { key, text, id: IndicatorId(id) })
 }
@@ -211,7 +211,7 @@ pub(super) struct WhyQuery {
     kind: Option<String>,
 }
 
-pub(super) fn kind_of(kind: Option<&str>) -> Result<Option<IndicatorKind>, Problem> {
+pub(crate) fn kind_of(kind: Option<&str>) -> Result<Option<IndicatorKind>, Problem> {
     match kind {
         None | Some("auto") => Ok(None),
         Some(name) => IndicatorKind::from_name(name).map(Some).ok_or_else(|| {
@@ -355,7 +355,7 @@ pub(super) struct VerdictBody {
     until: Option<String>,
 }
 
-fn verdict_of(verdict: Option<&str>, until: Option<&str>) -> Result<Option<Verdict>, Problem> {
+pub(crate) fn verdict_of(verdict: Option<&str>, until: Option<&str>) -> Result<Option<Verdict>, Problem> {
     let until = time_of("until", until)?;
     let kind = match verdict {
         None => None,

@@ -14,10 +14,10 @@ pub(crate) mod auth;
 pub mod changes;
 mod config;
 mod connectors;
-mod exceptions;
+pub(crate) mod exceptions;
 mod extract;
 pub mod import;
-mod indicators;
+pub(crate) mod indicators;
 mod jobs;
 mod knowledge;
 pub mod lists;
@@ -71,9 +71,8 @@ pub fn router(app: Arc<App>) -> Router {
         router =
             router.route(route.path, (route.handler)().route_layer(middleware::from_fn_with_state(gate, auth::gate)));
     }
-    router = pages(router, &app, &[]);
-    router
-        .fallback(|| async { Problem::not_found("there is nothing at this address") })
+    crate::web::mount(router, &app)
+        .fallback(crate::web::nothing_here)
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address takes another method")
         })
@@ -125,15 +124,15 @@ async fn finish(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-        ),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    // Pages say for themselves what they need.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(
+        "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    ));
     if is_encrypted {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }

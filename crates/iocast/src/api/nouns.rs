@@ -7,273 +7,30 @@
 //! A further noun is one `impl Noun` below and four rows in the table.
 
 use super::error::Problem;
-use super::exceptions;
 use super::extract::{Body, Params, Part, unexpected, whole};
 use super::routes::TABLE;
 use super::shapes::{PAGE, Page, PageQuery, cursor_of, cursor_text};
 use super::strict::Strict;
 use crate::app::App;
+pub(super) use crate::app::things::{
+    Connections, GuardExceptions, GuardLists, LeaveEntries, LeaveRecords, NothingToSay, Notifies, Noun, Rules,
+    Sharings, Targets, Tenants,
+};
+use crate::app::things::{missing, tag_of};
 use crate::tokens::Caller;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use engine::config::{
-    ConnectionDoc, GuardDoc, GuardExceptionDoc, NotifyDoc, PolicyDoc, RuleDoc, SharingDoc, TargetDoc, TenantDoc,
-};
-use engine::{ApplyOptions, ConfigFile, Prune};
+use engine::config::PolicyDoc;
+use engine::{ApplyOptions, ConfigFile};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
-
-/// A kind of thing that is configured.
-pub(super) trait Noun: Sized + Send + Sync + 'static {
-    /// As files and the API write it.
-    type Doc: Serialize + DeserializeOwned + JsonSchema + Clone + Send + 'static;
-    /// What a delete has to be told.
-    type Leave: DeserializeOwned + JsonSchema + Send + 'static;
-    /// What one is called in a sentence.
-    const NAME: &'static str;
-    /// The collection's address.
-    const PATH: &'static str;
-    /// The keys that tell one from another, in the order of its address.
-    const KEYS: &'static [&'static str];
-
-    /// Where a file has them.
-    fn of(file: &mut ConfigFile) -> &mut Vec<Self::Doc>;
-    /// What is in the keys.
-    fn key(doc: &Self::Doc) -> Vec<&str>;
-    /// Whether this caller may have one be so, beyond what the route asks.
-    fn may(app: &App, caller: &Caller, doc: &Self::Doc) -> Result<(), Problem> {
-        let _ = (app, caller, doc);
-        Ok(())
-    }
-    /// One is so now.
-    fn done(app: &App, caller: &Caller, doc: &Self::Doc) -> Result<(), Problem> {
-        let _ = (app, caller, doc);
-        Ok(())
-    }
-    /// How one is taken out, or why not so.
-    fn leave(leave: Self::Leave) -> Result<Prune, Problem> {
-        let _ = leave;
-        Ok(Prune::default())
-    }
-}
-
-/// Nothing to say.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NothingToSay {}
-
-/// What becomes of entries that are at a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Entries {
-    /// They are taken back.
-    TakeBack,
-    /// They stay there and are nobody's.
-    Release,
-}
-
-/// What becomes of the entries.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct LeaveEntries {
-    /// What becomes of the entries that are there.
-    lines: Entries,
-}
-
-/// What becomes of records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Records {
-    /// They count no longer.
-    Retract,
-    /// They age out.
-    Keep,
-}
-
-/// What becomes of the records.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct LeaveRecords {
-    /// What becomes of the records it gave.
-    records: Records,
-}
-
-pub(super) struct Tenants;
-pub(super) struct Connections;
-pub(super) struct Targets;
-pub(super) struct Rules;
-pub(super) struct Sharings;
-pub(super) struct GuardLists;
-pub(super) struct GuardExceptions;
-pub(super) struct Notifies;
-
-impl Noun for Tenants {
-    type Doc = TenantDoc;
-    type Leave = NothingToSay;
-    const NAME: &'static str = "tenant";
-    const PATH: &'static str = "/api/v1/tenants";
-    const KEYS: &'static [&'static str] = &["name"];
-
-    fn of(file: &mut ConfigFile) -> &mut Vec<TenantDoc> {
-        &mut file.tenant
-    }
-
-    fn key(doc: &TenantDoc) -> Vec<&str> {
-        vec![&doc.name]
-    }
-}
-
-impl Noun for Connections {
-    type Doc = ConnectionDoc;
-    type Leave = LeaveRecords;
-    const NAME: &'static str = "connection";
-    const PATH: &'static str = "/api/v1/connections";
-    const KEYS: &'static [&'static str] = &["name"];
-
-    fn of(file: &mut ConfigFile) -> &mut Vec<ConnectionDoc> {
-        &mut file.connection
-    }
-
-    fn key(doc: &ConnectionDoc) -> Vec<&str> {
-        vec![&doc.name]
-    }
-
-    fn leave(leave: LeaveRecords) -> Result<Prune, Problem> {
-        Ok(Prune { retract_records: leave.records == Records::Retract, ..Prune::default() })
-    }
-}
-
-impl Noun for Targets {
-    type Doc = TargetDoc;
-    type Leave = LeaveEntries;
-    const NAME: &'static str = "target";
-    const PATH: &'static str = "/api/v1/targets";
-    const KEYS: &'static [&'static str] = &["name"];
-
-    fn of(file: &mut ConfigFile) -> &mut Vec<TargetDoc> {
-        &mut file.target
-    }
-
-    fn key(doc: &TargetDoc) -> Vec<&str> {
-        vec![&doc.name]
-    }
-
-    fn leave(leave: LeaveEntries) -> Result<Prune, Problem> {
-        Ok(Prune { take_back: leave.lines == Entries::TakeBack, ..Prune::default() })
-    }
-}
-
-impl Noun for Rules {
-    type Doc = RuleDoc;
-    type Leave = NothingToSay;
-    const NAME: &'static str = "rule";
-    const PATH: &'static str = "/api/v1/rules";
-    const KEYS: &'static [&'static str] = &["name"];
-
-    fn of(file: &mut ConfigFile) -> &mut Vec<RuleDoc> {
-        &mut file.rule
-    }
-
-    fn key(doc: &RuleDoc) -> Vec<&str> {
-        vec![&doc.name]
-    }
-}
-
-impl Noun for Sharings {
-    type Doc = SharingDoc;
-    type Leave = LeaveEntries;
-    const NAME: &'static str = "sharing";
-    const PATH: &'static str = "/api/v1/sharings";
-    const KEYS: &'static [&'static str] = &["source", "rule", "target"];
-
-    fn of(file: &mut ConfigFile) -> &mut Vec<SharingDoc> {
-        &mut file.sharing
-    }
-
-    fn key(doc: &SharingDoc) -> Vec<&str> {
-        vec![&doc.source, &doc.rule, &doc.target]
-    }
-
-    fn leave(leave: LeaveEntries) -> Result<Prune, Problem> {
-        if leave.lines == Entries::Release {
-            // Which of a target's entries are one sharing's alone changes with every pass.
-            return Err(conflict(
-                "entries of one sharing cannot be released: set \"paused\": true to leave everything as it is, or release \
-                 them with their target",
-            ));
-        }
-        Ok(Prune::default())
-    }
-}
-
-impl Noun for GuardLists {
-    type Doc = GuardDoc;
-    type Leave = NothingToSay;
-    const NAME: &'static str = "guard list";
-    const PATH: &'static str = "/api/v1/guard/lists";
-    const KEYS: &'static [&'static str] = &["name"];
-
-    fn of(file: &mut ConfigFile) -> &mut Vec<GuardDoc> {
-        &mut file.guard
-    }
-
-    fn key(doc: &GuardDoc) -> Vec<&str> {
-        vec![&doc.name]
-    }
-}
-
-impl Noun for GuardExceptions {
-    type Doc = GuardExceptionDoc;
-    type Leave = NothingToSay;
-    const NAME: &'static str = "guard exception";
-    const PATH: &'static str = "/api/v1/guard/exceptions";
-    const KEYS: &'static [&'static str] = &["target", "value"];
-
-    fn of(file: &mut ConfigFile) -> &mut Vec<GuardExceptionDoc> {
-        &mut file.guard_exception
-    }
-
-    fn key(doc: &GuardExceptionDoc) -> Vec<&str> {
-        vec![&doc.target, &doc.value]
-    }
-
-    fn may(app: &App, caller: &Caller, doc: &GuardExceptionDoc) -> Result<(), Problem> {
-        exceptions::may(app, caller, doc)
-    }
-
-    fn done(app: &App, caller: &Caller, doc: &GuardExceptionDoc) -> Result<(), Problem> {
-        exceptions::done(app, caller, doc)
-    }
-}
-
-impl Noun for Notifies {
-    type Doc = NotifyDoc;
-    type Leave = NothingToSay;
-    const NAME: &'static str = "notify channel";
-    const PATH: &'static str = "/api/v1/notify";
-    const KEYS: &'static [&'static str] = &["name"];
-
-    fn of(file: &mut ConfigFile) -> &mut Vec<NotifyDoc> {
-        &mut file.notify
-    }
-
-    fn key(doc: &NotifyDoc) -> Vec<&str> {
-        vec![&doc.name]
-    }
-}
-
-fn conflict(why: &str) -> Problem {
-    Problem::new(StatusCode::CONFLICT, why)
-}
 
 /// A thing as it is sent: what its address says may be left out.
 pub(super) struct Sent<N>(Map<String, Value>, PhantomData<N>);
@@ -317,22 +74,6 @@ impl<N: Noun> Sent<N> {
 /// The values of the keys in an address, in their order.
 fn key_of<N: Noun>(mut parts: HashMap<String, String>) -> Vec<String> {
     N::KEYS.iter().map(|key| parts.remove(*key).unwrap_or_default()).collect()
-}
-
-fn missing<N: Noun>(key: &[String]) -> Problem {
-    Problem::not_found(format!("there is no {} \"{}\"", N::NAME, key.join(" → ")))
-}
-
-/// One of the things that are there, secrets left out.
-fn shown<N: Noun>(app: &App, key: &[String]) -> Result<Option<N::Doc>, Problem> {
-    let mut file = app.config_shown()?;
-    Ok(N::of(&mut file).iter().find(|doc| N::key(doc) == key).cloned())
-}
-
-/// Names what is shown: another text, another tag.
-fn tag_of(doc: &impl Serialize) -> String {
-    let digest: [u8; 32] = Sha256::digest(serde_json::to_vec(doc).unwrap_or_default()).into();
-    format!("\"{}\"", kit::render::hex(&digest[..16]))
 }
 
 fn tagged(status: StatusCode, doc: &impl Serialize) -> Response {
@@ -396,7 +137,7 @@ pub(super) async fn show<N: Noun>(
 ) -> Result<Response, Problem> {
     let key = key_of::<N>(parts);
     app.hop(move |app| {
-        let doc = shown::<N>(app, &key)?.ok_or_else(|| missing::<N>(&key))?;
+        let doc = app.thing::<N>(&key)?.ok_or_else(|| missing::<N>(&key))?;
         Ok(tagged(StatusCode::OK, &doc))
     })
     .await
@@ -413,14 +154,9 @@ pub(super) async fn put<N: Noun>(
     let doc = body.read(&key)?;
     app.hop(move |app| {
         let _one = app.editing();
-        let there = shown::<N>(app, &key)?.map(|doc| tag_of(&doc));
+        let there = app.thing::<N>(&key)?.map(|doc| tag_of(&doc));
         precondition(&headers, there.as_deref())?;
-        N::may(app, &caller, &doc)?;
-        let mut file = ConfigFile::default();
-        N::of(&mut file).push(doc.clone());
-        app.apply_held(&file, &caller.name, ApplyOptions::default())?;
-        N::done(app, &caller, &doc)?;
-        let doc = shown::<N>(app, &key)?.ok_or_else(|| missing::<N>(&key))?;
+        let doc = app.put_held::<N>(&doc, &caller)?;
         let mut response = tagged(if there.is_some() { StatusCode::OK } else { StatusCode::CREATED }, &doc);
         if there.is_none() {
             let mut place = key.iter().fold(N::PATH.to_owned(), |path, part| format!("{path}/{}", escaped(part)));
@@ -449,34 +185,12 @@ pub(super) async fn delete<N: Noun>(
     let key = key_of::<N>(parts);
     app.hop(move |app| {
         let _one = app.editing();
-        let doc = shown::<N>(app, &key)?.ok_or_else(|| missing::<N>(&key))?;
+        let doc = app.thing::<N>(&key)?.ok_or_else(|| missing::<N>(&key))?;
         precondition(&headers, Some(&tag_of(&doc)))?;
-        take_out::<N>(app, &key, N::leave(leave)?, &caller.name)?;
-        app.hurry();
+        app.delete_held::<N>(&key, leave, &caller.name)?;
         Ok(StatusCode::NO_CONTENT)
     })
     .await
-}
-
-/// Applies everything that is there but this one.
-fn take_out<N: Noun>(app: &App, key: &[String], how: Prune, who: &str) -> Result<(), Problem> {
-    let mut file = app.config_shown()?;
-    N::of(&mut file).retain(|doc| N::key(doc) != key);
-    let name = key.join(" → ");
-    let options = ApplyOptions { prune: Some(how), ..ApplyOptions::default() };
-    let applied = app.apply_held(&file, who, options).map_err(|problem| {
-        let in_use = format!("the {} \"{name}\" is still in use; change or delete first what uses it", N::NAME);
-        if problem.status() == StatusCode::UNPROCESSABLE_ENTITY {
-            problem.instead(StatusCode::CONFLICT, in_use)
-        } else {
-            problem
-        }
-    })?;
-    match applied.changes.is_empty() {
-        false => Ok(()),
-        // It is kept while something stands in the way; the warning says what and what to do.
-        true => Err(conflict(&applied.warnings.join("; "))),
-    }
 }
 
 /// A part of an address in the form every text survives.

@@ -122,8 +122,6 @@ pub struct PageRoute {
     pub(crate) handler: Handler,
 }
 
-// Who mounts pages makes them with these.
-#[allow(dead_code)]
 impl PageRoute {
     /// A page, which changes nothing.
     pub(crate) const fn get(path: &'static str, needs: Needs, handler: Handler) -> PageRoute {

@@ -10,6 +10,7 @@ pub(crate) mod jobs;
 pub(crate) mod rules;
 pub(crate) mod shelf;
 pub(crate) mod status;
+pub(crate) mod things;
 
 use crate::api::Problem;
 use crate::people::roles::Needs;

@@ -222,6 +222,17 @@ impl From<PaceRow> for CallStatus {
 }
 
 impl App {
+    /// How many suspect runs wait for a person.
+    pub(crate) fn suspect_runs(&self) -> Result<u64, Problem> {
+        let engine = self.engine()?;
+        let mut waiting = 0;
+        for connection in engine.config().connections.values() {
+            let state = ConnectionState::parse(engine.store().connection_state(connection.id)?.as_deref());
+            waiting += u64::from(state.suspect.is_some());
+        }
+        Ok(waiting)
+    }
+
     /// How it is.
     pub(crate) fn status(&self) -> Result<Status, Problem> {
         let engine = self.engine()?;

@@ -9,6 +9,7 @@ mod config;
 mod demo;
 #[cfg(target_os = "linux")]
 mod endless;
+mod forms;
 mod hostile;
 #[cfg(unix)]
 mod hostile_formats;
@@ -36,3 +37,4 @@ mod shown;
 mod stories;
 mod support;
 mod tlp;
+mod web;

@@ -12,19 +12,19 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use totp_rs::{Builder, Secret};
 
-const PASSWORD: &str = "vier Kaffee ohne Milch";
+pub(crate) const PASSWORD: &str = "vier Kaffee ohne Milch";
 const HOST: &str = "iocast.example:8470";
 
 /// A browser: it keeps the cookie, and sends what browsers send.
 #[derive(Clone, Default)]
-struct Browser {
-    cookie: Option<String>,
-    csrf: String,
+pub(crate) struct Browser {
+    pub(crate) cookie: Option<String>,
+    pub(crate) csrf: String,
     address: String,
 }
 
 impl Browser {
-    fn at(address: &str) -> Browser {
+    pub(crate) fn at(address: &str) -> Browser {
         Browser { address: address.to_owned(), ..Browser::default() }
     }
 
@@ -47,13 +47,13 @@ impl Browser {
         self.send(app, request.body(body).unwrap())
     }
 
-    fn send(&self, app: &TestApp, mut request: Request<Body>) -> Reply {
+    pub(crate) fn send(&self, app: &TestApp, mut request: Request<Body>) -> Reply {
         let address = if self.address.is_empty() { "127.0.0.1" } else { &self.address };
         request.extensions_mut().insert(Peer(SocketAddr::new(address.parse().unwrap(), 40_000)));
         app.send(request)
     }
 
-    fn get(&self, app: &TestApp, path: &str) -> Reply {
+    pub(crate) fn get(&self, app: &TestApp, path: &str) -> Reply {
         self.ask(app, "GET", path, None)
     }
 
@@ -86,7 +86,7 @@ impl Browser {
 }
 
 /// Makes somebody with a password of their own, and signs them in.
-fn person(app: &TestApp, name: &str, roles: &[&str]) -> Browser {
+pub(crate) fn person(app: &TestApp, name: &str, roles: &[&str]) -> Browser {
     let made = app.post("/api/v1/users", &json!({ "name": name, "roles": roles }));
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
     let first = made.json()["password"].as_str().unwrap().to_owned();
@@ -98,14 +98,14 @@ fn person(app: &TestApp, name: &str, roles: &[&str]) -> Browser {
     browser
 }
 
-fn code(app: &TestApp, secret: &str) -> String {
+pub(crate) fn code(app: &TestApp, secret: &str) -> String {
     let secs = u64::try_from(app.world.now().micros() / 1_000_000).unwrap();
     let totp = Builder::new().with_secret(Secret::try_from_base32(secret).unwrap()).build().unwrap();
     totp.generate(secs).to_string()
 }
 
 /// Enrols a second factor. Gives its secret and the recovery codes.
-fn enrol(app: &TestApp, browser: &Browser) -> (String, Vec<String>) {
+pub(crate) fn enrol(app: &TestApp, browser: &Browser) -> (String, Vec<String>) {
     let begun = browser.post(app, "/api/v1/me/second-factor", &json!({ "password": PASSWORD })).ok();
     let secret = begun["secret"].as_str().unwrap().to_owned();
     assert!(begun["url"].as_str().unwrap().starts_with("otpauth://totp/iocast:"), "{begun}");

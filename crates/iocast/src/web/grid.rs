@@ -1,0 +1,257 @@
+//! Indicators, searched: the grid. What is looked at stands in the address alone, so that it can be kept, shared and
+//! gone back to.
+
+use super::shell::{Section, Shell};
+use super::show::{self, Markup, When, bar, defanged, n, part};
+use super::{Fields, Visit};
+use crate::api::Problem;
+use crate::api::indicators::{cursor_text, place_of, sort_of};
+use crate::app::App;
+use askama::Template;
+use axum::http::StatusCode;
+use axum::response::Response;
+use engine::Hit;
+use intel::Timestamp;
+
+/// Rows of a page where nothing is said, and the choices.
+const ROWS: usize = 50;
+const ROW_CHOICES: [usize; 4] = [25, 50, 100, 250];
+
+/// Columns beside the value: name, heading, sorted by, shown where nothing is said.
+const COLUMNS: [(&str, &str, &str, bool); 12] = [
+    ("kind", "Kind", "kind", true),
+    ("reputation", "Reputation", "reputation", true),
+    ("severity", "Severity", "severity", true),
+    ("confidence", "Confidence", "confidence", false),
+    ("tlp", "TLP", "tlp", true),
+    ("sources", "Sources", "sources", true),
+    ("tags", "Tags", "", true),
+    ("first_seen", "First seen", "first_seen", false),
+    ("last_seen", "Last seen", "last_seen", true),
+    ("expires", "Expires", "", false),
+    ("hits", "Hits", "hits", false),
+    ("comment", "Comment", "", false),
+];
+
+#[derive(Template)]
+#[template(path = "indicators.html")]
+struct Grid {
+    shell: Shell,
+    query: String,
+    all: bool,
+    sort: String,
+    rows_asked: usize,
+    choices: [usize; 4],
+    mistake: Option<String>,
+    count: String,
+    columns: Vec<Column>,
+    heads: Vec<Head>,
+    rows: Vec<Row>,
+    next: Option<String>,
+    first: Option<String>,
+    chips: Vec<(String, String)>,
+}
+
+struct Column {
+    name: &'static str,
+    label: &'static str,
+    on: bool,
+}
+
+struct Head {
+    label: &'static str,
+    link: Option<String>,
+    /// `ascending` or `descending`, where it is sorted by.
+    sorted: Option<&'static str>,
+}
+
+struct Row {
+    link: String,
+    value: String,
+    is_off: bool,
+    marks: Vec<(&'static str, String)>,
+    cells: Vec<Cell>,
+}
+
+enum Cell {
+    Text(String),
+    Number(String),
+    Long(String),
+    Reputation(u8, Markup),
+    Tlp(String),
+    Tags(Vec<String>, usize),
+    Time(Option<When>),
+}
+
+/// What is looked at.
+#[derive(Clone)]
+struct Ask {
+    q: String,
+    all: bool,
+    sort: String,
+    cols: Vec<String>,
+    limit: usize,
+}
+
+impl Ask {
+    fn of(fields: &Fields) -> Ask {
+        let limit = fields.get("rows").parse().ok().filter(|rows| ROW_CHOICES.contains(rows)).unwrap_or(ROWS);
+        let cols = fields.all("col").into_iter().filter(|col| COLUMNS.iter().any(|(name, ..)| name == col)).collect();
+        let sort = fields.some("sort").unwrap_or("-last_seen").to_owned();
+        Ask { q: fields.get("q").to_owned(), all: fields.some("all").is_some(), sort, cols, limit }
+    }
+
+    fn link(&self, sort: &str, after: Option<&str>) -> String {
+        let mut out = format!("/indicators?q={}&sort={}", part(&self.q), part(sort));
+        if self.all {
+            out.push_str("&all=1");
+        }
+        if self.limit != ROWS {
+            out.push_str(&format!("&rows={}", self.limit));
+        }
+        for col in &self.cols {
+            out.push_str(&format!("&col={col}"));
+        }
+        if let Some(after) = after {
+            out.push_str(&format!("&after={}", part(after)));
+        }
+        out
+    }
+}
+
+pub(super) async fn grid(visit: Visit, fields: Fields) -> Result<Response, Problem> {
+    visit.page("Indicators", Section::Indicators, move |app, shell| make(app, shell, &fields)).await
+}
+
+fn make(app: &App, shell: Shell, fields: &Fields) -> Result<Grid, Problem> {
+    let ask = Ask::of(fields);
+    let engine = app.engine()?;
+    let now = engine.world().now();
+    let found = search(app, &ask, fields.some("after"));
+    let (hits, next, count, mistake) = match found {
+        Ok((hits, next, count)) => (hits, next, n(count), None),
+        // The filter stays where it can be mended.
+        Err(problem) if problem.status() == StatusCode::BAD_REQUEST => {
+            (Vec::new(), None, String::new(), Some(problem.detail().to_owned()))
+        }
+        Err(problem) => return Err(problem),
+    };
+    let is_on =
+        |name: &str, default: bool| if ask.cols.is_empty() { default } else { ask.cols.iter().any(|c| c == name) };
+    let shown: Vec<&(&str, &str, &str, bool)> =
+        COLUMNS.iter().filter(|(name, _, _, default)| is_on(name, *default)).collect();
+    let head = |label: &'static str, by: &str| {
+        let (is_down, is_up) = (ask.sort == format!("-{by}"), ask.sort == by);
+        let turned = if is_down { by.to_owned() } else { format!("-{by}") };
+        let sorted = if is_down {
+            Some("descending")
+        } else if is_up {
+            Some("ascending")
+        } else {
+            None
+        };
+        Head { label, link: (!by.is_empty()).then(|| ask.link(&turned, None)), sorted }
+    };
+    let mut heads = vec![head("Value", "value")];
+    heads.extend(shown.iter().map(|(_, label, by, _)| head(label, by)));
+    let names: Vec<&str> = shown.iter().map(|(name, ..)| *name).collect();
+    let chip = |label: &str, q: &str| (label.to_owned(), Ask { q: q.to_owned(), ..ask.clone() }.link(&ask.sort, None));
+    Ok(Grid {
+        chips: vec![
+            chip("Everything", ""),
+            chip("Worst", "reputation >= 9"),
+            chip("Files", "kind in (md5, sha1, sha256)"),
+            chip("Addresses", "kind in (ipv4, ipv6)"),
+            chip("Names", "kind in (domain, hostname)"),
+            chip("Links", "kind = url"),
+        ],
+        columns: COLUMNS
+            .iter()
+            .map(|(name, label, _, default)| Column { name, label, on: is_on(name, *default) })
+            .collect(),
+        heads,
+        rows: hits.iter().map(|hit| row(hit, &names, now)).collect(),
+        next: next.map(|next| ask.link(&ask.sort, Some(&next))),
+        first: fields.some("after").map(|_| ask.link(&ask.sort, None)),
+        rows_asked: ask.limit,
+        choices: ROW_CHOICES,
+        query: ask.q,
+        all: ask.all,
+        sort: ask.sort,
+        mistake,
+        count,
+        shell,
+    })
+}
+
+type Found = (Vec<Hit>, Option<String>, u64);
+
+fn search(app: &App, ask: &Ask, after: Option<&str>) -> Result<Found, Problem> {
+    let engine = app.engine()?;
+    let sort = sort_of(Some(&ask.sort))?;
+    let after = after.map(place_of).transpose()?;
+    let (hits, next) = engine.find(&ask.q, ask.all, sort, after.as_ref(), ask.limit)?;
+    Ok((hits, next.as_ref().map(cursor_text), engine.count(&ask.q, ask.all)?))
+}
+
+/// The page of an indicator.
+pub(super) fn link_to(kind: &str, value: &str) -> String {
+    format!("/indicators/{}/{}", part(kind), part(value))
+}
+
+fn row(hit: &Hit, columns: &[&str], now: Timestamp) -> Row {
+    let mut marks = Vec::new();
+    if let Some(verdict) = &hit.verdict {
+        let tone = if verdict.starts_with("malicious") { "bad" } else { "ok" };
+        marks.push((tone, verdict.replace('_', " ")));
+    }
+    if hit.muted {
+        marks.push(("calm", "muted".to_owned()));
+    }
+    if let Some(guard) = &hit.guard {
+        let word = if guard.starts_with("stopped") { "guarded" } else { "flagged" };
+        marks.push(("warn", word.to_owned()));
+    }
+    let time = |text: &Option<String>| Cell::Time(When::maybe(text.as_deref(), now));
+    let cells = columns.iter().map(|column| match *column {
+        "kind" => Cell::Text(hit.kind.clone()),
+        "reputation" => Cell::Reputation(hit.reputation, reputation(hit.reputation)),
+        "severity" => Cell::Text(hit.severity.clone()),
+        "confidence" => Cell::Number(hit.confidence.map_or_else(String::new, |confidence| confidence.to_string())),
+        "tlp" => Cell::Tlp(hit.tlp.clone()),
+        "sources" => Cell::Long(hit.sources.join(", ")),
+        "tags" => Cell::Tags(hit.tags.iter().take(3).cloned().collect(), hit.tags.len().saturating_sub(3)),
+        "first_seen" => time(&hit.first_seen),
+        "last_seen" => time(&hit.last_seen),
+        "expires" => time(&hit.expires_at),
+        "hits" => Cell::Number(n(u64::from(hit.internal_hits) + u64::from(hit.external_hits))),
+        _ => Cell::Long(hit.comment.clone().unwrap_or_default()),
+    });
+    Row {
+        link: link_to(&hit.kind, &hit.value),
+        value: defanged(&hit.kind, &hit.value),
+        is_off: !hit.active,
+        marks,
+        cells: cells.collect(),
+    }
+}
+
+/// A reputation as a bar.
+pub(super) fn reputation(reputation: u8) -> Markup {
+    let tone = match reputation {
+        8.. => "bad",
+        5..8 => "warn",
+        _ => "calm",
+    };
+    bar(f64::from(reputation) * 10.0, tone)
+}
+
+impl Grid {
+    /// What a search gives as a file: the API's own answer.
+    fn export(&self) -> String {
+        format!(
+            "/api/v1/indicators{}",
+            show::query(&[("q", &self.query), ("all", if self.all { "true" } else { "" }), ("limit", "10000")])
+        )
+    }
+}

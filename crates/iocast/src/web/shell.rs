@@ -1,0 +1,255 @@
+//! What stands around every page: navigation, search, who one is, how it looks, and what everybody must know.
+
+use super::assets;
+use super::routes;
+use super::show::{self, Markup};
+use crate::api::Problem;
+use crate::app::App;
+use crate::people::Seat;
+use crate::people::roles::{self, Needs};
+use crate::tokens::Caller;
+use axum::http::{HeaderMap, header};
+
+/// A part of the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    /// Everything at a glance.
+    Overview,
+    /// What is known.
+    Indicators,
+    /// Who it is from and goes to.
+    Connections,
+    /// Accounts that connections share.
+    Tenants,
+    /// What is selected.
+    Rules,
+    /// What goes where.
+    Sharing,
+    /// What happened.
+    Activity,
+    /// How the exchange is run.
+    Settings,
+}
+
+/// Where each part is: icon, address, name. Those without a page are left out.
+const NAV: [(Section, &str, &str, &str); 8] = [
+    (Section::Overview, "layout-dashboard", "/overview", "Overview"),
+    (Section::Indicators, "bug", "/indicators", "Indicators"),
+    (Section::Connections, "plug", "/connections", "Connections"),
+    (Section::Tenants, "building-2", "/tenants", "Tenants"),
+    (Section::Rules, "list-filter", "/rules", "Rules"),
+    (Section::Sharing, "share-2", "/sharing", "Sharing"),
+    (Section::Activity, "activity", "/activity", "Activity"),
+    (Section::Settings, "settings", "/settings", "Settings"),
+];
+
+impl Section {
+    /// The name of its picture.
+    pub(crate) fn icon(self) -> &'static str {
+        NAV.iter().find(|(part, ..)| *part == self).map_or("", |(_, icon, ..)| icon)
+    }
+}
+
+/// How pages look, as a person chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Theme {
+    /// As the system.
+    #[default]
+    Auto,
+    /// Light.
+    Light,
+    /// Dark.
+    Dark,
+}
+
+impl Theme {
+    /// The cookie that keeps it. Nothing secret, and no state of the exchange.
+    pub(crate) const COOKIE: &'static str = "iocast-theme";
+
+    /// Its name in cookie, form and page.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Theme::Auto => "auto",
+            Theme::Light => "light",
+            Theme::Dark => "dark",
+        }
+    }
+
+    /// By name; what is none is `auto`.
+    pub(crate) fn parse(text: &str) -> Theme {
+        [Theme::Light, Theme::Dark].into_iter().find(|theme| theme.as_str() == text).unwrap_or_default()
+    }
+
+    /// Of a request.
+    pub(crate) fn of(headers: &HeaderMap) -> Theme {
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        pairs.find(|(name, _)| *name == Theme::COOKIE).map_or(Theme::Auto, |(_, value)| Theme::parse(value))
+    }
+}
+
+/// One line of the navigation.
+pub(crate) struct NavItem {
+    pub(crate) href: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) icon: Markup,
+    pub(crate) is_here: bool,
+    /// Things that wait for a person there; 0: nothing is shown.
+    pub(crate) badge: u64,
+}
+
+/// What every template needs. It stands in the field `shell` of each.
+pub(crate) struct Shell {
+    pub(crate) title: String,
+    pub(crate) theme: Theme,
+    pub(crate) nav: Vec<NavItem>,
+    /// Who is here; empty: nobody.
+    pub(crate) who: String,
+    /// What they are, in words.
+    pub(crate) role: String,
+    /// The same for the table of roles: what they may not do is not offered.
+    pub(crate) caller: Option<Caller>,
+    /// To be carried by every form in its field `csrf`.
+    pub(crate) csrf: String,
+    /// Why no call to a destination begins, as a sentence.
+    pub(crate) frozen: Option<String>,
+    /// What went wrong with the store or the clock, as sentences.
+    pub(crate) troubles: Vec<String>,
+    /// This address, to come back to.
+    pub(crate) here: String,
+    /// What was just done, as a sentence.
+    pub(crate) done: Option<&'static str>,
+}
+
+impl Shell {
+    /// Around a page that is for anybody.
+    pub(crate) fn bare(title: impl Into<String>, theme: Theme) -> Shell {
+        Shell {
+            title: title.into(),
+            theme,
+            nav: Vec::new(),
+            who: String::new(),
+            role: String::new(),
+            caller: None,
+            csrf: String::new(),
+            frozen: None,
+            troubles: Vec::new(),
+            here: String::new(),
+            done: None,
+        }
+    }
+
+    /// Around a page for somebody.
+    ///
+    /// # Errors
+    /// A store that cannot be read, or "starting".
+    pub(crate) fn of(
+        app: &App,
+        seat: &Seat,
+        title: String,
+        section: Section,
+        theme: Theme,
+        here: String,
+    ) -> Result<Shell, Problem> {
+        let engine = app.engine()?;
+        let suspects = app.suspect_runs()?;
+        let waiting = engine.plans(Some("waiting"))?.len() as u64 + suspects;
+        let nav = NAV.iter().filter(|(.., href, _)| routes::TABLE.iter().any(|page| page.path == *href));
+        let nav = nav.map(|(part, icon, href, label)| NavItem {
+            href,
+            label,
+            icon: show::icon(icon),
+            is_here: *part == section,
+            badge: if *part == Section::Overview { waiting } else { 0 },
+        });
+        let frozen = engine.frozen_by()?.map(|by| {
+            let who = by.who.map_or_else(String::new, |who| format!(" by {who}"));
+            let note = by.note.map_or_else(String::new, |note| format!(": {note}"));
+            match by.by.as_str() {
+                "restore" => {
+                    "This exchange was restored from a backup: targets wait until somebody adopts what they hold."
+                        .to_owned()
+                }
+                _ => format!("Frozen{who}{note}. Nothing is sent to any destination."),
+            }
+        });
+        let mut troubles: Vec<String> = engine.clock_warning().into_iter().collect();
+        if let Some(trouble) = app.trouble() {
+            troubles.push(format!(
+                "Nothing can be written: {}. Nothing is pulled or shared until that is mended.",
+                trouble.as_str()
+            ));
+        }
+        Ok(Shell {
+            nav: nav.collect(),
+            who: seat.caller.name.clone(),
+            role: role(seat),
+            caller: Some(seat.caller.clone()),
+            csrf: seat.csrf.clone(),
+            frozen,
+            troubles,
+            here,
+            ..Shell::bare(title, theme)
+        })
+    }
+
+    /// Whether who is here may.
+    pub(crate) fn may(&self, needs: Needs) -> bool {
+        self.caller.as_ref().is_some_and(|caller| roles::decide(caller, needs).is_ok())
+    }
+
+    pub(crate) fn may_approve(&self) -> bool {
+        self.may(Needs::Approve)
+    }
+
+    pub(crate) fn may_audit(&self) -> bool {
+        self.may(Needs::ReadAudit)
+    }
+
+    pub(crate) fn may_connect(&self) -> bool {
+        self.may(Needs::WriteSecret)
+    }
+
+    pub(crate) fn may_freeze(&self) -> bool {
+        self.may(Needs::Freeze)
+    }
+
+    pub(crate) fn may_judge(&self) -> bool {
+        self.may(Needs::AnalystWork)
+    }
+
+    pub(crate) fn may_thaw(&self) -> bool {
+        self.may(Needs::Thaw)
+    }
+
+    pub(crate) fn may_undo(&self) -> bool {
+        self.may(Needs::Undo)
+    }
+
+    /// A moment to the minute.
+    pub(crate) fn stamp(&self, at: &str) -> String {
+        at.get(..16).unwrap_or(at).replace('T', " ")
+    }
+
+    /// An icon, by name.
+    pub(crate) fn icon(&self, name: &str) -> Markup {
+        show::icon(name)
+    }
+
+    /// The address of a file of the program.
+    pub(crate) fn file(&self, name: &str) -> String {
+        assets::address(name)
+    }
+
+    /// Of the program.
+    pub(crate) fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+}
+
+fn role(seat: &Seat) -> String {
+    match &seat.user {
+        Some(person) => person.roles.join(", "),
+        None => format!("token with scope {}", seat.caller.scope.as_str()),
+    }
+}

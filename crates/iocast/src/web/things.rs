@@ -1,0 +1,766 @@
+//! The pages of what is configured: lists, forms and deletion, one shape for every kind of thing.
+//!
+//! A form becomes the document that the API takes and goes the same way into the configuration; whoever saves or deletes
+//! shows with a tag what they have seen, so nobody overwrites anybody unawares.
+
+use super::fields::{Field, Form, GroupView, Posted, Widget, Wrong};
+use super::shell::{Section, Shell};
+use super::{Fields, Sent, Visit, show};
+use crate::api::Problem;
+use crate::app::App;
+use crate::app::things::{
+    Connections, Entries, LeaveEntries, LeaveRecords, NothingToSay, Noun, Records, Rules, Sharings, Targets, Tenants,
+    missing, tag_of,
+};
+use crate::people::roles::Needs;
+use askama::Template;
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use kit::manifest::{Manifest, SettingType};
+use serde_json::{Value, json};
+
+/// A kind of thing as pages show it.
+pub(super) trait Screen: Noun {
+    /// Which part of the console it belongs to.
+    const SECTION: Section;
+    /// Many of them, as a heading.
+    const TITLE: &'static str;
+    /// What they are, in a sentence.
+    const INTRO: &'static str;
+    /// The list's address.
+    const LIST: &'static str;
+    /// The address of its forms.
+    const FORM: &'static str;
+    /// Who may change them.
+    const NEEDS: Needs = Needs::EditConfig;
+    /// There is no form before something was chosen where a new one begins.
+    const MUST_BEGIN: bool = false;
+    /// The headings of the list after the name.
+    const COLUMNS: &'static [&'static str];
+    /// What deleting one leaves open: value and label; empty: nothing.
+    const LEAVES: &'static [(&'static str, &'static str)] = &[];
+
+    /// The cells of the list after the name.
+    fn cells(doc: &Self::Doc) -> Vec<String>;
+    /// Its form; `doc` has at least what was chosen before. Also adds to the document what a form needs to stand in.
+    fn form(app: &App, doc: &mut Value, is_new: bool) -> Result<Form, Problem>;
+    /// Takes out again what only the form needed.
+    fn tidy(_: &mut Value) {}
+    /// Where a new one begins. None: at its form.
+    fn begin() -> Option<&'static str> {
+        None
+    }
+    /// What the rule builder offers.
+    fn offers(_: &App) -> Result<Option<String>, Problem> {
+        Ok(None)
+    }
+    /// What becomes of what it leaves.
+    fn left(choice: &str) -> Option<Self::Leave>;
+}
+
+/// One line of a list.
+struct Row {
+    name: String,
+    href: String,
+    cells: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "things.html")]
+struct ListPage {
+    shell: Shell,
+    list: &'static str,
+    /// The lists of this part of the console, where there are several.
+    tabs: &'static [(&'static str, &'static str)],
+    intro: &'static str,
+    one: &'static str,
+    icon: &'static str,
+    may_change: bool,
+    new: String,
+    columns: &'static [&'static str],
+    rows: Vec<Row>,
+}
+
+#[derive(Template)]
+#[template(path = "thing.html")]
+struct FormPage {
+    shell: Shell,
+    intro: String,
+    action: String,
+    list: &'static str,
+    one: &'static str,
+    may_change: bool,
+    name: String,
+    key: Vec<String>,
+    seen: String,
+    carried: Vec<(String, String)>,
+    mistakes: Vec<String>,
+    groups: Vec<GroupView>,
+    leaves: &'static [(&'static str, &'static str)],
+    /// What the rule builder offers, where there is one.
+    offers: Option<String>,
+}
+
+const TABS: [(&str, &str); 2] = [("What goes where", Sharings::LIST), ("Targets", Targets::LIST)];
+
+fn address<S: Screen>(key: &[String]) -> String {
+    let pairs: Vec<String> = key.iter().map(|key| format!("key={}", show::part(key))).collect();
+    format!("{}?{}", S::FORM, pairs.join("&"))
+}
+
+pub(super) async fn list<S: Screen>(visit: Visit) -> Result<Response, Problem> {
+    visit
+        .page(S::TITLE, S::SECTION, |app, shell| {
+            let row = |doc: &S::Doc| {
+                let key: Vec<String> = S::key(doc).into_iter().map(str::to_owned).collect();
+                Row { name: key.join(" → "), href: address::<S>(&key), cells: S::cells(doc) }
+            };
+            let rows = app.things::<S>()?.iter().map(row).collect();
+            let new = S::begin().unwrap_or(S::FORM).to_owned();
+            let may_change = shell.may(S::NEEDS);
+            Ok(ListPage {
+                list: S::LIST,
+                tabs: if S::SECTION == Section::Sharing { &TABS } else { &[] },
+                icon: S::SECTION.icon(),
+                shell,
+                may_change,
+                intro: S::INTRO,
+                one: S::NAME,
+                new,
+                columns: S::COLUMNS,
+                rows,
+            })
+        })
+        .await
+}
+
+/// What a form is about: what was chosen before it, and what it was shown with.
+struct About {
+    key: Vec<String>,
+    seen: String,
+    carried: Vec<(String, String)>,
+}
+
+const CARRIED: [&str; 2] = ["connector", "connection"];
+
+fn about(fields: &Fields) -> About {
+    let key: Vec<String> = fields.all("key").into_iter().filter(|key| !key.is_empty()).collect();
+    let carried = CARRIED.iter().filter_map(|name| Some(((*name).to_owned(), fields.some(name)?.to_owned())));
+    About { key, seen: fields.get("seen").to_owned(), carried: carried.collect() }
+}
+
+/// The document there is, or one that has only what was chosen before.
+fn base<S: Screen>(app: &App, about: &About) -> Result<(Value, String), Problem> {
+    if about.key.is_empty() {
+        let mut doc = json!({});
+        for (name, value) in &about.carried {
+            doc[name] = value.as_str().into();
+        }
+        return Ok((doc, String::new()));
+    }
+    let doc = app.thing::<S>(&about.key)?.ok_or_else(|| missing::<S>(&about.key))?;
+    let tag = tag_of(&doc);
+    Ok((serde_json::to_value(&doc).unwrap_or_default(), tag))
+}
+
+fn form_page<S: Screen>(shell: Shell, form: &Form, doc: &Value, about: About, wrong: &[Wrong]) -> FormPage {
+    let mistakes = form.unplaced(wrong).into_iter().map(|(at, problem)| match at.as_str() {
+        "" => problem.clone(),
+        at => format!("{at}: {problem}"),
+    });
+    FormPage {
+        intro: S::INTRO.to_owned(),
+        action: S::FORM.to_owned(),
+        list: S::LIST,
+        one: S::NAME,
+        may_change: shell.may(S::NEEDS),
+        name: about.key.join(" → "),
+        mistakes: mistakes.collect(),
+        groups: form.view(doc, wrong),
+        leaves: S::LEAVES,
+        offers: None,
+        key: about.key,
+        seen: about.seen,
+        carried: about.carried,
+        shell,
+    }
+}
+
+fn title<S: Screen>(key: &[String]) -> String {
+    if key.is_empty() { format!("New {}", S::NAME) } else { key.join(" → ") }
+}
+
+pub(super) async fn edit<S: Screen>(visit: Visit, query: Fields) -> Result<Response, Problem> {
+    let mut about = about(&query);
+    if let Some(begin) = S::begin().filter(|_| S::MUST_BEGIN && about.key.is_empty() && about.carried.is_empty()) {
+        return Ok(Redirect::to(begin).into_response());
+    }
+    visit
+        .page(title::<S>(&about.key), S::SECTION, move |app, shell| {
+            let (mut doc, seen) = base::<S>(app, &about)?;
+            about.seen = seen;
+            let form = S::form(app, &mut doc, about.key.is_empty())?;
+            let page = form_page::<S>(shell, &form, &doc, about, &[]);
+            Ok(FormPage { offers: S::offers(app)?, ..page })
+        })
+        .await
+}
+
+enum Done {
+    To(String),
+    Again(String),
+}
+
+pub(super) async fn save<S: Screen>(visit: Visit, Sent(sent): Sent) -> Result<Response, Problem> {
+    let about = about(&sent);
+    let posted = Posted::new(sent.0);
+    let Visit { app, seat, theme, .. } = visit;
+    let done = app
+        .hop(move |app| {
+            let (mut was, _) = base::<S>(app, &about)?;
+            let is_new = about.key.is_empty();
+            let form = S::form(app, &mut was, is_new)?;
+            let (doc, mut wrong) = form.read(&posted, was);
+            wrong.extend(form.absent(&doc));
+            let mut tidy = doc.clone();
+            S::tidy(&mut tidy);
+            if wrong.is_empty() {
+                match serde_path_to_error::deserialize::<_, S::Doc>(tidy) {
+                    Err(error) => wrong.push((place(&error.path().to_string()), error.inner().to_string())),
+                    Ok(typed) => {
+                        let key: Vec<String> = S::key(&typed).into_iter().map(str::to_owned).collect();
+                        let seen = (!is_new).then_some(about.seen.as_str());
+                        match app.put_seen::<S>(&typed, seen, &seat.caller) {
+                            Ok(_) => {
+                                app.hurry();
+                                let to = if is_new { S::LIST.to_owned() } else { address::<S>(&key) };
+                                return Ok(Done::To(format!(
+                                    "{to}{}done=saved",
+                                    if to.contains('?') { '&' } else { '?' }
+                                )));
+                            }
+                            Err(problem) if problem.status().is_client_error() => wrong.extend(told(&problem)),
+                            Err(problem) => return Err(problem),
+                        }
+                    }
+                }
+            }
+            let here = address::<S>(&about.key);
+            let shell = Shell::of(app, &seat, title::<S>(&about.key), S::SECTION, theme, here)?;
+            let page = form_page::<S>(shell, &form, &doc, about, &wrong);
+            let page = FormPage { offers: S::offers(app)?, ..page };
+            page.render().map(Done::Again).map_err(|error| Problem::internal(error.to_string()))
+        })
+        .await?;
+    Ok(match done {
+        Done::To(to) => Redirect::to(&to).into_response(),
+        Done::Again(html) => (StatusCode::UNPROCESSABLE_ENTITY, Html(html)).into_response(),
+    })
+}
+
+/// The whole document is no place.
+fn place(path: &str) -> String {
+    if path == "." { String::new() } else { path.to_owned() }
+}
+
+fn told(problem: &Problem) -> Vec<Wrong> {
+    if problem.errors().is_empty() {
+        return vec![(String::new(), problem.detail().to_owned())];
+    }
+    problem.errors().iter().map(|error| (error.key.clone(), error.problem.clone())).collect()
+}
+
+pub(super) async fn delete<S: Screen>(visit: Visit, Sent(sent): Sent) -> Result<Response, Problem> {
+    visit
+        .act(move |app, caller| {
+            let About { key, seen, .. } = about(&sent);
+            let leave =
+                S::left(sent.get("leave")).ok_or_else(|| Problem::invalid("choose what becomes of what it leaves"))?;
+            app.delete_seen::<S>(&key, leave, &seen, &caller.name)?;
+            Ok(format!("{}?done=deleted", S::LIST))
+        })
+        .await
+}
+
+// --- the things
+
+fn text(name: &str, label: &str, help: &str) -> Field {
+    Field::new(name, SettingType::Text, label, help)
+}
+
+fn name_of(is_new: bool, help: &str) -> Field {
+    text("name", "Name", help).required().locked(!is_new)
+}
+
+fn tick(name: &str, label: &str, help: &str, default: bool) -> Field {
+    Field::new(name, SettingType::Bool, label, help).default(default)
+}
+
+fn days(name: &str, label: &str, help: &str) -> Field {
+    Field::new(name, SettingType::Int, label, help)
+}
+
+fn lines(name: &str, label: &str, help: &str) -> Field {
+    Field::new(name, SettingType::List, label, help)
+}
+
+fn one_of<'a>(name: &str, label: &str, help: &str, all: impl IntoIterator<Item = &'a str>) -> Field {
+    Field::new(name, SettingType::Choice, label, help).choices(all.into_iter().map(|one| (one, one)))
+}
+
+fn tlp(name: &str, label: &str, help: &str) -> Field {
+    one_of(name, label, help, intel::Tlp::ALL.iter().map(|tlp| tlp.as_str()))
+}
+
+fn network(file: &str) -> Vec<Field> {
+    vec![
+        text("proxy", "Proxy", "For its calls: http://… or socks5://…").example("http://proxy.example:3128"),
+        Field::new("ca_file", SettingType::Path, "Certificate authority", &format!("A PEM file {file}.")),
+        Field::new(
+            "client_cert_file",
+            SettingType::Path,
+            "Client certificate",
+            &format!("Certificate and key as PEM, {file}."),
+        ),
+        lines("allow_private", "Private networks it may reach", "One a line, such as 10.1.0.0/16."),
+    ]
+}
+
+const FILES: &str = "below a directory that the server may read";
+
+fn manifest(app: &App, doc: &Value) -> Result<Manifest, Problem> {
+    let name = doc["connector"].as_str().unwrap_or_default();
+    let connector = app.engine()?.registry().get(name);
+    connector
+        .map(|c| c.manifest().clone())
+        .ok_or_else(|| Problem::not_found("choose a connector from the catalogue first"))
+}
+
+impl Screen for Connections {
+    const SECTION: Section = Section::Connections;
+    const TITLE: &'static str = "Connections";
+    const INTRO: &'static str =
+        "Sources that are read and destinations that are written to, each with its credentials.";
+    const LIST: &'static str = "/connections";
+    const FORM: &'static str = "/configure/connection";
+    const MUST_BEGIN: bool = true;
+    const NEEDS: Needs = Needs::WriteSecret;
+    const COLUMNS: &'static [&'static str] = &["Connector", "Tenant", "Interval", "State"];
+    const LEAVES: &'static [(&'static str, &'static str)] =
+        &[("retract", "its records count no longer"), ("keep", "its records stay until they age out")];
+
+    fn cells(doc: &Self::Doc) -> Vec<String> {
+        let state = if doc.enabled { "on" } else { "off" };
+        let or = |text: &Option<String>, other: &str| text.clone().unwrap_or_else(|| other.to_owned());
+        vec![doc.connector.clone(), or(&doc.tenant, "none"), or(&doc.interval, "as by default"), state.to_owned()]
+    }
+
+    fn form(app: &App, doc: &mut Value, is_new: bool) -> Result<Form, Problem> {
+        let manifest = manifest(app, doc)?;
+        let tenants = app.things::<Tenants>()?;
+        let mut form = Form::default();
+        let mut basic = vec![
+            name_of(is_new, "Unique; every record says it is from here."),
+            one_of("tenant", "Tenant", "The account it takes settings from.", tenants.iter().map(|t| t.name.as_str())),
+            tick("enabled", "On", "Off: it is neither pulled nor pushed to.", true),
+        ];
+        if let Some(source) = &manifest.source {
+            let every = source.interval.map_or_else(|| "60m".to_owned(), |time| format!("{}m", time.as_secs() / 60));
+            basic.push(
+                Field::new("interval", SettingType::Duration, "Interval", "How often it is pulled.").default(every),
+            );
+        }
+        form.group("Basics", &manifest.summary, false, basic);
+        let own = manifest.settings.iter().map(|setting| {
+            let mut field = Field::of(setting, "settings");
+            // A tenant may have it.
+            field.setting.required &= doc["tenant"].is_null() && tenants.is_empty();
+            field
+        });
+        form.group(&manifest.title, "The connector's own settings.", false, own.collect());
+        if manifest.source.is_some() {
+            let fields = vec![
+                days(
+                    "aging_days",
+                    "Days until it ages",
+                    "A record that is not seen again stops counting then; 0: never.",
+                ),
+                days("initial_range_days", "Days of the first pull", "How far back the first pull reads."),
+                days("override_reputation", "Reputation instead of its own", "1 to 10; empty: what the source says."),
+                tlp("tlp", "TLP", "Counts as stated on every record."),
+                lines("tags", "Tags", "One a line; added to every record."),
+                Field::new(
+                    "complete",
+                    SettingType::Bool,
+                    "Lists everything",
+                    "What a run does not list is meant to be gone.",
+                ),
+                tick("may_be_empty", "May be empty", "An empty run is believed.", false),
+                tick("respect_source_expiry", "Its own expiry counts", "Instead of aging.", true),
+                tick("keep_records", "Records count while it is off", "Until they age out.", true),
+                lines("reads", "Reads back", "Targets whose entries this source reads back, one a line."),
+            ];
+            form.group("What its records count for", "", true, fields);
+        }
+        let mut fields = network(FILES);
+        fields.push(days("requests_per_minute", "Calls a minute", "At each host, at most."));
+        form.group("Network", "", true, fields);
+        Ok(form)
+    }
+
+    fn begin() -> Option<&'static str> {
+        Some("/connectors")
+    }
+
+    fn left(choice: &str) -> Option<LeaveRecords> {
+        match choice {
+            "retract" => Some(LeaveRecords { records: Records::Retract }),
+            "keep" => Some(LeaveRecords { records: Records::Keep }),
+            _ => None,
+        }
+    }
+}
+
+impl Screen for Tenants {
+    const SECTION: Section = Section::Tenants;
+    const TITLE: &'static str = "Tenants";
+    const INTRO: &'static str =
+        "Accounts that several connections share: address, credentials and filters are given once.";
+    const LIST: &'static str = "/tenants";
+    const FORM: &'static str = "/configure/tenant";
+    const NEEDS: Needs = Needs::WriteSecret;
+    const COLUMNS: &'static [&'static str] = &["Proxy", "First pull"];
+
+    fn cells(doc: &Self::Doc) -> Vec<String> {
+        let range =
+            doc.initial_range_days.map_or_else(|| "as by default".to_owned(), |days| format!("{days} days back"));
+        vec![doc.proxy.as_ref().map_or("none", |_| "set").to_owned(), range]
+    }
+
+    fn form(app: &App, doc: &mut Value, is_new: bool) -> Result<Form, Problem> {
+        let engine = app.engine()?;
+        let config = engine.config();
+        let mut form = Form::default();
+        form.group(
+            "Basics",
+            "",
+            false,
+            vec![
+                name_of(is_new, "Connections name it as their tenant."),
+                days("initial_range_days", "Days of the first pull", "How far back its sources read at first."),
+            ],
+        );
+        form.group("Network", "", true, network(FILES));
+        // The settings of whoever uses it; before anybody does, of the connector that was chosen.
+        let mut names: Vec<&str> = config
+            .connections
+            .values()
+            .filter(|c| c.doc.tenant.as_deref() == doc["name"].as_str() && !doc["name"].is_null())
+            .map(|c| c.doc.connector.as_str())
+            .collect();
+        let chosen = doc["connector"].as_str().map(str::to_owned);
+        names.extend(chosen.as_deref());
+        names.sort_unstable();
+        names.dedup();
+        let mut there: Vec<String> = Vec::new();
+        for connector in names.iter().filter_map(|name| engine.registry().get(name)) {
+            let manifest = connector.manifest();
+            let mut fields = Vec::new();
+            for setting in manifest.settings.iter().filter(|setting| !there.contains(&setting.key)) {
+                let mut field = Field::of(setting, "settings");
+                field.setting.required = false;
+                field.setting.default = None;
+                fields.push(field);
+            }
+            there.extend(manifest.settings.iter().map(|setting| setting.key.clone()));
+            form.group(&manifest.title, "What its connections need not say themselves.", false, fields);
+        }
+        Ok(form)
+    }
+
+    fn tidy(doc: &mut Value) {
+        if let Some(map) = doc.as_object_mut() {
+            map.remove("connector");
+        }
+    }
+
+    fn begin() -> Option<&'static str> {
+        Some("/connectors?for=tenant")
+    }
+
+    fn left(_: &str) -> Option<NothingToSay> {
+        Some(NothingToSay {})
+    }
+}
+
+impl Screen for Targets {
+    const SECTION: Section = Section::Sharing;
+    const TITLE: &'static str = "Targets";
+    const INTRO: &'static str = "What destinations hold: a connection, what is done there, and how carefully.";
+    const LIST: &'static str = "/targets";
+    const FORM: &'static str = "/configure/target";
+    const COLUMNS: &'static [&'static str] = &["Connection", "Action", "State"];
+    const LEAVES: &'static [(&'static str, &'static str)] =
+        &[("take_back", "its entries are taken back"), ("release", "its entries stay there and are nobody's")];
+
+    fn cells(doc: &Self::Doc) -> Vec<String> {
+        let state = if doc.enabled { "on" } else { "off" };
+        vec![doc.connection.clone(), doc.action.clone().unwrap_or_default(), state.to_owned()]
+    }
+
+    fn form(app: &App, doc: &mut Value, is_new: bool) -> Result<Form, Problem> {
+        let engine = app.engine()?;
+        let config = engine.config();
+        let able = config.connections.values().filter_map(|connection| {
+            let connector = engine.registry().get(&connection.doc.connector)?;
+            (!connector.manifest().actions.is_empty()).then_some((&connection.doc, connector))
+        });
+        let able: Vec<_> = able.collect();
+        let mut form = Form::default();
+        let connections =
+            one_of("connection", "Connection", "The destination.", able.iter().map(|(doc, _)| doc.name.as_str()));
+        let manifest =
+            able.iter().find(|(c, _)| doc["connection"].as_str() == Some(c.name.as_str())).map(|(_, c)| c.manifest());
+        let mut basic = vec![
+            name_of(is_new, "Unique; for a served list also its address."),
+            connections.required().locked(!is_new),
+        ];
+        if let Some(manifest) = manifest {
+            let actions = manifest.actions.iter().map(|action| (action.name.as_str(), action.title.as_str()));
+            basic.push(Field::new("action", SettingType::Choice, "Action", "What is done there.").choices(actions));
+        }
+        basic.push(tick("enabled", "On", "Off: nothing is sent and nothing is taken back.", true));
+        form.group("Basics", "", false, basic);
+        let action = manifest.and_then(|m| match doc["action"].as_str() {
+            Some(name) => m.action(name),
+            None => m.actions.first(),
+        });
+        if let Some(action) = action {
+            let params = action.params.iter().map(|setting| Field::of(setting, "params")).collect();
+            form.group(&action.title, &action.summary, false, params);
+        }
+        form.group(
+            "How carefully",
+            "",
+            true,
+            vec![
+                one_of(
+                    "first_fill",
+                    "First fill",
+                    "Whether the first entries wait for an approval.",
+                    ["approve", "allow"],
+                )
+                .default("approve"),
+                one_of(
+                    "retract",
+                    "Takes back",
+                    "What is no longer wanted.",
+                    ["always", "expired_and_retracted", "never"],
+                )
+                .default("always"),
+                Field::new("interval", SettingType::Duration, "Interval", "How often a pass looks at everything.")
+                    .default("5m"),
+                text("verify", "Read back", "How often what is there is compared; off: never.").example("24h"),
+                days("budget.adds.percent", "Adds in a pass, percent", "Of what is present."),
+                days("budget.adds.at_most", "Adds in a pass, at most", "However much is present."),
+                days("budget.removals.percent", "Removals in a pass, percent", "Of what is present."),
+                days("budget.removals.at_most", "Removals in a pass, at most", "However much is present."),
+                days("budget.per_day", "Passes' worth in a day", "1 to 1000."),
+            ],
+        );
+        Ok(form)
+    }
+
+    fn left(choice: &str) -> Option<LeaveEntries> {
+        match choice {
+            "take_back" => Some(LeaveEntries { lines: Entries::TakeBack }),
+            "release" => Some(LeaveEntries { lines: Entries::Release }),
+            _ => None,
+        }
+    }
+}
+
+impl Screen for Sharings {
+    const SECTION: Section = Section::Sharing;
+    const TITLE: &'static str = "Sharing";
+    const INTRO: &'static str = "What goes where: a source, a rule and a target.";
+    const LIST: &'static str = "/sharing";
+    const FORM: &'static str = "/configure/sharing";
+    const COLUMNS: &'static [&'static str] = &["Most TLP", "State"];
+    const LEAVES: &'static [(&'static str, &'static str)] = &[("take_back", "what only it wanted is taken back")];
+
+    fn cells(doc: &Self::Doc) -> Vec<String> {
+        let state = if doc.paused { "paused" } else { "on" };
+        vec![doc.max_tlp.clone().unwrap_or_else(|| "amber".to_owned()), state.to_owned()]
+    }
+
+    fn form(app: &App, _: &mut Value, is_new: bool) -> Result<Form, Problem> {
+        let config = app.engine()?.config();
+        let sources = config.connections.values().filter(|c| c.open.source().is_some() || c.doc.connector == "manual");
+        let sources = std::iter::once("any").chain(sources.map(|c| c.doc.name.as_str()));
+        let mut form = Form::default();
+        form.group(
+            "From, what, to",
+            "",
+            false,
+            vec![
+                one_of("source", "Source", "A connection, or any.", sources).required().locked(!is_new),
+                one_of("rule", "Rule", "What is selected.", config.rules.keys().map(String::as_str))
+                    .required()
+                    .locked(!is_new),
+                one_of("target", "Target", "Where it goes.", config.targets.values().map(|t| t.doc.name.as_str()))
+                    .required()
+                    .locked(!is_new),
+            ],
+        );
+        form.group(
+            "How",
+            "",
+            false,
+            vec![
+                tlp("max_tlp", "Most restrictive TLP", "What is marked more narrowly does not go.").default("amber"),
+                tick("paused", "Paused", "Sends nothing new and takes nothing back.", false),
+            ],
+        );
+        Ok(form)
+    }
+
+    fn left(choice: &str) -> Option<LeaveEntries> {
+        (choice == "take_back").then_some(LeaveEntries { lines: Entries::TakeBack })
+    }
+}
+
+impl Screen for Rules {
+    const SECTION: Section = Section::Rules;
+    const TITLE: &'static str = "Rules";
+    const INTRO: &'static str = "What is selected, and what never passes.";
+    const LIST: &'static str = "/rules";
+    const FORM: &'static str = "/configure/rule";
+    const COLUMNS: &'static [&'static str] = &["Folder", "Selects", "Exceptions", "State"];
+
+    fn cells(doc: &Self::Doc) -> Vec<String> {
+        let state = if doc.muted { "muted" } else { "on" };
+        vec![
+            doc.folder.clone().unwrap_or_default(),
+            doc.when.clone(),
+            doc.exceptions.len().to_string(),
+            state.to_owned(),
+        ]
+    }
+
+    fn form(_: &App, doc: &mut Value, is_new: bool) -> Result<Form, Problem> {
+        let mut form = Form::default();
+        form.group(
+            "Selects",
+            "",
+            false,
+            vec![
+                name_of(is_new, "Unique; sharings name it."),
+                text("folder", "Folder", "Up to three levels.").example("edr/block/strict"),
+                text("when", "Selects", "An expression.")
+                    .example("kind in (url, domain) and reputation >= 7")
+                    .required(),
+                tick("muted", "Muted", "Shares nothing new and takes nothing back.", false),
+            ],
+        );
+        // One more than there are, to be filled or left empty.
+        let there = doc["exceptions"].as_array().map_or(0, Vec::len);
+        if !doc["exceptions"].is_array() {
+            doc["exceptions"] = json!([]);
+        }
+        if let Some(exceptions) = doc["exceptions"].as_array_mut() {
+            exceptions.push(json!({}));
+        }
+        for at in 0..=there {
+            let title = if at == there { "One more exception".to_owned() } else { format!("Exception {}", at + 1) };
+            form.group(
+                &title,
+                "Any of its parts excepts. Without a name and parts there is none.",
+                at == there,
+                vec![
+                    text(&format!("exceptions.{at}.name"), "Name", "Shown wherever it applies."),
+                    text(&format!("exceptions.{at}.when"), "What meets this", "An expression."),
+                    lines(&format!("exceptions.{at}.values"), "Values", "One a line."),
+                    tick(
+                        &format!("exceptions.{at}.under"),
+                        "And everything under them",
+                        "Subdomains, addresses, URLs.",
+                        true,
+                    ),
+                    lines(&format!("exceptions.{at}.tags"), "Tags", "One a line."),
+                ],
+            );
+        }
+        Ok(form)
+    }
+
+    fn offers(app: &App) -> Result<Option<String>, Problem> {
+        super::trial::offers(app).map(Some)
+    }
+
+    fn tidy(doc: &mut Value) {
+        if let Some(exceptions) = doc["exceptions"].as_array_mut() {
+            exceptions.retain(|one| one.as_object().is_some_and(|one| one.keys().any(|key| key != "under")));
+        }
+    }
+
+    fn left(_: &str) -> Option<NothingToSay> {
+        Some(NothingToSay {})
+    }
+}
+
+// --- the catalogue
+
+struct Card {
+    name: String,
+    title: String,
+    summary: String,
+    category: String,
+    roles: &'static str,
+    href: String,
+}
+
+#[derive(Template)]
+#[template(path = "connectors.html")]
+struct Catalogue {
+    shell: Shell,
+    q: String,
+    category: String,
+    purpose: String,
+    categories: Vec<String>,
+    cards: Vec<Card>,
+}
+
+pub(super) async fn catalogue(visit: Visit, query: Fields) -> Result<Response, Problem> {
+    visit
+        .page("Connectors", Section::Connections, move |app, shell| {
+            let registry = app.engine()?.registry();
+            let q = query.get("q").to_lowercase();
+            let (category, purpose) = (query.get("category").to_owned(), query.get("for").to_owned());
+            let form = if purpose == "tenant" { Tenants::FORM } else { Connections::FORM };
+            let mut categories: Vec<String> = registry.iter().map(|c| c.manifest().category.clone()).collect();
+            categories.sort_unstable();
+            categories.dedup();
+            let is_meant = |m: &Manifest| {
+                let words = format!("{} {} {}", m.name, m.title, m.summary).to_lowercase();
+                m.name != "manual" && words.contains(&q) && (category.is_empty() || category == m.category)
+            };
+            let card = |m: &Manifest| Card {
+                name: m.name.clone(),
+                title: m.title.clone(),
+                summary: m.summary.clone(),
+                category: m.category.clone(),
+                roles: match (m.source.is_some(), m.actions.is_empty()) {
+                    (true, true) => "source",
+                    (true, false) => "source and destination",
+                    _ => "destination",
+                },
+                href: format!("{form}?connector={}", show::part(&m.name)),
+            };
+            let mut cards: Vec<Card> =
+                registry.iter().map(|c| c.manifest()).filter(|m| is_meant(m)).map(card).collect();
+            cards.sort_by_key(|card| card.title.to_lowercase());
+            Ok(Catalogue { shell, q: query.get("q").to_owned(), category, purpose, categories, cards })
+        })
+        .await
+}
