@@ -176,6 +176,11 @@ fn done_words(word: &str) -> Option<&'static str> {
         "frozen" => "Frozen: no call to a destination begins.",
         "thawed" => "Thawed: passes go on.",
         "undone" => "The plan that undoes it waits for an approval.",
+        // -- indicators
+        // -- sharing
+        // -- connections
+        // -- settings
+        // -- live
         _ => return None,
     })
 }

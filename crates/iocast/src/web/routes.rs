@@ -63,4 +63,9 @@ pub static TABLE: &[PageRoute] = &[
     PageRoute::post("/configure/target/delete", EditConfig, || routing::post(things::delete::<Targets>)),
     PageRoute::post("/configure/rule/tree", EditConfig, || routing::post(trial::tree)),
     PageRoute::post("/configure/rule/test", EditConfig, || routing::post(trial::test)).long(),
+    // -- indicators
+    // -- sharing
+    // -- connections
+    // -- settings
+    // -- live
 ];
