@@ -5,7 +5,7 @@
 //! Nothing is sent: what is then not wanted is taken back by an ordinary plan, within its budget.
 
 use super::apply::{question, spec, wrong_length};
-use super::look::is_staged;
+use super::look::{digest, is_staged};
 use super::verify::{Changes, how};
 use crate::config::{Config, Connection, Target};
 use crate::error::EngineError;
@@ -255,6 +255,7 @@ impl Engine {
         let now = self.world.now();
         let marks = target.action.marks;
         let lines = self.lines_by_text(target);
+        let list = digest(read.entries.iter().map(|remote| remote.entry.as_str()));
         let mut seen: HashSet<u32> = HashSet::new();
         let mut found: Vec<Found> = Vec::new();
         let mut keys: HashSet<IndicatorKey> = HashSet::new();
@@ -270,7 +271,8 @@ impl Engine {
                 Some(line) if !line.line.state.occupies() => {
                     remote.marked || (!marks && line.line.state == LineState::Released)
                 }
-                Some(line) => super::look::carries(line, remote, marks),
+                // Without marks, what was only meant when the process stopped makes nothing that is there ours.
+                Some(line) => self.is_ours(target, line, remote, list, state),
                 None => remote.marked,
             };
             match (line, is_ours) {
@@ -290,6 +292,11 @@ impl Engine {
                     }
                     entry.remote_id = remote.remote_id.as_deref().map(Into::into).or(entry.remote_id);
                     changes.lines.push(entry);
+                }
+                // What lags may show what others had there before.
+                (Some(line), false) if line.line.state.occupies() && lags(target, line, now) => {
+                    seen.insert(line.id.0);
+                    report.kept += 1;
                 }
                 (Some(line), false) if line.line.state.occupies() && seen.insert(line.id.0) => {
                     report.lost += 1;
@@ -363,7 +370,7 @@ impl Engine {
             }
             for ((line, answer), question) in batch.iter().zip(answers).zip(&questions) {
                 let mut entry = (*line).clone();
-                if lags(target, line, now) && answer != Presence::Foreign {
+                if lags(target, line, now) {
                     report.kept += 1;
                     continue;
                 }

@@ -375,6 +375,10 @@ impl Engine {
         if !(step.repeat && same) {
             entry.updated = old.map_or(pass.now, |e| next_version(pass.now, e.updated));
         }
+        // What was taken and waits to be deployed is one thing; what is meant now was not sent yet.
+        if super::look::is_staged(&entry) {
+            entry.words = None;
+        }
         match step.step {
             Verb::Retract => entry.line.state = LineState::Retracting,
             _ => {

@@ -81,7 +81,12 @@ impl Entries {
         exchange: Arc<str>,
     ) -> Entries {
         let action = &target.action;
-        let listed = matches!(action.delivery, Delivery::Hosted | Delivery::List | Delivery::Replace);
+        // What carries a mark is an object with fields of its own, also in a list that is replaced as a whole.
+        let listed = match action.delivery {
+            Delivery::Hosted | Delivery::List => true,
+            Delivery::Replace => !action.marks,
+            _ => false,
+        };
         let fields = match (listed, target.text_param("format")) {
             (true, None | Some("edl" | "text")) => Fields::Entry,
             (true, Some(_)) => Fields::Columns,

@@ -398,6 +398,8 @@ impl Engine {
                 .as_ref()
                 .is_some_and(|line| !drift::is_settled(line.updated, pass.target.action.lag, self.world.now()));
             match answers.next().flatten() {
+                // It may be what others had there before ours.
+                Some(Presence::Foreign) if lags => counts.deferred += 1,
                 Some(Presence::Foreign) => {
                     counts.refused += 1;
                     settled.push(self.settled(pass, step, entry, &ItemOutcome::Foreign, None));
@@ -503,6 +505,12 @@ impl Engine {
                 if staged {
                     old.words = Some(STAGED.into());
                 }
+                old
+            }
+            // Still taken, and still not in force.
+            (Verb::Retract, ItemOutcome::Refused(text), Some(mut old)) if is_staged(&old) => {
+                pass.refused(&mut old, text);
+                old.words = Some(STAGED.into());
                 old
             }
             // It was to be taken back and perhaps never was: that it is not wanted now does not say that it is gone.

@@ -263,6 +263,10 @@ impl Engine {
                 continue;
             }
             match line {
+                // What lags may show what others had there before.
+                Some(line) if line.line.state.occupies() && !self.may_conclude(target, state, line, now) => {
+                    seen.insert(line.id.0);
+                }
                 Some(line) if line.line.state.occupies() && seen.insert(line.id.0) => {
                     if line.line.state == LineState::Present {
                         drift.lost += 1;
@@ -378,6 +382,8 @@ impl Engine {
                     }
                     // Ours once, or thought to be others': `target adopt` is asked for it.
                     Presence::Ours { .. } => drift.foreign += 1,
+                    // What lags may show what others had there before.
+                    Presence::Foreign if is_present && !self.may_conclude(target, state, line, now) => {}
                     Presence::Foreign if is_present => {
                         drift.lost += 1;
                         drift.sample(&question.entry, "is there without our mark, and counts as somebody else's now");

@@ -44,7 +44,10 @@ pub(crate) fn on_two_threads<T: Send>(seeds: std::ops::RangeInclusive<u64>, run:
     done.extend(more);
     failed.extend(failed_too);
     let n = failed.len();
-    assert!(failed.is_empty(), "{n} failed; the first: IOCAST_SEED={} {:?}", failed[0].0, failed[0].1);
+    failed.sort();
+    let told: Vec<String> =
+        failed.iter().map(|(seed, why)| format!("IOCAST_SEED={seed} {}", why.as_deref().unwrap_or_default())).collect();
+    assert!(failed.is_empty(), "{n} failed:\n{}", told.join("\n"));
     done
 }
 

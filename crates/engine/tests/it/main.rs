@@ -11,6 +11,7 @@ mod foreign;
 mod guard_files;
 mod guarding;
 mod ledger;
+mod meetings;
 mod notices;
 mod past;
 mod plans;
