@@ -616,7 +616,7 @@ fn every_world_comes_to_rest_with_exactly_what_is_wanted() {
         live(seed, true);
         return;
     }
-    let n = number("IOCAST_SEEDS").unwrap_or(500);
+    let n = number("IOCAST_SEEDS").unwrap_or(1_000);
     let base = number("IOCAST_SEED_BASE").unwrap_or(0);
     let threads = 2;
     let failed: Vec<(u64, String)> = std::thread::scope(|scope| {
