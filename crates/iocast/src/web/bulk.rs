@@ -40,7 +40,9 @@ struct BulkPage {
     until: String,
     mistake: Option<String>,
     shown: Option<Shown>,
-    /// An act was chosen, and what it would do is known.
+    /// An act was chosen that can be done, and what it would do is known.
+    is_told: bool,
+    /// It would do something.
     is_ready: bool,
     most: String,
 }
@@ -142,6 +144,7 @@ fn make(app: &App, shell: Shell, form: &Fields, problem: Option<&Problem>) -> Re
         tags: form.get("tags").to_owned(),
         verdict: form.get("verdict").to_owned(),
         until: form.get("until").to_owned(),
+        is_told: act.is_some() && shown.is_some(),
         is_ready: act.is_some() && shown.as_ref().is_some_and(|many| many.changes > 0),
         shown: shown.map(|many| Shown {
             chosen: n(many.chosen),
@@ -163,10 +166,6 @@ fn make(app: &App, shell: Shell, form: &Fields, problem: Option<&Problem>) -> Re
 }
 
 impl BulkPage {
-    fn has_act(&self) -> bool {
-        !self.act.is_empty() && self.mistake.is_none()
-    }
-
     fn deliveries(&self, target: &str) -> String {
         format!("/activity/deliveries?target={}", part(target))
     }

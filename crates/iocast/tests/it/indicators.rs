@@ -19,8 +19,21 @@ fn encoded(form: &[(&str, &str)]) -> String {
     form.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect::<Vec<_>>().join("&")
 }
 
+/// Adds by hand. Names of no public suffix have to say what they are.
 fn add(app: &TestApp, items: &Value) {
-    app.post("/api/v1/indicators", &json!({ "items": items })).ok();
+    let added = app.post("/api/v1/indicators", &json!({ "items": said(items) })).ok();
+    assert!(added.as_array().unwrap().iter().all(|one| one.get("ok").is_some()), "{added}");
+}
+
+fn said(items: &Value) -> Vec<Value> {
+    let said = |item: &Value| {
+        let mut item = item.clone();
+        if item["value"].as_str().is_some_and(|value| value.ends_with(".example")) {
+            item["kind"] = "domain".into();
+        }
+        item
+    };
+    items.as_array().unwrap().iter().map(said).collect()
 }
 
 /// The value of a hidden field of a page.
@@ -255,7 +268,7 @@ fn what_was_added_by_hand_is_taken_back_and_the_words_of_others_stay() {
     let bucket = json!({ "connection": [{ "name": "soc", "connector": "api-source", "settings": {} }] });
     app.post("/api/v1/config/apply", &bucket).ok();
     add(&app, &json!([{ "value": "bad.example" }, { "value": "both.example" }]));
-    let items = json!({ "items": [{ "value": "both.example" }, { "value": "theirs.example" }] });
+    let items = json!({ "items": said(&json!([{ "value": "both.example" }, { "value": "theirs.example" }])) });
     app.post("/api/v1/connections/soc/observations", &items).ok();
     let form = [("scope", "found"), ("q", "kind = domain"), ("act", "retract")];
     let (html, done) = act(&app, &token, &form);
@@ -314,9 +327,9 @@ fn lines_are_added_by_hand_with_what_is_said_of_all() {
 fn a_report_is_shown_before_anything_of_it_is_stored() {
     let app = TestApp::new();
     let token = app.token("admin");
-    add(&app, &json!([{ "value": "known.example", "reputation": 7 }, { "value": "ours.example" }]));
-    app.post("/api/v1/indicators/verdict", &json!({ "value": "ours.example", "verdict": "safe" })).ok();
-    let text = "The actor used hxxps://new[.]example/x, known[.]example and ours[.]example again: new[.]example. \
+    add(&app, &json!([{ "value": "known-kit.net", "reputation": 7 }, { "value": "ours-kit.net" }]));
+    app.post("/api/v1/indicators/verdict", &json!({ "value": "ours-kit.net", "verdict": "safe" })).ok();
+    let text = "The actor used hxxps://new-kit[.]net/x, known-kit[.]net and ours-kit[.]net again: new-kit[.]net. \
                 It resolves by 8.8.8.8.";
     let before = hits(&app, "");
     let page = post(&app, "/indicators/paste", &token, &[("text", text), ("tags", "report")]);
@@ -327,9 +340,9 @@ fn a_report_is_shown_before_anything_of_it_is_stored() {
         let at = html.split("<tr data-href").find(|row| row.contains(&format!(">{value}</a>")));
         at.unwrap_or_else(|| panic!("{value}: {html}")).to_owned()
     };
-    assert!(row("new[.]example").contains(">new</span>") && row("new[.]example").contains(" checked"), "{html}");
-    assert!(row("known[.]example").contains("known, 7 of 10"), "{html}");
-    assert!(row("ours[.]example").contains(">safe</span>") && !row("ours[.]example").contains(" checked"), "{html}");
+    assert!(row("new-kit[.]net").contains(">new</span>") && row("new-kit[.]net").contains(" checked"), "{html}");
+    assert!(row("known-kit[.]net").contains("known, 7 of 10"), "{html}");
+    assert!(row("ours-kit[.]net").contains(">safe</span>") && !row("ours-kit[.]net").contains(" checked"), "{html}");
     let guarded = row("8[.]8[.]8[.]8");
     assert!(guarded.contains("guarded") && !guarded.contains(" checked"), "{guarded}");
     // What is ticked is added.

@@ -211,7 +211,7 @@ fn a_verdict_and_a_note_are_said_from_the_page_of_an_indicator() {
     let reply = ask(&app, Method::POST, &format!("{page}/note"), Some(&token), "add=lab%2C+ours&comment=seen");
     assert_eq!(reply.status, StatusCode::SEE_OTHER, "{}", reply.text());
     let html = open(&app, page, &token).text();
-    for there in ["bad[.]example", "safe", "<span class=\"tag\">lab</span>", "seen"] {
+    for there in ["bad[.]example", "safe", "<span class=\"tag\">lab<", "seen"] {
         assert!(html.contains(there), "{there} in {html}");
     }
     assert!(!html.contains(">bad.example<"), "no value stands as it is");
