@@ -21,7 +21,10 @@ const PAGES: &[(&str, &str)] = &[
     ("indicators-filter", "/indicators?q=kind%20%3D%20domain%20and%20reputation%20%3E%3D%207&col=tags&col=comment"),
     ("indicators-mistake", "/indicators?q=kind%20%3D%20ulr"),
     ("indicators-none", "/indicators?q=value%20%3D%20%22nothing.example%22"),
-    ("indicators-builder", "/indicators?build=1&q=kind%20in%20(domain%2C%20url)%20and%20(reputation%20%3E%3D%207%20or%20tag%20%3D%20%22kit%22)"),
+    (
+        "indicators-builder",
+        "/indicators?build=1&q=kind%20in%20(domain%2C%20url)%20and%20(reputation%20%3E%3D%207%20or%20tag%20%3D%20%22kit%22)",
+    ),
     ("indicators-export", "/indicators/export?q=kind%20%3D%20domain%20or%20reputation%20%3E%3D%209"),
     ("indicators-export-none", "/indicators/export?q=value%20%3D%20%22nothing.example%22"),
     ("indicators-add", "/indicators/add"),

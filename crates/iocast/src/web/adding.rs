@@ -2,7 +2,7 @@
 //! is shown first, with what the guard and what is known say of it; what stays ticked is added.
 
 use super::shell::{Section, Shell};
-use super::show::{defanged, n};
+use super::show::{counted, defanged, n};
 use super::{Fields, Sent, Visit};
 use crate::api::Problem;
 use crate::api::import::{self, Candidate, ExtractAnswer, ExtractBody};
@@ -13,6 +13,7 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use engine::Added;
 use intel::{IndicatorKey, IndicatorKind, Observation, Timestamp, Tlp};
+use std::collections::HashSet;
 
 /// Most lines added at once by hand; more belong into a feed.
 const MOST_LINES: usize = 10_000;
@@ -169,6 +170,8 @@ struct FoundPage {
     shell: Shell,
     answer: ExtractAnswer,
     rows: Vec<Found>,
+    /// What became of the candidates, in a sentence.
+    words: String,
     common: Common,
     markings: Vec<&'static str>,
     n_ticked: usize,
@@ -282,9 +285,11 @@ fn save(
     let mut rejects: Vec<(String, String)> = unread.into_iter().map(|(text, why)| (clip(&text), why)).collect();
     let n_unread = rejects.len() as u64;
     let mut added: Vec<(String, String, String)> = Vec::new();
+    let mut seen = HashSet::new();
     for (key, text) in keys.iter().zip(&written) {
         match key {
-            Ok(key) => added.push(shown_key(key)),
+            Ok(key) if seen.insert(key) => added.push(shown_key(key)),
+            Ok(_) => {}
             Err(why) => rejects.push((clip(text), why.clone())),
         }
     }
@@ -365,7 +370,22 @@ fn found_page(
     let n_hidden = items.len().saturating_sub(MOST_SHOWN) as u64;
     let rows =
         items.into_iter().take(MOST_SHOWN).map(|one| found(app, one)).collect::<Result<Vec<Found>, Problem>>()?;
+    let format = FORMATS.iter().find(|(name, _)| *name == answer.format).map_or("rows", |(_, label)| label);
+    let words = format!(
+        "Read as {}: {} {} {}, {} and {}.",
+        format.to_lowercase().replace("(csv)", "(CSV)").replace("stix", "STIX").replace("misp", "MISP"),
+        counted(answer.read, "candidate"),
+        if answer.read == 1 { "is" } else { "are" },
+        counted(answer.found, "indicator"),
+        counted(answer.repeated, "repeated mention"),
+        if answer.rejected == 0 {
+            "nothing that is none".to_owned()
+        } else {
+            format!("{} that are none", n(answer.rejected))
+        },
+    );
     Ok(FoundPage {
+        words,
         n_ticked: rows.iter().filter(|row| row.ticked).count(),
         rows,
         n_hidden,

@@ -2,7 +2,7 @@
 //! then the act, which is done to exactly the indicators that were shown.
 
 use super::shell::{Section, Shell};
-use super::show::{defanged, n, part};
+use super::show::{counted, defanged, n, part};
 use super::{Fields, Sent, Visit};
 use crate::api::Problem;
 use crate::api::indicators::verdict_of;
@@ -54,9 +54,22 @@ struct Shown {
     unchanged: String,
     ends: String,
     begins: String,
-    values: Vec<(String, String)>,
-    rest: u64,
+    kinds: Vec<(String, String)>,
+    values: Vec<String>,
+    /// How many more there are; empty: none.
+    rest: String,
+    targets: Vec<At>,
     button: String,
+}
+
+/// What follows at one target.
+struct At {
+    target: String,
+    link: String,
+    present: String,
+    leaves: String,
+    then: &'static str,
+    is_bad: bool,
 }
 
 /// Which indicators a form means.
@@ -89,6 +102,20 @@ fn act_of(form: &Fields) -> Result<Option<Act>, Problem> {
         "retract" => Act::Retract,
         other => return Err(Problem::invalid(format!("there is nothing called \"{other}\" to be done"))),
     }))
+}
+
+/// What is done, on the button that does it.
+fn button(act: &Act, changes: u64) -> String {
+    let them = counted(changes, "indicator");
+    match act {
+        Act::Tag(_) => format!("Tag {them}"),
+        Act::Untag(_) => format!("Take the tags from {them}"),
+        Act::Mute => format!("Mute {them}"),
+        Act::Unmute => format!("Unmute {them}"),
+        Act::Verdict(None) => format!("Take the verdict on {them} back"),
+        Act::Verdict(Some(verdict)) => format!("Hold {them} to be {}", verdict.kind.as_str().replace('_', " ")),
+        Act::Retract => format!("Retract {them}"),
+    }
 }
 
 fn make(app: &App, shell: Shell, form: &Fields, problem: Option<&Problem>) -> Result<BulkPage, Problem> {
@@ -135,7 +162,6 @@ fn make(app: &App, shell: Shell, form: &Fields, problem: Option<&Problem>) -> Re
     }
     let is_found = form.get("scope") == "found";
     let all = if form.some("all").is_some() { "&all=1" } else { "" };
-    let label = ACTS.iter().find(|(name, ..)| *name == form.get("act")).map_or("", |(_, label, _)| label);
     Ok(BulkPage {
         query: is_found.then(|| form.get("q").to_owned()),
         back: format!("/indicators?q={}{all}", part(form.get("q"))),
@@ -152,9 +178,30 @@ fn make(app: &App, shell: Shell, form: &Fields, problem: Option<&Problem>) -> Re
             unchanged: n(many.unchanged),
             ends: n(many.ends),
             begins: n(many.begins),
-            values: many.some.iter().map(|hit| (hit.kind.clone(), defanged(&hit.kind, &hit.value))).collect(),
-            rest: many.chosen.saturating_sub(many.some.len() as u64),
-            button: format!("{label}: {} of {}", n(many.changes), n(many.chosen)),
+            kinds: many.kinds.iter().map(|(kind, count)| (kind.clone(), n(*count))).collect(),
+            values: many.some.iter().map(|hit| defanged(&hit.kind, &hit.value)).collect(),
+            rest: match many.chosen.saturating_sub(many.some.len() as u64) {
+                0 => String::new(),
+                rest => n(rest),
+            },
+            targets: many
+                .targets
+                .iter()
+                .map(|at| At {
+                    link: format!("/activity/deliveries?target={}", part(&at.target)),
+                    target: at.target.clone(),
+                    present: n(at.present),
+                    leaves: n(at.leaves),
+                    then: match (&act, at.leaves) {
+                        (_, 1..) => "The next pass takes them back, within its budget.",
+                        (Some(Act::Tag(_) | Act::Untag(_)), _) => "Rules that look at tags may decide otherwise.",
+                        (Some(Act::Mute), _) => "They stay; nothing new of them is sent.",
+                        _ => "They stay.",
+                    },
+                    is_bad: at.leaves > 0,
+                })
+                .collect(),
+            button: act.as_ref().map_or_else(String::new, |act| button(act, many.changes)),
             many,
         }),
         most: n(BULK_MOST as u64),
@@ -166,10 +213,6 @@ fn make(app: &App, shell: Shell, form: &Fields, problem: Option<&Problem>) -> Re
 }
 
 impl BulkPage {
-    fn deliveries(&self, target: &str) -> String {
-        format!("/activity/deliveries?target={}", part(target))
-    }
-
     fn is_act(&self, name: &str) -> bool {
         self.act == name
     }

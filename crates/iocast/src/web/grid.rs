@@ -322,7 +322,7 @@ fn row(hit: &Hit, columns: &[&str], now: Timestamp) -> Row {
         "confidence" => Cell::Number(hit.confidence.map_or_else(String::new, |confidence| confidence.to_string())),
         "tlp" => Cell::Tlp(hit.tlp.clone()),
         "sources" => Cell::Long(hit.sources.join(", ")),
-        "tags" => Cell::Tags(hit.tags.iter().take(3).cloned().collect(), hit.tags.len().saturating_sub(3)),
+        "tags" => Cell::Tags(hit.tags.iter().take(2).cloned().collect(), hit.tags.len().saturating_sub(2)),
         "first_seen" => time(&hit.first_seen),
         "last_seen" => time(&hit.last_seen),
         "expires" => time(&hit.expires_at),

@@ -77,7 +77,40 @@ struct Step {
     tone: &'static str,
     icon: &'static str,
     text: String,
-    details: Vec<String>,
+    details: Vec<Clause>,
+}
+
+/// One line below a step: a clause of a rule, or words.
+struct Clause {
+    /// Whether it holds; None: these are words.
+    holds: Option<bool>,
+    /// The answer of the whole follows from it.
+    decides: bool,
+    /// How deep it stands in the rule, from 0 to 4.
+    depth: usize,
+    text: String,
+}
+
+impl Clause {
+    fn words(text: String) -> Clause {
+        Clause { holds: None, decides: false, depth: 0, text }
+    }
+
+    /// A line as an explanation writes it: a mark where it decides, the answer, and the clause, further in by its depth.
+    fn of(line: &str) -> Clause {
+        let (decides, rest) = match line.strip_prefix("* ") {
+            Some(rest) => (true, rest),
+            None => (false, line.strip_prefix("  ").unwrap_or(line)),
+        };
+        let (holds, rest) = match (rest.strip_prefix("yes "), rest.strip_prefix("no  ")) {
+            (Some(rest), _) => (true, rest),
+            (_, Some(rest)) => (false, rest),
+            _ => return Clause::words(line.to_owned()),
+        };
+        let text = rest.trim_start();
+        let depth = ((rest.len() - text.len()) / 2).min(4);
+        Clause { holds: Some(holds), decides, depth, text: text.to_owned() }
+    }
 }
 
 impl IndicatorPage {
@@ -190,17 +223,21 @@ fn chains(why: &WhyReport) -> Vec<TargetWhy> {
         for sharing in &target.sharings {
             let decided = match sharing.decided.as_str() {
                 "selected" => "selects it",
-                "source" => "does not: its source says nothing of it that counts",
-                "rule" => "does not: the rule does not select it",
-                "exception" => "does not: an exception removes it",
-                "tlp" => "does not: its marking is above the ceiling",
+                "source" => "gets nothing: the source says nothing of it that counts",
+                "rule" => "does not select it",
+                "exception" => "selects it, and an exception removes it",
+                "tlp" => "selects it, but its marking is above the ceiling",
                 "muted" => "is paused",
                 other => other,
             };
             let tone = if sharing.decided == "selected" { "ok" } else { "bad" };
-            let mut made = step(tone, format!("{} by rule {} {decided}", sharing.source, sharing.rule));
-            made.details.clone_from(&sharing.clauses);
-            made.details.extend(sharing.exception.iter().map(|name| format!("exception: {name}")));
+            let of = if sharing.source == "any" { "any source".to_owned() } else { sharing.source.clone() };
+            let mut made = step(tone, format!("Rule {}, asked about what {of} says, {decided}", sharing.rule));
+            made.details.extend(sharing.clauses.iter().map(|line| Clause::of(line)));
+            made.details.extend(sharing.exception.iter().map(|name| Clause::words(format!("exception: {name}"))));
+            if sharing.decided == "tlp" {
+                made.details.push(Clause::words(format!("ceiling: {}", sharing.max_tlp)));
+            }
             steps.push(made);
         }
         if let Some(guard) = &target.guard {
@@ -223,7 +260,7 @@ fn chains(why: &WhyReport) -> Vec<TargetWhy> {
         }
         if let Some(plan) = &target.plan {
             let mut made = step("warn", format!("Plan {} waits for a person to {} it", plan.id, plan.verb));
-            made.details.extend(plan.waits.clone());
+            made.details.extend(plan.waits.clone().map(Clause::words));
             steps.push(made);
         }
         if target.frozen {
@@ -357,4 +394,26 @@ pub(super) async fn do_retract(visit: Visit, Path((kind, value)): Path<(String, 
             }
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clauses_are_read_as_they_are_written() {
+        for (line, holds, decides, depth, text) in [
+            ("* yes kind = url", Some(true), true, 0, "kind = url"),
+            ("  no    reputation >= 8   [5]", Some(false), false, 1, "reputation >= 8   [5]"),
+            ("* no              tag = \"x\"", Some(false), true, 4, "tag = \"x\""),
+            ("an exception", None, false, 0, "an exception"),
+        ] {
+            let read = Clause::of(line);
+            assert_eq!(
+                (read.holds, read.decides, read.depth, read.text.as_str()),
+                (holds, decides, depth, text),
+                "{line}"
+            );
+        }
+    }
 }

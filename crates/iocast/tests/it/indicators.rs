@@ -192,7 +192,7 @@ fn many_are_tagged_muted_and_judged_as_was_shown() {
     let tag = [&ticked[..], &[("act", "tag"), ("tags", "lab, kit")]].concat();
     let (html, done) = act(&app, &token, &tag);
     assert!(
-        html.contains("Tag: 2 of 2") && html.contains("bad[.]example") && !html.contains(">bad.example<"),
+        html.contains("Tag 2 indicators") && html.contains("bad[.]example") && !html.contains(">bad.example<"),
         "{html}"
     );
     let said = report(&app, &done);
@@ -208,7 +208,7 @@ fn many_are_tagged_muted_and_judged_as_was_shown() {
     let found = [("scope", "found"), ("q", "kind = ipv4"), ("act", "verdict"), ("verdict", "safe")];
     let (html, done) = act(&app, &token, &found);
     assert!(html.contains("<b class=\"minus\">3</b><span>stop counting</span>"), "{html}");
-    assert!(html.contains("<td class=\"num\">3</td><td class=\"num\"><span class=\"minus\">3</span></td>"), "{html}");
+    assert!(html.contains("<td class=\"num\">3</td><td class=\"num minus\">3</td>"), "{html}");
     assert_eq!(report(&app, &done)["changed"], 3);
     assert_eq!(hits(&app, "verdict = safe"), 3);
     app.post("/api/v1/passes", &json!({ "all": true, "approve": true })).ok();
@@ -237,7 +237,7 @@ fn many_are_changed_only_as_they_were_shown() {
     add(&app, &json!([{ "value": "worse.example" }]));
     let late = post(&app, "/indicators/bulk/do", &token, &[&form[..], &[("seen", &seen)]].concat());
     assert_eq!(late.status, StatusCode::CONFLICT, "{}", late.text());
-    assert!(late.text().contains("nothing was done") && late.text().contains("Mute: 2 of 2"), "{}", late.text());
+    assert!(late.text().contains("nothing was done") && late.text().contains("Mute 2 indicators"), "{}", late.text());
     assert_eq!(hits(&app, "muted = true"), 0);
     // What cannot be done is told before anything is.
     for (form, words) in [
@@ -366,6 +366,44 @@ fn a_report_is_shown_before_anything_of_it_is_stored() {
     assert_eq!(post(&app, "/indicators/paste/save", &token, &[]).status, StatusCode::BAD_REQUEST);
     let broken = post(&app, "/indicators/paste", &token, &[("text", "{\"type\":\"bundle\",\"objects\":[{")]);
     assert!(broken.status == StatusCode::BAD_REQUEST && broken.text().contains("stix"), "{}", broken.text());
+}
+
+#[test]
+fn limits_are_kept_and_said() {
+    let app = TestApp::new();
+    let token = app.token("admin");
+    let engine = app.app.engine().unwrap();
+    let many = engine::Many::These(vec![("bad.com".to_owned(), None); engine::BULK_MOST + 1]);
+    let refused = engine.many_shown(&many, None).unwrap_err().to_string();
+    assert!(refused.contains("100001") && refused.contains("at most 100000"), "{refused}");
+    let addresses = |n: usize| (0..n).map(|n| format!("45.{}.{}.9\n", n / 200, n % 200 + 20)).collect::<String>();
+    let reply = post(&app, "/indicators/add", &token, &[("values", &addresses(10_001))]);
+    assert!(
+        reply.status == StatusCode::BAD_REQUEST && reply.text().contains("at most 10000 lines"),
+        "{}",
+        reply.status
+    );
+    let html = post(&app, "/indicators/paste", &token, &[("text", &addresses(2_003))]).text();
+    assert!(html.contains("2003 found in the report") && html.contains("3 more are not shown"), "{}", html.len());
+    assert_eq!(html.matches("name=\"item\"").count(), 2_000);
+    let saved = |n: usize| store::Saved {
+        id: 0,
+        owner: "ada".to_owned(),
+        name: format!("filter {n}"),
+        query: String::new(),
+        all: false,
+        sort: "id".to_owned(),
+        columns: String::new(),
+        shared: false,
+        at: app.app.engine().unwrap().world().now(),
+    };
+    for n in 0..store::SAVED_MOST {
+        engine.store().save_filter(&saved(n), saved(n).at).unwrap();
+    }
+    engine.store().save_filter(&saved(7), saved(7).at).unwrap();
+    let full = engine.store().save_filter(&saved(900), saved(900).at).unwrap_err().to_string();
+    assert!(full.contains("200 saved filters"), "{full}");
+    assert_eq!(engine.store().saved("ada").unwrap().len(), store::SAVED_MOST);
 }
 
 fn save(browser: &Browser, app: &TestApp, name: &str, rest: &str) -> Reply {
