@@ -186,8 +186,9 @@ fn photograph(
             browser.look(width, height, theme)?;
             browser.open(&format!("{address}{path}"))?;
             if let Some(then) = then {
-                browser.run(&format!("window.isBefore = true; {then}"))?;
-                browser.wait("return !window.isBefore && document.readyState === 'complete'")?;
+                // The driver looks until another page is there.
+                browser.run(&format!("document.documentElement.dataset.before = ''; {then}"))?;
+                browser.ask("element", &json!({ "using": "css selector", "value": "html:not([data-before])" }))?;
             }
             let wide = browser.run("return document.documentElement.scrollWidth - window.innerWidth")?;
             if wide.as_i64().is_some_and(|wide| wide > 0) {
@@ -282,18 +283,6 @@ impl Browser {
         self.devtools("Emulation.setDeviceMetricsOverride", &size)?;
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
         self.devtools("Emulation.setEmulatedMedia", &media).map(drop)
-    }
-
-    /// Waits until a script says yes, ten seconds at most.
-    fn wait(&self, script: &str) -> Result<()> {
-        for _ in 0..100 {
-            // While one page goes and another comes there is nobody to be asked.
-            if self.run(script).is_ok_and(|said| said == json!(true)) {
-                return Ok(());
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-        bail!("waited in vain for {script}")
     }
 
     /// What the browser has complained about since it was asked last.

@@ -21,7 +21,8 @@ document.addEventListener("keydown", (event) => {
   const help = document.getElementById("keys");
   switch (event.key) {
     case "/": {
-      const box = document.querySelector("[data-search]");
+      // The page's own before the one above every page.
+      const box = document.querySelector("main [data-search]") ?? document.querySelector("[data-search]");
       if (!box) return;
       event.preventDefault();
       box.focus();

@@ -232,7 +232,7 @@ fn chains(why: &WhyReport) -> Vec<TargetWhy> {
             };
             let tone = if sharing.decided == "selected" { "ok" } else { "bad" };
             let of = if sharing.source == "any" { "any source".to_owned() } else { sharing.source.clone() };
-            let mut made = step(tone, format!("Rule {}, asked about what {of} says, {decided}", sharing.rule));
+            let mut made = step(tone, format!("Rule {} ({of}) {decided}", sharing.rule));
             made.details.extend(sharing.clauses.iter().map(|line| Clause::of(line)));
             made.details.extend(sharing.exception.iter().map(|name| Clause::words(format!("exception: {name}"))));
             if sharing.decided == "tlp" {
