@@ -21,6 +21,15 @@ const PAGES: &[(&str, &str)] = &[
     ("indicators-filter", "/indicators?q=kind%20%3D%20domain%20and%20reputation%20%3E%3D%207&col=tags&col=comment"),
     ("indicators-mistake", "/indicators?q=kind%20%3D%20ulr"),
     ("indicators-none", "/indicators?q=value%20%3D%20%22nothing.example%22"),
+    (
+        "indicators-builder",
+        "/indicators?build=1&q=kind%20in%20(domain%2C%20url)%20and%20(reputation%20%3E%3D%207%20or%20tag%20%3D%20%22kit%22)",
+    ),
+    ("indicators-export", "/indicators/export?q=kind%20%3D%20domain%20or%20reputation%20%3E%3D%209"),
+    ("indicators-export-none", "/indicators/export?q=value%20%3D%20%22nothing.example%22"),
+    ("indicators-add", "/indicators/add"),
+    ("indicators-paste", "/indicators/paste"),
+    ("indicators-saved-none", "/indicators/saved"),
     ("activity", "/activity"),
     ("run", "/activity/runs/1"),
     ("deliveries", "/activity/deliveries"),
@@ -45,6 +54,57 @@ const FIRST_ROWS: &[(&str, &str)] = &[
     ("rule", "/rules"),
     ("one-sharing", "/sharing"),
     ("target", "/targets"),
+];
+/// Pages that a form leads to: name, the page of the form, and what is done on it.
+const SENT: &[(&str, &str, &str)] = &[
+    (
+        "indicators-bulk",
+        "/indicators?q=kind%20%3D%20domain",
+        "document.querySelector('form[action$=bulk] [value=found]').click()",
+    ),
+    (
+        "indicators-bulk-follows",
+        "/indicators?q=reputation%20%3E%3D%207",
+        "const form = document.querySelector('form[action$=bulk]'); \
+         for (const [name, value] of [['act', 'verdict'], ['verdict', 'safe'], ['scope', 'found']]) \
+         form.append(Object.assign(document.createElement('input'), { name, value })); form.submit()",
+    ),
+    (
+        "indicators-bulk-wrong",
+        "/indicators?q=reputation%20%3E%3D%207",
+        "const form = document.querySelector('form[action$=bulk]'); \
+         for (const [name, value] of [['act', 'tag'], ['scope', 'found']]) \
+         form.append(Object.assign(document.createElement('input'), { name, value })); form.submit()",
+    ),
+    (
+        "indicators-found",
+        "/indicators/paste",
+        "document.querySelector('textarea').value = `The group called hxxps://login[.]portal-secure[.]net/gate.php?id=\
+         ${'a1'.repeat(160)} from 45[.]155[.]205[.]233, and again 45.155.205.233. It looked up its address at 8.8.8.8. \
+         The dropper is 44d88612fea8a8f36de82e1278abb02f, the mail came from billing@invoice-desk[.]net. \
+         See report.final.v2 and 999.1.1.1.`; document.querySelector('main form').requestSubmit()",
+    ),
+    (
+        "indicators-added",
+        "/indicators/add",
+        "document.querySelector('textarea').value = '45.155.205.233\\nnonsense\\nhxxp://evil[.]example/x\\n45.155.205.233'; \
+         document.querySelector('main form').requestSubmit()",
+    ),
+    (
+        "indicators-saved",
+        "/indicators?q=kind%20%3D%20domain%20and%20reputation%20%3E%3D%207",
+        "const form = document.querySelector('form[action$=saved]'); form.querySelector('[name=name]').value = 'Bad names'; \
+         form.requestSubmit()",
+    ),
+    (
+        "indicator-long",
+        "/indicators/add",
+        "document.querySelector('textarea').value = 'http://long.example/' + 'a1b2'.repeat(300); \
+         document.querySelector('[name=tags]').value = 'kit, a-tag-that-goes-on-and-on-and-on-and-on-and-on, lab'; \
+         document.querySelector('[name=comment]').value = 'by hand, ' + 'and very sure of it '.repeat(9); \
+         fetch('/indicators/add', { method: 'POST', body: new URLSearchParams(new FormData(document.querySelector('main form'))) }) \
+         .then(() => location.assign('/indicators/url/' + encodeURIComponent(document.querySelector('textarea').value)))",
+    ),
 ];
 const PASSWORD: &str = "four words for pictures";
 
@@ -81,7 +141,7 @@ pub(crate) fn run(root: &Path, out: Option<&str>) -> Result<()> {
     let browser = Browser::new(port)?;
     let mut wrong = Vec::new();
 
-    photograph(&browser, &address, "set-up", "/setup", &out, &mut wrong)?;
+    photograph(&browser, &address, "set-up", "/setup", None, &out, &mut wrong)?;
     browser.open(&format!("{address}/setup"))?;
     browser.run(&format!(
         "for (const [k, v] of Object.entries({})) document.querySelector(`[name=${{k}}]`).value = v; \
@@ -94,13 +154,16 @@ pub(crate) fn run(root: &Path, out: Option<&str>) -> Result<()> {
         bail!("setting up does not lead in: {error}: {}", browser.run("return document.body.innerText")?);
     }
     for (name, path) in PAGES {
-        photograph(&browser, &address, name, path, &out, &mut wrong)?;
+        photograph(&browser, &address, name, path, None, &out, &mut wrong)?;
+    }
+    for (name, path, then) in SENT {
+        photograph(&browser, &address, name, path, Some(then), &out, &mut wrong)?;
     }
     for (name, list) in FIRST_ROWS {
         browser.open(&format!("{address}{list}"))?;
         let first = browser.run("return document.querySelector('[data-href]')?.dataset.href ?? ''")?;
         match first.as_str() {
-            Some(path) if !path.is_empty() => photograph(&browser, &address, name, path, &out, &mut wrong)?,
+            Some(path) if !path.is_empty() => photograph(&browser, &address, name, path, None, &out, &mut wrong)?,
             _ => println!("{name}: {list} is empty"),
         }
     }
@@ -114,6 +177,7 @@ fn photograph(
     address: &str,
     name: &str,
     path: &str,
+    then: Option<&str>,
     out: &Path,
     wrong: &mut Vec<String>,
 ) -> Result<()> {
@@ -121,6 +185,11 @@ fn photograph(
         for theme in THEMES {
             browser.look(width, height, theme)?;
             browser.open(&format!("{address}{path}"))?;
+            if let Some(then) = then {
+                // The driver looks until another page is there.
+                browser.run(&format!("document.documentElement.dataset.before = ''; {then}"))?;
+                browser.ask("element", &json!({ "using": "css selector", "value": "html:not([data-before])" }))?;
+            }
             let wide = browser.run("return document.documentElement.scrollWidth - window.innerWidth")?;
             if wide.as_i64().is_some_and(|wide| wide > 0) {
                 wrong.push(format!("{name} at {width}: {wide} px wider than the window"));

@@ -1,7 +1,7 @@
 //! What people do: add values, judge them, search. Every act is in the audit log.
 
 use crate::error::EngineError;
-use crate::pull::{PullReport, Staged};
+use crate::pull::{PullReport, Staged, count, sample};
 use crate::state::{TargetState, VerdictTimes};
 use crate::{Engine, Known};
 use index::{NotShared, Page, PageCursor, Scope, Selection, SharedWith, Sort};
@@ -30,6 +30,15 @@ pub struct NewIndicator {
     pub comment: Option<String>,
     /// When it stops counting; None: never.
     pub expires_at: Option<Timestamp>,
+}
+
+/// What became of values that were added by hand.
+#[derive(Debug)]
+pub struct Added {
+    /// The counts: `read = new + changed + unchanged + rejected`.
+    pub report: PullReport,
+    /// What each was read as, in order, or why it was not taken.
+    pub keys: Vec<Result<IndicatorKey, String>>,
 }
 
 /// One indicator as found by a search.
@@ -116,7 +125,7 @@ impl Engine {
         Expr::parse(text).map_err(|error| EngineError::Invalid(error.to_string()))
     }
 
-    fn select(&self, known: &Known, expr: &Expr, all: bool, now: Timestamp) -> Selection {
+    pub(crate) fn select(&self, known: &Known, expr: &Expr, all: bool, now: Timestamp) -> Selection {
         let scope = if all { Scope::All } else { Scope::Active };
         let shared = Shared::of(self, known, expr);
         if shared.0.is_empty() {
@@ -173,6 +182,31 @@ impl Engine {
     /// # Errors
     /// A failing store.
     pub fn add(&self, values: &[NewIndicator], who: &str) -> Result<Vec<Result<Hit, String>>, EngineError> {
+        let observation = |new: &NewIndicator| {
+            let mut observation = Observation::new(new.value.clone());
+            observation.kind = new.kind;
+            observation.reputation = new.reputation;
+            observation.tlp = new.tlp;
+            observation.tags.clone_from(&new.tags);
+            observation.comment.clone_from(&new.comment);
+            observation.expires_at = new.expires_at;
+            observation
+        };
+        let now = self.world.now();
+        let added = self.add_observations(values.iter().map(observation).collect(), who)?;
+        let known = self.known();
+        let answer = |key: IndicatorKey| match known.index.id(&key) {
+            Some(id) => Ok(hit(&known, id, now)),
+            None => Err(format!("{} was not stored", key.value())),
+        };
+        Ok(added.keys.into_iter().map(|key| key.and_then(answer)).collect())
+    }
+
+    /// The same with everything a row can say, and with the counts of it. All rows are of this moment.
+    ///
+    /// # Errors
+    /// A failing store.
+    pub fn add_observations(&self, rows: Vec<Observation>, who: &str) -> Result<Added, EngineError> {
         let config = self.config();
         let manual = config.connections.get(&ConnectionId::MANUAL).ok_or_else(|| self.no_connection("manual"))?;
         let one_pull = self.pull_lock(ConnectionId::MANUAL);
@@ -183,21 +217,16 @@ impl Engine {
         let mut scratch = Vec::new();
         let mut staged: Vec<Staged> = Vec::new();
         let mut places: HashMap<IndicatorKey, usize> = HashMap::new();
-        let mut keys = Vec::with_capacity(values.len());
-        for new in values {
-            let mut observation = Observation::new(new.value.clone());
-            observation.kind = new.kind;
-            observation.reputation = new.reputation;
-            observation.tlp = new.tlp;
-            observation.tags.clone_from(&new.tags);
-            observation.comment.clone_from(&new.comment);
-            observation.expires_at = new.expires_at;
+        let mut keys = Vec::with_capacity(rows.len());
+        for mut observation in rows {
             observation.modified = Some(now);
             report.read += 1;
             let row = match observation.normalise(now) {
                 Ok(row) => row,
                 Err(rejection) => {
                     report.rejected += 1;
+                    count(&mut report.rejected_by, rejection.reason.as_str(), 1);
+                    sample(&mut report.samples, &rejection.to_string());
                     keys.push(Err(rejection.to_string()));
                     continue;
                 }
@@ -221,12 +250,7 @@ impl Engine {
         let detail = serde_json::json!({ "run": run.0, "n": staged.len(), "values": added }).to_string();
         self.store.audit(who, "indicator.add", "manual", &detail, now)?;
         self.finish_run(run, "success", &report)?;
-        let known = self.known();
-        let answer = |key: IndicatorKey| match known.index.id(&key) {
-            Some(id) => Ok(hit(&known, id, now)),
-            None => Err(format!("{} was not stored", key.value())),
-        };
-        Ok(keys.into_iter().map(|key| key.and_then(answer)).collect())
+        Ok(Added { report, keys })
     }
 
     /// Sets or (None) clears the verdict on a value. A value nobody knows yet is known from then on.
@@ -251,15 +275,8 @@ impl Engine {
         let hit = self.annotate(value, kind, who, |analyst| analyst.verdict = verdict)?;
         let (_, id) = find_key(&self.known(), &hit.value, IndicatorKind::from_name(&hit.kind))?;
         if let Some(id) = id {
-            let mut given = crate::unpoison(self.verdicts.lock());
-            match verdict {
-                Some(Verdict { kind: VerdictKind::FalsePositive | VerdictKind::Safe, .. }) if given.len() < TIMED => {
-                    given.insert(id, now);
-                }
-                _ => {
-                    given.remove(&id);
-                }
-            }
+            let mut timed = crate::unpoison(self.verdicts.lock());
+            time_verdict(&mut timed, id, verdict, now);
         }
         Ok(hit)
     }
@@ -312,6 +329,23 @@ impl Engine {
         };
         self.published();
         Ok(hit)
+    }
+}
+
+/// Notes that a verdict that takes something back was given, or that it no longer stands.
+pub(crate) fn time_verdict(
+    timed: &mut BTreeMap<IndicatorId, Timestamp>,
+    id: IndicatorId,
+    verdict: Option<Verdict>,
+    now: Timestamp,
+) {
+    match verdict {
+        Some(Verdict { kind: VerdictKind::FalsePositive | VerdictKind::Safe, .. }) if timed.len() < TIMED => {
+            timed.insert(id, now);
+        }
+        _ => {
+            timed.remove(&id);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! It pulls, shares, expires and prunes; it decides nothing that `intel` can decide, and nothing reaches a destination
 //! but as part of a plan that passed `restrain`. It does not know which connectors exist, nor what time it is.
 
+mod bulk;
 pub mod changes;
 mod clock;
 pub mod config;
@@ -36,11 +37,12 @@ mod told;
 pub mod why;
 pub mod world;
 
+pub use bulk::{Act, BULK_MOST, FoundShown, Many, ManyAt, ManyDone, ManyShown};
 pub use changes::{Feed, FeedItem, FeedPlace};
 pub use config::{Config, ConfigError, ConfigFile};
 pub use configure::{Applied, ApplyOptions, Change};
 pub use delete::Prune;
-pub use desk::{Hit, NewIndicator};
+pub use desk::{Added, Hit, NewIndicator};
 pub use error::EngineError;
 pub use freeze::{FREEZE_FILE, FreezeShown, freeze_note};
 pub use history::{PastWord, SourceShown};

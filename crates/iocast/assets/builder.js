@@ -11,7 +11,7 @@ class RuleBuilder extends HTMLElement {
   connectedCallback() {
     this.offers = JSON.parse(this.dataset.offers);
     this.text = document.getElementById(this.dataset.for);
-    this.csrf = this.closest("form")?.querySelector("[name=csrf]")?.value ?? "";
+    this.csrf = this.dataset.csrf ?? this.closest("form")?.querySelector("[name=csrf]")?.value ?? "";
     this.text.addEventListener("change", () => this.fromText());
     this.fromText();
   }
@@ -46,6 +46,7 @@ class RuleBuilder extends HTMLElement {
     if (said.text === undefined) return;
     this.text.value = said.text;
     this.text.dispatchEvent(new Event("input", { bubbles: true }));
+    this.text.dispatchEvent(new Event("built", { bubbles: true }));
   }
 
   blank() {

@@ -1,5 +1,5 @@
 // Keys, copying, and asking before what cannot be taken back. Everything works without it, only slower.
-const typing = (at) => at instanceof HTMLElement && (at.matches("input, textarea, select") || at.isContentEditable);
+const typing = (at) => at instanceof HTMLElement && (at.matches("input:not([type=checkbox], [type=radio]), textarea, select") || at.isContentEditable);
 
 // Rows of a grid: j and k go on and back, enter opens, x selects.
 const rows = () => [...document.querySelectorAll("[data-grid] tbody tr[data-href]")];
@@ -21,7 +21,8 @@ document.addEventListener("keydown", (event) => {
   const help = document.getElementById("keys");
   switch (event.key) {
     case "/": {
-      const box = document.querySelector("[data-search]");
+      // The page's own before the one above every page.
+      const box = document.querySelector("main [data-search]") ?? document.querySelector("[data-search]");
       if (!box) return;
       event.preventDefault();
       box.focus();
@@ -32,14 +33,39 @@ document.addEventListener("keydown", (event) => {
     case "k": go(-1); break;
     case "Enter": {
       const row = current();
-      if (row && event.target === document.body) location.assign(row.dataset.href);
+      if (row && (event.target === document.body || event.target.matches("[type=checkbox]"))) location.assign(row.dataset.href);
       break;
     }
     case "n": document.querySelector("[rel=next]")?.click(); break;
     case "x": current()?.querySelector("input[type=checkbox]")?.click(); break;
-    case "?": help?.open ? help.close() : help?.showModal(); break;
+    case "?": help?.togglePopover(); break;
+    default: {
+      // What a page has at hand under a key: a field is gone to, anything else is pressed.
+      const at = event.key.length === 1 && document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+      if (!at) return;
+      event.preventDefault();
+      if (typing(at)) at.focus();
+      else at.click();
+    }
   }
 });
+
+// One box for all of a name, and how many are ticked beside the button that is about them.
+function ticked() {
+  for (const button of document.querySelectorAll("[data-ticks]")) {
+    const n = document.querySelectorAll(`input[name="${CSS.escape(button.dataset.ticks)}"]:checked`).length;
+    button.dataset.words ??= button.textContent;
+    button.textContent = n ? `${button.dataset.words} ${n}` : button.dataset.words;
+    button.disabled = !n;
+  }
+}
+document.addEventListener("change", (event) => {
+  const name = event.target.dataset?.all;
+  if (name) for (const box of document.querySelectorAll(`input[name="${CSS.escape(name)}"]:not(:disabled)`)) box.checked = event.target.checked;
+  ticked();
+});
+document.addEventListener("htmx:afterSettle", ticked);
+ticked();
 
 document.addEventListener("click", (event) => {
   const at = event.target instanceof Element ? event.target : null;
@@ -64,7 +90,9 @@ document.addEventListener("submit", (event) => {
   const words = event.submitter?.dataset.ask ?? event.target.dataset.ask;
   if (words && !confirm(words)) return event.preventDefault();
   if (event.target.method === "post") {
-    for (const button of event.target.querySelectorAll("button")) queueMicrotask(() => (button.disabled = true));
+    // Not before the form is on its way: a button that is off is not sent, and which one was pressed matters.
+    const buttons = event.target.querySelectorAll("button");
+    setTimeout(() => buttons.forEach((button) => (button.disabled = true)));
   }
 });
 // A page that comes back from the browser's memory can be sent again.

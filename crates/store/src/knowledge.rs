@@ -218,38 +218,39 @@ impl Store {
         who: &str,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
+        let revisions = self.set_analysts(&[(id, analyst, summary_hash)], None, who, now)?;
+        Ok(revisions.first().copied().unwrap_or_default())
+    }
+
+    /// The same for many, in one transaction: each has a revision and an entry of the audit log of its own, which names
+    /// the run they are part of. Gives the revisions, in order.
+    pub fn set_analysts(
+        &self,
+        rows: &[(IndicatorId, &Analyst, u64)],
+        run: Option<RunId>,
+        who: &str,
+        now: Timestamp,
+    ) -> Result<Vec<u64>, StoreError> {
         self.write(|tx, _| {
             let mut counters = Counters::read(tx)?;
-            let revision = counters.next_revision();
-            revise(&mut tx.prepare_cached(REVISE)?, id, revision, summary_hash)?;
-            if analyst.is_empty() {
-                tx.execute("DELETE FROM analyst WHERE indicator = ?1", [id.0])?;
-            } else {
-                tx.prepare_cached("INSERT OR REPLACE INTO analyst VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
-                    .execute(params![
-                        id.0,
-                        analyst.verdict.map(|v| v.kind.as_str()),
-                        analyst.verdict.and_then(|v| v.until).map(Timestamp::micros),
-                        analyst.muted,
-                        texts(&analyst.tags_added),
-                        texts(&analyst.tags_removed),
-                        analyst.comment,
-                        who,
-                        now.micros(),
-                    ])?;
+            let mut revisions = Vec::with_capacity(rows.len());
+            for (id, analyst, summary_hash) in rows {
+                let revision = counters.next_revision();
+                revise(&mut tx.prepare_cached(REVISE)?, *id, revision, *summary_hash)?;
+                write_analyst(tx, *id, analyst, run, who, now)?;
+                revisions.push(revision);
             }
-            let value: String = tx.query_row("SELECT value FROM indicator WHERE id = ?1", [id.0], |row| row.get(0))?;
-            let detail = serde_json::json!({
-                "verdict": analyst.verdict.map(|v| v.kind.as_str()),
-                "until": analyst.verdict.and_then(|v| v.until).map(|t| t.to_string()),
-                "muted": analyst.muted,
-                "tags_added": analyst.tags_added,
-                "tags_removed": analyst.tags_removed,
-                "comment": analyst.comment,
-            });
-            accounts::write_audit(tx, who, "indicator.annotate", &value, &detail.to_string(), now)?;
             counters.save(tx)?;
-            Ok(revision)
+            Ok(revisions)
+        })
+    }
+
+    /// Who said the last of what people say about an indicator, and when. None: nobody says anything.
+    pub fn said_by(&self, id: IndicatorId) -> Result<Option<(String, Timestamp)>, StoreError> {
+        self.read(|conn| {
+            let mut statement = conn.prepare_cached("SELECT who, updated FROM analyst WHERE indicator = ?1")?;
+            let said = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Timestamp::from_micros(row.get(1)?)));
+            Ok(statement.query_row([id.0], said).optional()?)
         })
     }
 
@@ -379,6 +380,48 @@ fn write_listed(tx: &Connection, counters: &mut Counters, append: &Append<'_>) -
         out.push(revision);
     }
     Ok(out)
+}
+
+fn write_analyst(
+    tx: &Connection,
+    id: IndicatorId,
+    analyst: &Analyst,
+    run: Option<RunId>,
+    who: &str,
+    now: Timestamp,
+) -> Result<()> {
+    if analyst.is_empty() {
+        tx.prepare_cached("DELETE FROM analyst WHERE indicator = ?1")?.execute([id.0])?;
+    } else {
+        tx.prepare_cached("INSERT OR REPLACE INTO analyst VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?.execute(
+            params![
+                id.0,
+                analyst.verdict.map(|v| v.kind.as_str()),
+                analyst.verdict.and_then(|v| v.until).map(Timestamp::micros),
+                analyst.muted,
+                texts(&analyst.tags_added),
+                texts(&analyst.tags_removed),
+                analyst.comment,
+                who,
+                now.micros(),
+            ],
+        )?;
+    }
+    let value: String =
+        tx.prepare_cached("SELECT value FROM indicator WHERE id = ?1")?.query_row([id.0], |row| row.get(0))?;
+    let mut detail = serde_json::json!({
+        "verdict": analyst.verdict.map(|v| v.kind.as_str()),
+        "until": analyst.verdict.and_then(|v| v.until).map(|t| t.to_string()),
+        "muted": analyst.muted,
+        "tags_added": analyst.tags_added,
+        "tags_removed": analyst.tags_removed,
+        "comment": analyst.comment,
+    });
+    if let Some(run) = run {
+        detail["run"] = run.0.into();
+    }
+    accounts::write_audit(tx, who, "indicator.annotate", &value, &detail.to_string(), now)?;
+    Ok(())
 }
 
 fn revise_all(tx: &Connection, counters: &mut Counters, changed: &[(IndicatorId, u64)]) -> Result<()> {

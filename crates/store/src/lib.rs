@@ -30,6 +30,7 @@ mod people;
 mod plans;
 mod row;
 mod runs;
+mod saved;
 mod stage;
 mod tagset;
 mod trouble;
@@ -53,6 +54,7 @@ pub use notices::{NewNotice, NoticeRow, Telling};
 pub use people::{NewSession, Person, PersonChange, Proposal, Session};
 pub use plans::{Approval, Asked, Decision, PlanFilter, PlanId, PlanRow, PlanStatus, Rest};
 pub use runs::{RunFilter, RunReport, RunRow};
+pub use saved::{SAVED_MOST, Saved};
 pub use trouble::Trouble;
 pub use undo::{Effect, Hold, Inverse, PinChange, PinRow};
 

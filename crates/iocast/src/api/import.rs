@@ -168,7 +168,7 @@ impl Rows for Finds {
 }
 
 /// Finds what a text holds.
-fn look(engine: &Engine, body: &ExtractBody) -> Result<ExtractAnswer, Problem> {
+pub(crate) fn look(engine: &Engine, body: &ExtractBody) -> Result<ExtractAnswer, Problem> {
     let now = engine.world().now();
     let mut finds = Finds::new(now);
     let text = body.text.trim_start_matches('\u{feff}');

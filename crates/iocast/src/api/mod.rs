@@ -15,6 +15,7 @@ pub mod changes;
 mod config;
 mod connectors;
 pub(crate) mod exceptions;
+pub(crate) mod export;
 mod extract;
 pub mod import;
 pub(crate) mod indicators;

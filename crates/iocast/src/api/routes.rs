@@ -7,7 +7,7 @@ use super::nouns::{
 use super::route::{delete, follow, get, job, post, put};
 use super::shapes::{Page, PageQuery};
 use super::{
-    changes, config, connectors, exceptions, import, indicators, jobs, knowledge, lists, notices, observations,
+    changes, config, connectors, exceptions, export, import, indicators, jobs, knowledge, lists, notices, observations,
     openapi, people, preview, rules, runs, sealed, sources, system, targets,
 };
 use crate::app::rules::{RuleReport, RuleTest};
@@ -369,6 +369,9 @@ pub static TABLE: &[Route] = &[
     get("/api/v1/indicators/count", Read, "How many indicators a search finds.", || routing::get(indicators::count))
         .query::<indicators::CountQuery>()
         .answers::<indicators::Count>(),
+    follow("/api/v1/indicators/export", Read, "What a search finds, as a file.", || routing::get(export::export))
+        .query::<export::ExportQuery>()
+        .answers_bytes(LISTS),
     get("/api/v1/indicators/why", Read, "Why a value is at a target, and why it is not.", || {
         routing::get(indicators::why)
     })

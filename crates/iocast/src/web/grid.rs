@@ -1,21 +1,29 @@
 //! Indicators, searched: the grid. What is looked at stands in the address alone, so that it can be kept, shared and
 //! gone back to.
 
+use super::builder::Node;
 use super::shell::{Section, Shell};
-use super::show::{self, Markup, When, bar, defanged, n, part};
-use super::{Fields, Visit};
+use super::show::{Markup, When, bar, defanged, n, part};
+use super::{Fields, Sent, Visit};
 use crate::api::Problem;
 use crate::api::indicators::{cursor_text, place_of, sort_of};
 use crate::app::App;
+use crate::people::roles::Needs;
+use crate::tokens::Caller;
 use askama::Template;
+use axum::Json;
 use axum::http::StatusCode;
 use axum::response::Response;
 use engine::Hit;
 use intel::Timestamp;
+use intel::expr::Expr;
+use serde_json::{Value, json};
 
 /// Rows of a page where nothing is said, and the choices.
 const ROWS: usize = 50;
 const ROW_CHOICES: [usize; 4] = [25, 50, 100, 250];
+/// The order where nothing is said.
+pub(super) const SORT: &str = "-last_seen";
 
 /// Columns beside the value: name, heading, sorted by, shown where nothing is said.
 const COLUMNS: [(&str, &str, &str, bool); 12] = [
@@ -49,7 +57,27 @@ struct Grid {
     rows: Vec<Row>,
     next: Option<String>,
     first: Option<String>,
-    chips: Vec<(String, String)>,
+    chips: Vec<Chip>,
+    /// Columns chosen by name, to be kept with a saved filter.
+    cols: Vec<String>,
+    /// What the builder offers, where it is open.
+    offers: Option<String>,
+    /// Where it is opened, or closed.
+    build: String,
+    export: String,
+    /// A new rule of this filter.
+    rule: Option<String>,
+    /// Why there can be none.
+    no_rule: Option<String>,
+}
+
+/// A filter at hand.
+struct Chip {
+    label: String,
+    link: String,
+    title: String,
+    is_here: bool,
+    is_saved: bool,
 }
 
 struct Column {
@@ -67,6 +95,8 @@ struct Head {
 
 struct Row {
     link: String,
+    /// The row as a ticked box says it: kind and value.
+    pick: String,
     value: String,
     is_off: bool,
     marks: Vec<(&'static str, String)>,
@@ -91,14 +121,22 @@ struct Ask {
     sort: String,
     cols: Vec<String>,
     limit: usize,
+    /// The builder is open.
+    build: bool,
+}
+
+/// Whether there is a column of this name.
+pub(super) fn is_column(col: &str) -> bool {
+    COLUMNS.iter().any(|(name, ..)| *name == col)
 }
 
 impl Ask {
     fn of(fields: &Fields) -> Ask {
         let limit = fields.get("rows").parse().ok().filter(|rows| ROW_CHOICES.contains(rows)).unwrap_or(ROWS);
-        let cols = fields.all("col").into_iter().filter(|col| COLUMNS.iter().any(|(name, ..)| name == col)).collect();
-        let sort = fields.some("sort").unwrap_or("-last_seen").to_owned();
-        Ask { q: fields.get("q").to_owned(), all: fields.some("all").is_some(), sort, cols, limit }
+        let cols = fields.all("col").into_iter().filter(|col| is_column(col)).collect();
+        let sort = fields.some("sort").unwrap_or(SORT).to_owned();
+        let build = fields.some("build").is_some();
+        Ask { q: fields.get("q").to_owned(), all: fields.some("all").is_some(), sort, cols, limit, build }
     }
 
     fn link(&self, sort: &str, after: Option<&str>) -> String {
@@ -108,6 +146,9 @@ impl Ask {
         }
         if self.limit != ROWS {
             out.push_str(&format!("&rows={}", self.limit));
+        }
+        if self.build {
+            out.push_str("&build=1");
         }
         for col in &self.cols {
             out.push_str(&format!("&col={col}"));
@@ -120,10 +161,44 @@ impl Ask {
 }
 
 pub(super) async fn grid(visit: Visit, fields: Fields) -> Result<Response, Problem> {
-    visit.page("Indicators", Section::Indicators, move |app, shell| make(app, shell, &fields)).await
+    let caller = visit.seat.caller.clone();
+    visit.page("Indicators", Section::Indicators, move |app, shell| make(app, shell, &caller, &fields)).await
 }
 
-fn make(app: &App, shell: Shell, fields: &Fields) -> Result<Grid, Problem> {
+/// Turns the tree of a filter into its text, or the text into its tree, for the builder.
+pub(super) async fn tree(_: Visit, Sent(sent): Sent) -> Json<Value> {
+    if let Some(tree) = sent.some("tree") {
+        let read = Node::parse(tree).map_err(|error| vec![error]).and_then(|node| node.expr(false));
+        return Json(match read {
+            Ok(expr) => json!({ "text": expr.to_string() }),
+            Err(errors) => json!({ "errors": errors }),
+        });
+    }
+    Json(match Expr::parse(sent.get("when")) {
+        Ok(expr) => json!({ "tree": Node::of(&expr) }),
+        Err(error) => json!({ "error": format!("expected {}, found {}", error.expected, error.found) }),
+    })
+}
+
+/// What the builder offers for a search: what a rule may ask, and where things are.
+fn offers(app: &App) -> Result<String, Problem> {
+    let config = app.engine()?.config();
+    let sources: Vec<String> = config.connections.values().map(|c| c.doc.name.clone()).collect();
+    let targets: Vec<String> = config.targets.values().map(|t| t.doc.name.clone()).collect();
+    Ok(serde_json::to_string(&super::builder::offers(&sources, &[], Some(&targets))).unwrap_or_default())
+}
+
+/// A new rule of this filter, or why there can be none.
+fn rule_of(q: &str) -> Result<Option<String>, String> {
+    let Some(expr) = Some(q).filter(|q| !q.is_empty()).and_then(|q| Expr::parse(q).ok()) else { return Ok(None) };
+    let text = expr.to_string();
+    match Expr::parse_rule(&text) {
+        Ok(_) => Ok(Some(format!("/configure/rule?when={}", part(&text)))),
+        Err(error) => Err(format!("No rule of it: a rule expects {} in place of {}", error.expected, error.found)),
+    }
+}
+
+fn make(app: &App, shell: Shell, caller: &Caller, fields: &Fields) -> Result<Grid, Problem> {
     let ask = Ask::of(fields);
     let engine = app.engine()?;
     let now = engine.world().now();
@@ -155,16 +230,43 @@ fn make(app: &App, shell: Shell, fields: &Fields) -> Result<Grid, Problem> {
     let mut heads = vec![head("Value", "value")];
     heads.extend(shown.iter().map(|(_, label, by, _)| head(label, by)));
     let names: Vec<&str> = shown.iter().map(|(name, ..)| *name).collect();
-    let chip = |label: &str, q: &str| (label.to_owned(), Ask { q: q.to_owned(), ..ask.clone() }.link(&ask.sort, None));
+    let chip = |label: &str, q: &str| Chip {
+        label: label.to_owned(),
+        link: Ask { q: q.to_owned(), ..ask.clone() }.link(&ask.sort, None),
+        title: if q.is_empty() { "no filter".to_owned() } else { q.to_owned() },
+        is_here: ask.q == q,
+        is_saved: false,
+    };
+    let mut chips = vec![
+        chip("Everything", ""),
+        chip("Worst", "reputation >= 9"),
+        chip("Files", "kind in (md5, sha1, sha256)"),
+        chip("Addresses", "kind in (ipv4, ipv6)"),
+        chip("Names", "kind in (domain, hostname)"),
+        chip("Links", "kind = url"),
+    ];
+    chips.extend(super::saved::of(app, caller)?.iter().map(|saved| Chip {
+        label: saved.name.clone(),
+        link: super::saved::link(saved),
+        title: match &saved.owner {
+            owner if *owner == caller.name => saved.query.clone(),
+            owner => format!("{owner}: {}", saved.query),
+        },
+        is_here: ask.q == saved.query && ask.all == saved.all,
+        is_saved: true,
+    }));
+    let (rule, no_rule) = match rule_of(&ask.q) {
+        Ok(rule) => (rule.filter(|_| shell.may(Needs::EditConfig)), None),
+        Err(why) => (None, shell.may(Needs::EditConfig).then_some(why)),
+    };
     Ok(Grid {
-        chips: vec![
-            chip("Everything", ""),
-            chip("Worst", "reputation >= 9"),
-            chip("Files", "kind in (md5, sha1, sha256)"),
-            chip("Addresses", "kind in (ipv4, ipv6)"),
-            chip("Names", "kind in (domain, hostname)"),
-            chip("Links", "kind = url"),
-        ],
+        chips,
+        offers: if ask.build { Some(offers(app)?) } else { None },
+        build: Ask { build: !ask.build, ..ask.clone() }.link(&ask.sort, None),
+        export: super::export::link(&ask.q, ask.all),
+        rule,
+        no_rule,
+        cols: ask.cols.clone(),
         columns: COLUMNS
             .iter()
             .map(|(name, label, _, default)| Column { name, label, on: is_on(name, *default) })
@@ -220,7 +322,7 @@ fn row(hit: &Hit, columns: &[&str], now: Timestamp) -> Row {
         "confidence" => Cell::Number(hit.confidence.map_or_else(String::new, |confidence| confidence.to_string())),
         "tlp" => Cell::Tlp(hit.tlp.clone()),
         "sources" => Cell::Long(hit.sources.join(", ")),
-        "tags" => Cell::Tags(hit.tags.iter().take(3).cloned().collect(), hit.tags.len().saturating_sub(3)),
+        "tags" => Cell::Tags(hit.tags.iter().take(2).cloned().collect(), hit.tags.len().saturating_sub(2)),
         "first_seen" => time(&hit.first_seen),
         "last_seen" => time(&hit.last_seen),
         "expires" => time(&hit.expires_at),
@@ -229,6 +331,7 @@ fn row(hit: &Hit, columns: &[&str], now: Timestamp) -> Row {
     });
     Row {
         link: link_to(&hit.kind, &hit.value),
+        pick: format!("{} {}", hit.kind, hit.value),
         value: defanged(&hit.kind, &hit.value),
         is_off: !hit.active,
         marks,
@@ -244,14 +347,4 @@ pub(super) fn reputation(reputation: u8) -> Markup {
         _ => "calm",
     };
     bar(f64::from(reputation) * 10.0, tone)
-}
-
-impl Grid {
-    /// What a search gives as a file: the API's own answer.
-    fn export(&self) -> String {
-        format!(
-            "/api/v1/indicators{}",
-            show::query(&[("q", &self.query), ("all", if self.all { "true" } else { "" }), ("limit", "10000")])
-        )
-    }
 }

@@ -8,15 +8,19 @@ pub mod routes;
 
 mod account;
 mod activity;
+mod adding;
 mod assets;
 pub(crate) mod builder;
+mod bulk;
 mod door;
+mod export;
 pub(crate) mod fields;
 mod flow;
 mod grid;
 mod indicator;
 mod overview;
 mod plans;
+mod saved;
 mod shell;
 mod show;
 mod things;
@@ -177,6 +181,12 @@ fn done_words(word: &str) -> Option<&'static str> {
         "thawed" => "Thawed: passes go on.",
         "undone" => "The plan that undoes it waits for an approval.",
         // -- indicators
+        "changed-many" => "Done. The counts are below; targets follow at their next pass.",
+        "filter-saved" => "The filter is saved: it stands above the grid.",
+        "tagged" => "The tags are as you said.",
+        "muted" => "Muted: nothing new of it is shared. What is at targets stays.",
+        "unmuted" => "Rules select it again.",
+        "retracted" => "Taken back. Targets follow at their next pass.",
         // -- sharing
         // -- connections
         // -- settings

@@ -1,6 +1,6 @@
 //! Every page there is. Router, navigation and the tests that open each are read from this table.
 
-use super::{account, activity, door, grid, indicator, overview, plans, things, trial};
+use super::{account, activity, adding, bulk, door, export, grid, indicator, overview, plans, saved, things, trial};
 use crate::api::PageRoute;
 use crate::app::things::{Connections, Rules, Sharings, Targets, Tenants};
 use crate::people::roles::Needs::{
@@ -64,6 +64,22 @@ pub static TABLE: &[PageRoute] = &[
     PageRoute::post("/configure/rule/tree", EditConfig, || routing::post(trial::tree)),
     PageRoute::post("/configure/rule/test", EditConfig, || routing::post(trial::test)).long(),
     // -- indicators
+    PageRoute::post("/indicators/tree", Read, || routing::post(grid::tree)),
+    PageRoute::get("/indicators/export", Read, || routing::get(export::export)),
+    PageRoute::get("/indicators/export/{format}", Read, || routing::get(export::do_export)).long(),
+    PageRoute::post("/indicators/bulk", AnalystWork, || routing::post(bulk::bulk)),
+    PageRoute::post("/indicators/bulk/do", AnalystWork, || routing::post(bulk::do_bulk)).long(),
+    PageRoute::get("/indicators/add", AnalystWork, || routing::get(adding::add)),
+    PageRoute::post("/indicators/add", AnalystWork, || routing::post(adding::do_add)).long(),
+    PageRoute::get("/indicators/paste", AnalystWork, || routing::get(adding::paste)),
+    PageRoute::post("/indicators/paste", AnalystWork, || routing::post(adding::do_paste)).long(),
+    PageRoute::post("/indicators/paste/save", AnalystWork, || routing::post(adding::do_save)).long(),
+    PageRoute::get("/indicators/saved", Read, || routing::get(saved::list)),
+    PageRoute::post("/indicators/saved", Read, || routing::post(saved::do_save)),
+    PageRoute::post("/indicators/saved/delete", Read, || routing::post(saved::do_delete)),
+    PageRoute::post("/indicators/{kind}/{value}/tags", AnalystWork, || routing::post(indicator::do_tags)),
+    PageRoute::post("/indicators/{kind}/{value}/mute", AnalystWork, || routing::post(indicator::do_mute)),
+    PageRoute::post("/indicators/{kind}/{value}/retract", AnalystWork, || routing::post(indicator::do_retract)),
     // -- sharing
     // -- connections
     // -- settings

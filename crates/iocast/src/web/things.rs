@@ -199,6 +199,10 @@ pub(super) async fn edit<S: Screen>(visit: Visit, query: Fields) -> Result<Respo
         .page(title::<S>(&about.key), S::SECTION, move |app, shell| {
             let (mut doc, seen) = base::<S>(app, &about)?;
             about.seen = seen;
+            // A filter of the grid becomes a new rule's.
+            if let Some(when) = query.some("when").filter(|_| about.key.is_empty() && S::FORM == Rules::FORM) {
+                doc["when"] = when.into();
+            }
             let form = S::form(app, &mut doc, about.key.is_empty())?;
             let page = form_page::<S>(shell, &form, &doc, about, &[]);
             Ok(FormPage { offers: S::offers(app)?, ..page })

@@ -13,6 +13,7 @@ mod forms;
 mod hostile;
 #[cfg(unix)]
 mod hostile_formats;
+mod indicators;
 mod ingest;
 mod kill;
 mod kill_taxii;

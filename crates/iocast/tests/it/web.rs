@@ -13,7 +13,7 @@ use iocast::people::roles::{Needs, Role, Roles, allows};
 use iocast::web::{POLICY, routes};
 use std::sync::Arc;
 
-fn ask(app: &TestApp, method: Method, path: &str, token: Option<&str>, form: &str) -> Reply {
+pub(crate) fn ask(app: &TestApp, method: Method, path: &str, token: Option<&str>, form: &str) -> Reply {
     let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT, "text/html");
     if let Some(token) = token {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -22,7 +22,7 @@ fn ask(app: &TestApp, method: Method, path: &str, token: Option<&str>, form: &st
     app.send(request.body(Body::from(form.to_owned())).unwrap())
 }
 
-fn open(app: &TestApp, path: &str, token: &str) -> Reply {
+pub(crate) fn open(app: &TestApp, path: &str, token: &str) -> Reply {
     ask(app, Method::GET, path, Some(token), "")
 }
 
@@ -35,7 +35,7 @@ fn plain() -> impl Iterator<Item = &'static iocast::api::PageRoute> {
     routes::TABLE.iter().filter(|page| page.method == Verb::Get && !page.path.contains('{'))
 }
 
-fn is_page(reply: &Reply, path: &str) {
+pub(crate) fn is_page(reply: &Reply, path: &str) {
     assert_eq!(reply.status, StatusCode::OK, "{path}: {}", reply.text());
     assert_eq!(reply.header("content-security-policy"), Some(POLICY), "{path}");
     assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{path}");
@@ -156,6 +156,7 @@ fn who_has_not_signed_in_is_led_to_where_one_does_and_who_may_not_is_told() {
     let read = app.token("read");
     for page in routes::TABLE.iter().filter(|page| page.needs != Needs::Nothing) {
         let path = page.path.replace("{kind}", "domain").replace("{value}", "bad.example").replace("{id}", "1");
+        let path = path.replace("{format}", "csv");
         let method = if page.method == Verb::Get { Method::GET } else { Method::POST };
         let reply = ask(&app, method.clone(), &path, None, "");
         assert_eq!(reply.status, StatusCode::SEE_OTHER, "{path}");
@@ -210,7 +211,7 @@ fn a_verdict_and_a_note_are_said_from_the_page_of_an_indicator() {
     let reply = ask(&app, Method::POST, &format!("{page}/note"), Some(&token), "add=lab%2C+ours&comment=seen");
     assert_eq!(reply.status, StatusCode::SEE_OTHER, "{}", reply.text());
     let html = open(&app, page, &token).text();
-    for there in ["bad[.]example", "safe", "<span class=\"tag\">lab</span>", "seen"] {
+    for there in ["bad[.]example", "safe", "<span class=\"tag\">lab<", "seen"] {
         assert!(html.contains(there), "{there} in {html}");
     }
     assert!(!html.contains(">bad.example<"), "no value stands as it is");
@@ -231,7 +232,7 @@ fn files_are_kept_for_ever_under_their_digest() {
 }
 
 /// A form as a browser sends it from a page of ours.
-fn send(browser: &Browser, app: &TestApp, path: &str, form: &str) -> Reply {
+pub(crate) fn send(browser: &Browser, app: &TestApp, path: &str, form: &str) -> Reply {
     let mut request = Request::post(path).header("host", "iocast.example").header("sec-fetch-site", "same-origin");
     request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
     if let Some(cookie) = &browser.cookie {
