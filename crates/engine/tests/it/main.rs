@@ -19,6 +19,7 @@ mod shared_lists;
 mod sim;
 mod staging;
 mod traps;
+mod trials;
 mod undone;
 mod wide_worlds;
 mod worlds;
