@@ -168,6 +168,14 @@ impl Engine {
 }
 
 impl Preview {
+    /// How long what is added is as a list of lines, in bytes.
+    pub fn bytes_to_add(&self, engine: &Engine) -> u64 {
+        let known = engine.known();
+        let restrained = &self.plan.restrained;
+        let adds = restrained.now.iter().chain(&restrained.held).filter(|step| step.step == Verb::Push);
+        adds.map(|step| self.plan.entries.text(&known, IndicatorId(step.entry)).len() as u64 + 1).sum()
+    }
+
     /// Leaves only what these indicators are in, and with `removals` all that is taken back.
     fn keep(&mut self, meant: &Selection, removals: bool, ledger: &Ledger) {
         let takes_back = |verb: Option<Verb>| matches!(verb, Some(Verb::Retract | Verb::Drop));

@@ -91,7 +91,8 @@ impl Asked {
         waited.unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
-    fn end(&self, at: Timestamp, outcome: Outcome) {
+    /// It has ended.
+    pub(crate) fn end(&self, at: Timestamp, outcome: Outcome) {
         self.held().ended = Some((at, outcome));
         self.ended.notify_all();
     }

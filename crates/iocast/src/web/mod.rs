@@ -8,17 +8,22 @@ pub mod routes;
 
 mod account;
 mod activity;
+mod asked;
 mod assets;
 pub(crate) mod builder;
+mod connection;
 mod door;
+mod download;
 pub(crate) mod fields;
 mod flow;
 mod grid;
 mod indicator;
 mod overview;
 mod plans;
+mod sharing;
 mod shell;
 mod show;
+mod target;
 mod things;
 mod trial;
 
@@ -178,7 +183,17 @@ fn done_words(word: &str) -> Option<&'static str> {
         "undone" => "The plan that undoes it waits for an approval.",
         // -- indicators
         // -- sharing
+        "paused" => "Paused: nothing new is sent by it, and nothing is taken back.",
+        "resumed" => "It goes on.",
+        "target-on" => "It goes on: the next pass is soon.",
+        "target-off" => "Paused: nothing is sent there and nothing is taken back.",
+        "lifted" => "Lifted: the next pass decides as of any other entry.",
+        "emptying" => "Its sharings are gone. Passes take back what is there; delete it again once it is empty.",
         // -- connections
+        "again" => "Its next run reads again from there.",
+        "connection-on" => "Switched on.",
+        "connection-off" => "Switched off: it is neither read nor written to.",
+        "rolled-back" => "Rolled back. Destinations follow with their next passes, within their budgets.",
         // -- settings
         // -- live
         _ => return None,
