@@ -11,6 +11,7 @@ mod activity;
 mod asked;
 mod assets;
 pub(crate) mod builder;
+mod catalogue;
 mod connection;
 mod door;
 mod download;
@@ -20,10 +21,12 @@ mod grid;
 mod indicator;
 mod overview;
 mod plans;
+mod rules;
 mod sharing;
 mod shell;
 mod show;
 mod target;
+mod tenants;
 mod things;
 mod trial;
 
@@ -183,6 +186,8 @@ fn done_words(word: &str) -> Option<&'static str> {
         "undone" => "The plan that undoes it waits for an approval.",
         // -- indicators
         // -- sharing
+        "muted" => "Muted: nothing new is shared by it, and nothing is taken back.",
+        "unmuted" => "It counts again.",
         "paused" => "Paused: nothing new is sent by it, and nothing is taken back.",
         "resumed" => "It goes on.",
         "target-on" => "It goes on: the next pass is soon.",

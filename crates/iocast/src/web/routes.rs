@@ -1,7 +1,8 @@
 //! Every page there is. Router, navigation and the tests that open each are read from this table.
 
 use super::{
-    account, activity, asked, connection, door, grid, indicator, overview, plans, sharing, target, things, trial,
+    account, activity, asked, catalogue, connection, door, grid, indicator, overview, plans, rules, sharing, target,
+    tenants, things, trial,
 };
 use crate::api::PageRoute;
 use crate::app::things::{Connections, Rules, Sharings, Targets, Tenants};
@@ -42,16 +43,16 @@ pub static TABLE: &[PageRoute] = &[
     PageRoute::post("/plans/{id}/reject", Approve, || routing::post(plans::do_reject)),
     PageRoute::post("/freeze", Freeze, || routing::post(overview::do_freeze)),
     PageRoute::post("/thaw", Thaw, || routing::post(overview::do_thaw)),
-    PageRoute::get("/connectors", Read, || routing::get(things::catalogue)),
+    PageRoute::get("/connectors", Read, || routing::get(catalogue::catalogue)),
     PageRoute::get("/connections", Read, || routing::get(connection::list)),
     PageRoute::get("/configure/connection", Read, || routing::get(things::edit::<Connections>)),
     PageRoute::post("/configure/connection", WriteSecret, || routing::post(things::save::<Connections>)),
     PageRoute::post("/configure/connection/delete", WriteSecret, || routing::post(things::delete::<Connections>)),
-    PageRoute::get("/tenants", Read, || routing::get(things::list::<Tenants>)),
+    PageRoute::get("/tenants", Read, || routing::get(tenants::list)),
     PageRoute::get("/configure/tenant", Read, || routing::get(things::edit::<Tenants>)),
     PageRoute::post("/configure/tenant", WriteSecret, || routing::post(things::save::<Tenants>)),
     PageRoute::post("/configure/tenant/delete", WriteSecret, || routing::post(things::delete::<Tenants>)),
-    PageRoute::get("/rules", Read, || routing::get(things::list::<Rules>)),
+    PageRoute::get("/rules", Read, || routing::get(rules::list)),
     PageRoute::get("/configure/rule", Read, || routing::get(things::edit::<Rules>)),
     PageRoute::post("/configure/rule", EditConfig, || routing::post(things::save::<Rules>)),
     PageRoute::post("/configure/rule/delete", EditConfig, || routing::post(things::delete::<Rules>)),
@@ -72,6 +73,7 @@ pub static TABLE: &[PageRoute] = &[
     PageRoute::get("/sharing/test", Read, || routing::get(sharing::test)).long(),
     PageRoute::get("/sharing/test.csv", Read, || routing::get(sharing::test_csv)).long(),
     PageRoute::post("/configure/sharing/test", EditConfig, || routing::post(sharing::try_form)),
+    PageRoute::post("/rules/mute", EditConfig, || routing::post(rules::mute)),
     PageRoute::get("/jobs/{id}", Read, || routing::get(asked::asked)),
     PageRoute::get("/targets/{name}", Read, || routing::get(target::target)),
     PageRoute::get("/targets/{name}/ledger", Read, || routing::get(target::lines)),

@@ -164,7 +164,6 @@ struct TargetPage {
     drift: Option<DriftShown>,
     how: &'static str,
     verified: Option<When>,
-    last: Option<When>,
     not_before: Option<When>,
     sharings: Vec<SharingRow>,
     runs: Vec<RunRow>,
@@ -183,7 +182,6 @@ struct Budget {
 }
 
 struct DriftShown {
-    at: When,
     counts: Vec<(String, &'static str)>,
     is_any: bool,
     doubt: Option<String>,
@@ -270,7 +268,6 @@ fn make(app: &App, shell: Shell, name: &str) -> Result<TargetPage, Problem> {
     let lines = states.iter().filter(|(state, ..)| matches!(*state, "present" | "refused") || line(state) > 0);
     let lines = lines.map(|(state, _, words)| (n(line(state)), *state, (*words).to_owned())).collect();
     let drift = shown.drift.as_ref().map(|drift| DriftShown {
-        at: When::at(Timestamp::from_micros(drift.at), now),
         counts: vec![
             (n(drift.checked), "asked about"),
             (n(drift.there), "there"),
@@ -307,7 +304,6 @@ fn make(app: &App, shell: Shell, name: &str) -> Result<TargetPage, Problem> {
         drift,
         how: HOW.iter().find(|(how, _)| *how == shown.how).map_or("", |(_, words)| words),
         verified: When::maybe(shown.verified.as_deref(), now),
-        last: When::maybe(shown.last_run.as_deref(), now),
         not_before: When::maybe(shown.not_before.as_deref(), now).filter(|_| shown.failures > 0),
         sharings,
         runs: runs_of(app, name, now)?,
