@@ -176,6 +176,16 @@ impl Preview {
         adds.map(|step| self.plan.entries.text(&known, IndicatorId(step.entry)).len() as u64 + 1).sum()
     }
 
+    /// Leaves only what is skipped for the reason of this code.
+    pub fn only_skipped(&mut self, code: &str) {
+        self.skipped.retain(|(_, of, _)| *of == code);
+        self.plan.restrained.now.clear();
+        self.plan.restrained.held.clear();
+        self.head.skip = self.skipped.len() as u64;
+        self.head.rows = self.head.skip;
+        self.count_skipped();
+    }
+
     /// Leaves only what these indicators are in, and with `removals` all that is taken back.
     fn keep(&mut self, meant: &Selection, removals: bool, ledger: &Ledger) {
         let takes_back = |verb: Option<Verb>| matches!(verb, Some(Verb::Retract | Verb::Drop));

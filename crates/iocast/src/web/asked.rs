@@ -217,7 +217,7 @@ pub(super) fn sample_of(sample: &str) -> String {
 }
 
 /// Defanged by what it looks like.
-fn faint(entry: &str) -> String {
+pub(super) fn faint(entry: &str) -> String {
     let kind = intel::IndicatorKey::parse(None, entry).map_or("", |key| key.kind().as_str());
     defanged(kind, entry)
 }

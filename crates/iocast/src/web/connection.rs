@@ -252,7 +252,8 @@ fn volumes(runs: &[store::RunRow]) -> Option<Markup> {
     if rows.len() < 2 {
         return None;
     }
-    let width = rows.len() * 12;
+    // Always room for as many, so that few do not look like much.
+    let (width, before) = (VOLUMES * 12, VOLUMES.saturating_sub(rows.len()));
     let mut svg = format!(
         "<svg class=\"volumes\" viewBox=\"0 0 {width} 48\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"Rows read by the last {} runs, {} at most\">",
         rows.len(),
@@ -270,7 +271,7 @@ fn volumes(runs: &[store::RunRow]) -> Option<Markup> {
         let _ = write!(
             svg,
             "<rect class=\"{class}\" x=\"{}\" y=\"{:.1}\" width=\"9\" height=\"{height:.1}\"><title>{} rows</title></rect>",
-            at * 12 + 1,
+            (before + at) * 12 + 1,
             48.0 - height,
             n(*read)
         );

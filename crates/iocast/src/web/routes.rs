@@ -73,6 +73,8 @@ pub static TABLE: &[PageRoute] = &[
     PageRoute::get("/sharing/test", Read, || routing::get(sharing::test)).long(),
     PageRoute::get("/sharing/test.csv", Read, || routing::get(sharing::test_csv)).long(),
     PageRoute::post("/configure/sharing/test", EditConfig, || routing::post(sharing::try_form)),
+    PageRoute::get("/plans/{id}/steps.csv", Read, || routing::get(plans::steps_csv)).long(),
+    PageRoute::get("/plans/{id}/rest", Read, || routing::get(plans::rest)).long(),
     PageRoute::post("/rules/mute", EditConfig, || routing::post(rules::mute)),
     PageRoute::get("/jobs/{id}", Read, || routing::get(asked::asked)),
     PageRoute::get("/targets/{name}", Read, || routing::get(target::target)),

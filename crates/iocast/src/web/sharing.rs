@@ -21,7 +21,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Rows of a test on one page.
-const ROWS: usize = 100;
+const ROWS: usize = 50;
 /// Rows made at a time for a file.
 const PIECE: usize = 2_000;
 /// Days that are offered as a window.

@@ -27,8 +27,7 @@ fn open(app: &TestApp, path: &str, token: &str) -> Reply {
 }
 
 /// What leads on to another page, or is a person's own.
-const IS_ELSEWHERE: [&str; 7] =
-    ["/", "/setup", "/sign-in", "/account", BEGIN, "/sharing/test", "/sharing/test.csv"];
+const IS_ELSEWHERE: [&str; 7] = ["/", "/setup", "/sign-in", "/account", BEGIN, "/sharing/test", "/sharing/test.csv"];
 const BEGIN: &str = "/configure/connection";
 
 /// The pages that need nothing in particular to be there.
