@@ -209,7 +209,8 @@ fn run_row(run: &store::RunRow, now: Timestamp) -> RunRow {
     };
     let reasons = |name: &str| -> Vec<String> {
         let map = report.get(name).and_then(Value::as_object);
-        let one = |(why, count): (&String, &Value)| format!("{} {why}", n(count.as_u64().unwrap_or(0)));
+        let one =
+            |(why, count): (&String, &Value)| format!("{} {}", n(count.as_u64().unwrap_or(0)), why.replace('_', " "));
         map.into_iter().flatten().map(one).collect()
     };
     let mut all = reasons("rejected_by");
@@ -228,7 +229,7 @@ fn run_row(run: &store::RunRow, now: Timestamp) -> RunRow {
         balances: read == new + changed + unchanged + rejected,
         balance: balance_of(read, new, changed, unchanged, rejected),
         error: report.get("error").and_then(Value::as_str).map(str::to_owned),
-        samples: texts("samples"),
+        samples: texts("samples").into_iter().map(|sample| sample.replace("://", "[://]")).collect(),
         reasons: all,
         before: engine_time(run.started),
     }
