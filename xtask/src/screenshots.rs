@@ -42,6 +42,19 @@ const PAGES: &[(&str, &str)] = &[
     ("sharing", "/sharing"),
     ("targets", "/targets"),
     ("new-rule", "/configure/rule"),
+    ("sharing-test", "/sharing/test?source=any&rule=malware-files&target=edr-block"),
+    ("sharing-test-unsaved", "/sharing/test?source=ipsum&rule=strong-addresses&target=block-addresses&days=30"),
+    ("target-edr", "/targets/edr-block"),
+    ("target-ledger", "/targets/block-addresses/ledger"),
+    ("target-cut", "/targets/edr-block/cut"),
+    ("target-pins", "/targets/edr-block/pins"),
+    ("connection-mixed", "/connections/merged-badly"),
+    ("connection-failing", "/connections/down-mirror"),
+    ("connection-two-way", "/connections/edr"),
+    ("rules-folder", "/rules?folder=network"),
+    ("rule-clone", "/configure/rule?like=strong-addresses"),
+    ("new-sharing", "/configure/sharing"),
+    ("new-target", "/configure/target?connection=edge"),
     ("new-taxii", "/configure/connection?connector=taxii"),
     ("account", "/account"),
     ("not-here", "/nothing/here"),
@@ -53,6 +66,10 @@ const FIRST_ROWS: &[(&str, &str)] = &[
     ("connection", "/connections"),
     ("rule", "/rules"),
     ("one-sharing", "/sharing"),
+    ("plan-waiting", "/plans?status=waiting"),
+    ("plan-approved", "/plans?status=approved"),
+    ("plan-rejected", "/plans?status=rejected"),
+    ("suspect", "/activity?status=suspect"),
     ("target", "/targets"),
 ];
 /// Pages that a form leads to: name, the page of the form, and what is done on it.
@@ -126,13 +143,20 @@ pub(crate) fn run(root: &Path, out: Option<&str>) -> Result<()> {
         bail!("iocast does not build");
     }
     let binary = root.join("target/debug/iocast");
-    let data = root.join("target/tmp/screenshots");
-    let _ = std::fs::remove_dir_all(&data);
-    std::fs::create_dir_all(&data).with_context(|| format!("make {}", data.display()))?;
-    let demo = Command::new(&binary).arg("--data").arg(&data).args(["demo", "--once"]).output()?;
-    if !demo.status.success() {
-        bail!("the demo: {}", String::from_utf8_lossy(&demo.stderr));
-    }
+    // What somebody made for it, with plans that wait, say; else the demo.
+    let data = match std::env::var_os("IOCAST_SCREENSHOTS_DATA") {
+        Some(data) => std::path::PathBuf::from(data),
+        None => {
+            let data = root.join("target/tmp/screenshots");
+            let _ = std::fs::remove_dir_all(&data);
+            std::fs::create_dir_all(&data).with_context(|| format!("make {}", data.display()))?;
+            let demo = Command::new(&binary).arg("--data").arg(&data).args(["demo", "--once"]).output()?;
+            if !demo.status.success() {
+                bail!("the demo: {}", String::from_utf8_lossy(&demo.stderr));
+            }
+            data
+        }
+    };
     let mut server = Command::new(&binary);
     server.arg("--data").arg(&data).args(["serve", "--listen", "127.0.0.1:0"]);
     let mut server = Running(server.stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?);
@@ -153,13 +177,15 @@ pub(crate) fn run(root: &Path, out: Option<&str>) -> Result<()> {
     if let Err(error) = browser.ask("element", &json!({ "using": "css selector", "value": "nav.side" })) {
         bail!("setting up does not lead in: {error}: {}", browser.run("return document.body.innerText")?);
     }
-    for (name, path) in PAGES {
+    let only = std::env::var("IOCAST_SCREENSHOTS_ONLY").unwrap_or_default();
+    let is_meant = |name: &str| only.is_empty() || only.split(',').any(|part| name.starts_with(part));
+    for (name, path) in PAGES.iter().filter(|(name, _)| is_meant(name)) {
         photograph(&browser, &address, name, path, None, &out, &mut wrong)?;
     }
-    for (name, path, then) in SENT {
+    for (name, path, then) in SENT.iter().filter(|(name, ..)| is_meant(name)) {
         photograph(&browser, &address, name, path, Some(then), &out, &mut wrong)?;
     }
-    for (name, list) in FIRST_ROWS {
+    for (name, list) in FIRST_ROWS.iter().filter(|(name, _)| is_meant(name)) {
         browser.open(&format!("{address}{list}"))?;
         let first = browser.run("return document.querySelector('[data-href]')?.dataset.href ?? ''")?;
         match first.as_str() {

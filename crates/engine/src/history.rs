@@ -62,6 +62,8 @@ pub struct SourceShown {
     pub suspect_run: Option<u64>,
     /// Why it is suspect.
     pub suspect_why: Option<String>,
+    /// Its next run reads again from here on, because a person asked for that. RFC 3339.
+    pub again_from: Option<String>,
     /// It was rolled back to this time, and no run has been believed since. RFC 3339.
     pub rolled_back_to: Option<String>,
     /// Records that a rollback ended and nobody has believed again.
@@ -172,6 +174,7 @@ impl Engine {
             believed_rows: state.believed.as_ref().map(|believed| believed.rows),
             suspect_run: state.suspect.as_ref().map(|suspect| suspect.run),
             suspect_why: state.suspect.map(|suspect| suspect.why),
+            again_from: time(state.again_from),
             rolled_back_to: time(state.rolled_back.map(|rolled_back| rolled_back.to)),
             ended_by_rollback,
         })

@@ -225,6 +225,11 @@ impl Ledger {
         self.unsettled.iter().map(|id| IndicatorId(*id))
     }
 
+    /// Whether an entry may be there for more than one indicator.
+    pub fn has_merged(&self) -> bool {
+        !self.by_text.is_empty()
+    }
+
     /// The line of an entry whose text is not its key's value.
     pub fn by_text(&self, text: &str) -> Option<IndicatorId> {
         self.by_text.get(text).map(|id| IndicatorId(*id))

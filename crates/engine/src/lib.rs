@@ -3,6 +3,7 @@
 //! It pulls, shares, expires and prunes; it decides nothing that `intel` can decide, and nothing reaches a destination
 //! but as part of a plan that passed `restrain`. It does not know which connectors exist, nor what time it is.
 
+mod again;
 mod bulk;
 pub mod changes;
 mod clock;
@@ -53,7 +54,8 @@ pub use retract::{RETRACT_MOST, Retracted};
 pub use rollback::{Rollback, RollbackTarget};
 pub use share::{
     Adopt, AdoptReport, BudgetUse, CapacityShown, Cut, HeldPlan, LearnedShown, Mode, Part, PinShown, Pins, PlannedStep,
-    Preview, PreviewHead, PreviewRow, RuleEffect, ShareReport, TargetShown, UseShown, Verify, VerifyReport, WaitsFor,
+    Preview, PreviewHead, PreviewRow, RuleEffect, ShareReport, SharingCounts, TargetShown, UseShown, Verify,
+    VerifyReport, WaitsFor,
 };
 pub use suspect::SuspectPreview;
 pub use told::{Delivery, DeliveryCursor, GuardAnswer, GuardFinding, Record};

@@ -327,6 +327,7 @@ impl Engine {
                 state.failures = 0;
                 state.not_before = None;
                 state.denied = false;
+                state.again_from = None;
             }
             Err(EngineError::Connector { error, .. }) => {
                 report.status = PullStatus::Failed.as_str().to_owned();
@@ -372,7 +373,9 @@ impl Engine {
             http: &http,
             files: self.world.files(),
             now: started,
-            initial_from: started.before(connection.initial_range),
+            initial_from: state
+                .again_from
+                .map_or_else(|| started.before(connection.initial_range), Timestamp::from_micros),
         };
         let mut collector = Collector::new(self, connection, started, report, progress);
         let mut cursor = state.cursor.clone();

@@ -29,6 +29,9 @@ pub struct ConnectionState {
     pub suspect: Option<SuspectState>,
     /// It was rolled back: the next whole run is believed only if it is what the source said then, or by a person.
     pub rolled_back: Option<RolledBackState>,
+    /// A person asked that it be read again: how far back the next run begins, in microseconds, until one has ended well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub again_from: Option<i64>,
 }
 
 /// A rollback that no believed run has followed yet.

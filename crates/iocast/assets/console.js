@@ -86,6 +86,12 @@ document.addEventListener("click", (event) => {
 
 // A form that says so is sent once it is changed; one that asks, asks.
 document.addEventListener("change", (event) => event.target.closest?.("form[data-auto]")?.requestSubmit());
+// What follows from a choice is asked for once it is made.
+document.addEventListener("change", (event) => {
+  const form = event.target.closest?.("form[data-grows]");
+  if (form && event.target.matches("select[name=connection], select[name=action]")) form.requestSubmit(form.querySelector("[name=more]"));
+});
+if (location.hash === "#delete") document.getElementById("delete")?.setAttribute("open", "");
 document.addEventListener("submit", (event) => {
   const words = event.submitter?.dataset.ask ?? event.target.dataset.ask;
   if (words && !confirm(words)) return event.preventDefault();

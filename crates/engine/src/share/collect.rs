@@ -139,41 +139,12 @@ pub(super) fn collect_unpinned(
         }
     }
     for (rule, _) in rules.values() {
-        for exception in &rule.exceptions {
-            let clauses = exception.when.iter().cloned().chain(tag_clause(&exception.tags));
-            for clause in clauses {
-                excepted.or(&index.select(&clause, Scope::All, now, &NotShared));
-            }
-        }
-        if rule.exceptions.iter().any(|e| !e.values.is_empty()) {
-            excepted.or(&cache.excepted_by_value(known, rule));
-        }
+        excepted.or(&excepted_by(known, rule, cache, now));
     }
     let mut wrong_kind = considered.clone();
     wrong_kind.and_not(&kinds);
-    let mut too_broad = Selection::default();
-    let widest =
-        (target.int_param("max_prefix_v4").unwrap_or(16) as u8, target.int_param("max_prefix_v6").unwrap_or(32) as u8);
-    for id in index.of_kinds(&[IndicatorKind::Ipv4Net, IndicatorKind::Ipv6Net]).iter() {
-        let broad = intel::key::key_net(&index.key(id)).is_some_and(|net| match net {
-            intel::IpNet::V4(net) => net.prefix_len() < widest.0,
-            intel::IpNet::V6(net) => net.prefix_len() < widest.1,
-        });
-        if broad {
-            too_broad.insert(id);
-        }
-    }
-    let mut guarded = cache.guarded(known);
-    for exception in &config.file.guard_exception {
-        let stands =
-            exception.target == target.doc.name && Timestamp::parse(&exception.until).is_some_and(|until| now < until);
-        if stands
-            && let Ok(key) = crate::guards::guarded_value(&exception.value)
-            && let Some(id) = index.id(&key)
-        {
-            guarded.remove(id);
-        }
-    }
+    let too_broad = too_broad(known, target);
+    let guarded = guarded_at(known, config, target, cache, now);
     let muted = index.muted();
     let mut muted_now = yes.clone();
     muted_now.and(&muted);
@@ -197,6 +168,61 @@ pub(super) fn collect_unpinned(
         ceiling,
         undone: BTreeMap::new(),
     }
+}
+
+/// What the exceptions of a rule keep out.
+pub(super) fn excepted_by(known: &Known, rule: &Arc<Rule>, cache: &KeyCache, now: Timestamp) -> Selection {
+    let mut excepted = Selection::default();
+    for exception in &rule.exceptions {
+        let clauses = exception.when.iter().cloned().chain(tag_clause(&exception.tags));
+        for clause in clauses {
+            excepted.or(&known.index.select(&clause, Scope::All, now, &NotShared));
+        }
+    }
+    if rule.exceptions.iter().any(|e| !e.values.is_empty()) {
+        excepted.or(&cache.excepted_by_value(known, rule));
+    }
+    excepted
+}
+
+/// Networks wider than a target sends.
+pub(super) fn too_broad(known: &Known, target: &Target) -> Selection {
+    let index = &known.index;
+    let mut too_broad = Selection::default();
+    let widest =
+        (target.int_param("max_prefix_v4").unwrap_or(16) as u8, target.int_param("max_prefix_v6").unwrap_or(32) as u8);
+    for id in index.of_kinds(&[IndicatorKind::Ipv4Net, IndicatorKind::Ipv6Net]).iter() {
+        let broad = intel::key::key_net(&index.key(id)).is_some_and(|net| match net {
+            intel::IpNet::V4(net) => net.prefix_len() < widest.0,
+            intel::IpNet::V6(net) => net.prefix_len() < widest.1,
+        });
+        if broad {
+            too_broad.insert(id);
+        }
+    }
+    too_broad
+}
+
+/// What the guard stops at a target, its exceptions taken into account.
+pub(super) fn guarded_at(
+    known: &Known,
+    config: &Config,
+    target: &Target,
+    cache: &KeyCache,
+    now: Timestamp,
+) -> Selection {
+    let mut guarded = cache.guarded(known);
+    for exception in &config.file.guard_exception {
+        let stands =
+            exception.target == target.doc.name && Timestamp::parse(&exception.until).is_some_and(|until| now < until);
+        if stands
+            && let Ok(key) = crate::guards::guarded_value(&exception.value)
+            && let Some(id) = known.index.id(&key)
+        {
+            guarded.remove(id);
+        }
+    }
+    guarded
 }
 
 /// `tag in (…)` for an exception's tags.

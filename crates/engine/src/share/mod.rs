@@ -18,6 +18,7 @@ mod preview;
 mod replace;
 mod send;
 mod shown;
+mod trial;
 mod undo;
 mod verify;
 
@@ -32,6 +33,7 @@ pub(crate) use pins::load_pins;
 pub use pins::{PinShown, Pins};
 pub use preview::{Preview, PreviewHead, PreviewRow, RuleEffect};
 pub use shown::{CapacityShown, LearnedShown, TargetShown};
+pub use trial::SharingCounts;
 pub use verify::{Verify, VerifyReport};
 
 use crate::config::{Config, Target};

@@ -2,7 +2,7 @@
 //! a rule selects and does not go, each with its reason.
 
 use super::{BudgetUse, Collected, Mode, Plan, collect};
-use crate::config::{self, RuleDoc, Stored, Strict, Target};
+use crate::config::{self, Config, RuleDoc, Stored, Strict, Target};
 use crate::configure::load_documents;
 use crate::error::EngineError;
 use crate::ledger::Ledger;
@@ -13,6 +13,8 @@ use intel::IndicatorId;
 use intel::sharing::Why;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One row of a preview.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -63,13 +65,17 @@ pub struct PreviewHead {
 
 /// What a pass over a target would do, computed once and read row by row.
 pub struct Preview {
-    plan: Plan,
+    pub(super) plan: Plan,
     /// What is told as a whole.
     pub head: PreviewHead,
-    /// Of the set of entries that are skipped, with why where the plan knows it.
-    skipped: Vec<(IndicatorId, Option<Why>)>,
-    collected: Collected,
+    /// Entries that are skipped by the stable code of the reason.
+    pub skipped_by: BTreeMap<&'static str, u64>,
+    /// Of the set of entries that are skipped, with the code of the reason, and the reason where the plan knows it.
+    pub(super) skipped: Vec<(IndicatorId, &'static str, Option<Why>)>,
+    pub(super) collected: Collected,
     target: intel::TargetId,
+    /// What it was computed under.
+    config: Arc<Config>,
 }
 
 /// What a rule selects and does not go, by the first reason, but for candidates: `restrain` tells those.
@@ -107,8 +113,8 @@ impl Preview {
     /// Rows from a place on, `n` at most: first what would be done, then what is skipped.
     pub fn rows(&self, engine: &Engine, from: usize, n: usize) -> Vec<PreviewRow> {
         let known = engine.known();
-        let (now, config) = (engine.world().now(), engine.config());
-        let Some(target) = config.targets.get(&self.target) else { return Vec::new() };
+        let now = engine.world().now();
+        let Some(target) = self.config.targets.get(&self.target) else { return Vec::new() };
         let restrained = &self.plan.restrained;
         let sources = |id: IndicatorId| known.index.summary(id, now).sources.into_iter().collect::<Vec<_>>();
         let steps = restrained.now.iter().chain(&restrained.held).skip(from).take(n).map(|step| {
@@ -125,7 +131,7 @@ impl Preview {
         });
         let mut rows: Vec<PreviewRow> = steps.collect();
         let from = from.saturating_sub(restrained.now.len() + restrained.held.len());
-        let skipped = self.skipped.iter().skip(from).take(n - rows.len()).map(|(id, why)| {
+        let skipped = self.skipped.iter().skip(from).take(n - rows.len()).map(|(id, _, why)| {
             let why = why.clone().unwrap_or_else(|| self.why_not(&known, target, *id, now));
             PreviewRow {
                 step: "skip",
@@ -139,6 +145,13 @@ impl Preview {
         });
         rows.extend(skipped);
         rows
+    }
+
+    pub(super) fn count_skipped(&mut self) {
+        self.skipped_by.clear();
+        for (_, code, _) in &self.skipped {
+            *self.skipped_by.entry(code).or_default() += 1;
+        }
     }
 
     fn why_not(&self, known: &Known, target: &Target, id: IndicatorId, now: intel::Timestamp) -> Why {
@@ -157,24 +170,28 @@ impl Engine {
     /// [`EngineError::NotFound`], or a failing store.
     pub fn preview(&self, name: &str) -> Result<Preview, EngineError> {
         self.advance()?;
-        let config = self.config();
+        self.preview_under(&self.config(), name)
+    }
+
+    /// The same under a configuration that need not be the one that stands.
+    pub(super) fn preview_under(&self, config: &Arc<Config>, name: &str) -> Result<Preview, EngineError> {
         let target = config.target(name).ok_or_else(|| self.no_target(name))?;
         let now = self.sober(self.world.now());
         let state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
-        let plan = self.plan(&config, target, &state, Mode::default(), now)?;
+        let plan = self.plan(config, target, &state, Mode::default(), now)?;
         let known = self.known();
-        let collected = collect(&known, &config, target, &self.key_cache, now);
+        let collected = collect(&known, config, target, &self.key_cache, now);
         let empty = Ledger::default();
         let ledger = known.ledgers.get(&target.id).unwrap_or(&empty);
         let (sets, _) = skipped_sets(&collected, ledger);
         let mut told = Selection::default();
-        let mut skipped: Vec<(IndicatorId, Option<Why>)> = Vec::new();
+        let mut skipped: Vec<(IndicatorId, &'static str, Option<Why>)> = Vec::new();
         for (entry, why) in &plan.restrained.skipped {
             told.insert(IndicatorId(*entry));
-            skipped.push((IndicatorId(*entry), Some(why.clone())));
+            skipped.push((IndicatorId(*entry), why.as_str(), Some(why.clone())));
         }
-        for (_, set) in sets {
-            skipped.extend(set.iter().filter(|id| !told.contains(*id)).map(|id| (id, None)));
+        for (code, set) in sets {
+            skipped.extend(set.iter().filter(|id| !told.contains(*id)).map(|id| (id, code, None)));
         }
         let counts = plan.counts();
         let n_steps = plan.restrained.now.len() + plan.restrained.held.len();
@@ -191,7 +208,11 @@ impl Engine {
             rows: (n_steps + skipped.len()) as u64,
         };
         drop(known);
-        Ok(Preview { plan, head, skipped, collected, target: target.id })
+        let target = target.id;
+        let mut preview =
+            Preview { plan, head, skipped_by: BTreeMap::new(), skipped, collected, target, config: config.clone() };
+        preview.count_skipped();
+        Ok(preview)
     }
 }
 

@@ -20,6 +20,7 @@ mod shared_lists;
 mod sim;
 mod staging;
 mod traps;
+mod trials;
 mod undone;
 mod wide_worlds;
 mod worlds;

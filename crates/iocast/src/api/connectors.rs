@@ -5,7 +5,6 @@ use super::extract::Part;
 use crate::app::App;
 use axum::Json;
 use axum::extract::State;
-use kit::Cx;
 use kit::manifest::{Manifest, Setting};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -171,24 +170,8 @@ pub(super) async fn show(State(app): State<Arc<App>>, Part(name): Part<String>) 
 /// `{ok, error?}`: a connection that does not work is an answer, not a failure of the question.
 pub(super) async fn check(State(app): State<Arc<App>>, Part(name): Part<String>) -> Result<Json<Checked>, Problem> {
     app.hop(move |app| {
-        let engine = app.engine()?;
-        let config = engine.config();
-        let Some(connection) = config.connection(&name) else {
-            let names: Vec<&str> = config.connections.values().map(|c| c.doc.name.as_str()).collect();
-            let hint = engine::config::nearest(&name, &names);
-            let hint = hint.map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
-            return Err(Problem::not_found(format!("no connection is called \"{name}\"{hint}")));
-        };
-        let world = engine.world();
-        let now = world.now();
-        let checked = engine.http_of(connection).and_then(|http| {
-            let initial_from = now.before(connection.initial_range);
-            connection.open.check(&Cx { http: &http, files: world.files(), now, initial_from })
-        });
-        Ok(Json(match checked {
-            Ok(()) => Checked { connection: name, ok: true, error: None },
-            Err(error) => Checked { connection: name, ok: false, error: Some(error.to_string()) },
-        }))
+        let answer = app.check(&name)?;
+        Ok(Json(Checked { connection: name, ok: answer.is_none(), error: answer }))
     })
     .await
 }

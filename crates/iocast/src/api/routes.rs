@@ -151,6 +151,16 @@ pub static TABLE: &[Route] = &[
     .example(r#"{"to": "2026-11-24T14:00:00Z", "dry_run": true}"#)
     .answers::<Rollback>()
     .fails(&[404, 409]),
+    post(
+        "/api/v1/sources/{name}/again",
+        RunNow,
+        "Lets the next run of a source begin anew: from a time, or as far back as its first run did.",
+        || routing::post(sources::again),
+    )
+    .body::<sources::AgainBody>()
+    .example(r#"{"from": "2026-11-01T00:00:00Z"}"#)
+    .answers::<SourceShown>()
+    .fails(&[404, 409]),
     get("/api/v1/targets", Read, "Targets.", || routing::get(nouns::list::<Targets>))
         .query::<PageQuery>()
         .answers::<Page<Doc<Targets>>>(),

@@ -87,6 +87,35 @@ pub(super) async fn rollback(
     .map(Json)
 }
 
+/// From when on.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AgainBody {
+    /// RFC 3339. Left out: as far back as its first run read, or the whole.
+    #[schemars(schema_with = "shapes::time")]
+    from: Option<String>,
+}
+
+pub(super) async fn again(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Part(name): Part<String>,
+    Body(body): Body<AgainBody>,
+) -> Result<Json<SourceShown>, Problem> {
+    app.hop(move |app| {
+        let from = body.from.as_deref().map(|text| {
+            Timestamp::parse(text).ok_or_else(|| {
+                Problem::invalid(format!("from: expected a time such as 2026-11-24T14:00:00Z, found \"{text}\""))
+            })
+        });
+        let engine = app.engine()?;
+        engine.read_again(&name, from.transpose()?, &caller.name)?;
+        Ok(engine.source(&name)?)
+    })
+    .await
+    .map(Json)
+}
+
 pub(super) async fn suspect(State(app): State<Arc<App>>, Part(id): Part<u64>) -> Result<Json<SuspectPreview>, Problem> {
     app.hop(move |app| {
         let preview = app.engine()?.suspect_preview(RunId(id))?;

@@ -3,6 +3,7 @@
 use super::App;
 use crate::api::Problem;
 use engine::{Mode, PullReport, ShareReport};
+use kit::Cx;
 
 /// Which connections or targets.
 pub(crate) enum Which {
@@ -35,6 +36,25 @@ impl Which {
 }
 
 impl App {
+    /// Whether a connection works with its settings: None if it does, else why not.
+    pub(crate) fn check(&self, name: &str) -> Result<Option<String>, Problem> {
+        let engine = self.engine()?;
+        let config = engine.config();
+        let Some(connection) = config.connection(name) else {
+            let names: Vec<&str> = config.connections.values().map(|c| c.doc.name.as_str()).collect();
+            let hint = engine::config::nearest(name, &names);
+            let hint = hint.map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
+            return Err(Problem::not_found(format!("no connection is called \"{name}\"{hint}")));
+        };
+        let world = engine.world();
+        let now = world.now();
+        let checked = engine.http_of(connection).and_then(|http| {
+            let initial_from = now.before(connection.initial_range);
+            connection.open.check(&Cx { http: &http, files: world.files(), now, initial_from })
+        });
+        Ok(checked.err().map(|error| error.to_string()))
+    }
+
     /// Pulls sources one after the other: a report each, in order. A failing source does not stop the others.
     pub(crate) fn pull(&self, which: &Which) -> Result<Vec<PullReport>, Problem> {
         let engine = self.engine()?;

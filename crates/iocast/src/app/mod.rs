@@ -3,6 +3,7 @@
 //! Everything below blocks, so whoever is asynchronous comes in through `App::hop` and nowhere else. Opening has two
 //! steps, because the last good lists must be served at once while everything known is still being loaded.
 
+pub(crate) mod asked;
 pub(crate) mod audit;
 pub(crate) mod configuration;
 pub(crate) mod crowd;
@@ -81,6 +82,7 @@ pub struct App {
     shelf: Shelf,
     crowd: Crowd,
     people: People,
+    asked: asked::Desk,
 }
 
 /// What is left to do before the exchange can answer everything.
@@ -144,6 +146,7 @@ impl App {
             shelf,
             crowd: Crowd::default(),
             people: People::default(),
+            asked: asked::Desk::default(),
         });
         Ok((app.clone(), Loading { app, store, registry, lists }))
     }

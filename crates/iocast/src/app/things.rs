@@ -316,6 +316,40 @@ impl App {
         self.put_held::<N>(doc, caller)
     }
 
+    /// Changes one that is there, as it stands now.
+    pub(crate) fn change<N: Noun>(
+        &self,
+        key: &[String],
+        caller: &Caller,
+        change: impl FnOnce(&mut N::Doc),
+    ) -> Result<N::Doc, Problem> {
+        let _one = self.editing();
+        let mut doc = self.thing::<N>(key)?.ok_or_else(|| missing::<N>(key))?;
+        change(&mut doc);
+        self.put_held::<N>(&doc, caller)
+    }
+
+    /// Deletes a target together with the sharings that feed it: at once with its entries released, or with passes that
+    /// take back what is there first. Gives whether the target is gone.
+    pub(crate) fn delete_target(&self, name: &str, leave: Entries, seen: &str, who: &str) -> Result<bool, Problem> {
+        let key = [name.to_owned()];
+        let _one = self.editing();
+        let there = tag_of(&self.thing::<Targets>(&key)?.ok_or_else(|| missing::<Targets>(&key))?);
+        seen_is::<Targets>(Some(&there), Some(seen), &key)?;
+        let mut file = self.config_shown()?;
+        file.sharing.retain(|doc| doc.target != name);
+        file.target.retain(|doc| doc.name != name);
+        file.guard_exception.retain(|doc| doc.target != name);
+        let options =
+            ApplyOptions { prune: Some(Targets::leave(LeaveEntries { lines: leave })?), ..ApplyOptions::default() };
+        let applied = self.apply_held(&file, who, options)?;
+        self.hurry();
+        if applied.changes.is_empty() {
+            return Err(conflict(&applied.warnings.join("; ")));
+        }
+        Ok(self.thing::<Targets>(&key)?.is_none())
+    }
+
     /// Takes one out for somebody who has seen what is there.
     pub(crate) fn delete_seen<N: Noun>(
         &self,

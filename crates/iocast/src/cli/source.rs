@@ -46,6 +46,21 @@ The run before the first bad one tells to which time to roll back.")]
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: usize,
     },
+    /// Let the next run of a source read again: from a time, or as far back as its first run did
+    ///
+    /// What is known already is unchanged then. A source that is always read whole is read even if it says that nothing
+    /// changed.
+    #[command(after_help = "\
+Examples:
+  iocast source again partner-misp --from 2026-11-01T00:00:00Z
+  iocast source again partner-misp && iocast pull partner-misp")]
+    Again {
+        /// Its name
+        name: String,
+        /// From when on
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+    },
     /// Make what a source says what it said at a time
     ///
     /// What it said for the first time since is ended, what it changed since says again what it said, what it withdrew
@@ -91,6 +106,7 @@ const COLUMNS: &[Column] = &[
     hidden("believed_rows"),
     hidden("suspect_why"),
     hidden("ended_by_rollback"),
+    hidden("again_from"),
 ];
 
 pub(crate) fn source(args: &SourceArgs, ctx: &Ctx) -> Outcome {
@@ -107,6 +123,16 @@ pub(crate) fn source(args: &SourceArgs, ctx: &Ctx) -> Outcome {
         SourceCommand::History { name, limit } => {
             let path = format!("/api/v1/sources/{}/history", part(name));
             run::print(&client.get(&path, &[("limit", &limit.to_string())])?, ctx)?;
+        }
+        SourceCommand::Again { name, from } => {
+            let path = format!("/api/v1/sources/{}/again", part(name));
+            let answer = client.post(&path, &[], &json!({ "from": from }))?;
+            let from = from.as_deref().map_or_else(String::new, |from| format!(" from {from} on"));
+            run::done(
+                &answer,
+                &format!("the next run of {name} reads again{from}: `iocast pull {name}` does it now"),
+                ctx,
+            )?;
         }
         SourceCommand::Rollback { name, to, undo, yes } => {
             let path = format!("/api/v1/sources/{}/rollback", part(name));
@@ -150,6 +176,9 @@ fn show(answer: &str, ctx: &Ctx) -> Result<(), CliError> {
     if let Some(run) = source["suspect_run"].as_u64() {
         ctx.out.line(&format!("  run {run} is suspect and waits: {}", words("suspect_why")))?;
         ctx.out.line(&format!("    `iocast run show {run}` says what approving it would do"))?;
+    }
+    if source["again_from"].is_string() {
+        ctx.out.line(&format!("  its next run reads again from {} on", words("again_from")))?;
     }
     if source["rolled_back_to"].is_string() {
         ctx.out.line(&format!("  rolled back to {}; no run has been believed since", words("rolled_back_to")))?;

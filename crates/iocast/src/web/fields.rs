@@ -41,6 +41,11 @@ impl Posted {
         self.0.contains_key(name)
     }
 
+    /// The names there are, in no order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// All values of a name.
     pub(crate) fn all(&self, name: &str) -> &[String] {
         self.0.get(name).map_or(&[], Vec::as_slice)
@@ -437,6 +442,11 @@ impl Form {
             })
         };
         errors.iter().filter(|(at, _)| !has_place(at)).collect()
+    }
+
+    /// Whether it has a field of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.groups.iter().flat_map(|group| &group.fields).any(|field| field.name == name)
     }
 
     /// What must be given and is not.

@@ -9,10 +9,14 @@ pub mod routes;
 mod account;
 mod activity;
 mod adding;
+mod asked;
 mod assets;
 pub(crate) mod builder;
 mod bulk;
+mod catalogue;
+mod connection;
 mod door;
+mod download;
 mod export;
 pub(crate) mod fields;
 mod flow;
@@ -20,9 +24,13 @@ mod grid;
 mod indicator;
 mod overview;
 mod plans;
+mod rules;
 mod saved;
+mod sharing;
 mod shell;
 mod show;
+mod target;
+mod tenants;
 mod things;
 mod trial;
 
@@ -188,7 +196,19 @@ fn done_words(word: &str) -> Option<&'static str> {
         "unmuted" => "Rules select it again.",
         "retracted" => "Taken back. Targets follow at their next pass.",
         // -- sharing
+        "rule-muted" => "Muted: nothing new is shared by it, and nothing is taken back.",
+        "rule-unmuted" => "It counts again.",
+        "paused" => "Paused: nothing new is sent by it, and nothing is taken back.",
+        "resumed" => "It goes on.",
+        "target-on" => "It goes on: the next pass is soon.",
+        "target-off" => "Paused: nothing is sent there and nothing is taken back.",
+        "lifted" => "Lifted: the next pass decides as of any other entry.",
+        "emptying" => "Its sharings are gone. Passes take back what is there; delete it again once it is empty.",
         // -- connections
+        "again" => "Its next run reads again from there.",
+        "connection-on" => "Switched on.",
+        "connection-off" => "Switched off: it is neither read nor written to.",
+        "rolled-back" => "Rolled back. Destinations follow with their next passes, within their budgets.",
         // -- settings
         // -- live
         _ => return None,

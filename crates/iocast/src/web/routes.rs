@@ -1,10 +1,10 @@
 //! Every page there is. Router, navigation and the tests that open each are read from this table.
 
-use super::{account, activity, adding, bulk, door, export, grid, indicator, overview, plans, saved, things, trial};
+use super::{account, activity, adding, asked, bulk, catalogue, connection, door, export, grid, indicator, overview, plans, rules, saved, sharing, target, tenants, things, trial};
 use crate::api::PageRoute;
 use crate::app::things::{Connections, Rules, Sharings, Targets, Tenants};
 use crate::people::roles::Needs::{
-    AnalystWork, Approve, EditConfig, Freeze, Nothing, Read, ReadAudit, Session, Thaw, Undo, WriteSecret,
+    AnalystWork, Approve, EditConfig, Freeze, Nothing, Read, ReadAudit, RunNow, Session, Thaw, Undo, WriteSecret,
 };
 use axum::routing;
 
@@ -40,24 +40,24 @@ pub static TABLE: &[PageRoute] = &[
     PageRoute::post("/plans/{id}/reject", Approve, || routing::post(plans::do_reject)),
     PageRoute::post("/freeze", Freeze, || routing::post(overview::do_freeze)),
     PageRoute::post("/thaw", Thaw, || routing::post(overview::do_thaw)),
-    PageRoute::get("/connectors", Read, || routing::get(things::catalogue)),
-    PageRoute::get("/connections", Read, || routing::get(things::list::<Connections>)),
+    PageRoute::get("/connectors", Read, || routing::get(catalogue::catalogue)),
+    PageRoute::get("/connections", Read, || routing::get(connection::list)),
     PageRoute::get("/configure/connection", Read, || routing::get(things::edit::<Connections>)),
     PageRoute::post("/configure/connection", WriteSecret, || routing::post(things::save::<Connections>)),
     PageRoute::post("/configure/connection/delete", WriteSecret, || routing::post(things::delete::<Connections>)),
-    PageRoute::get("/tenants", Read, || routing::get(things::list::<Tenants>)),
+    PageRoute::get("/tenants", Read, || routing::get(tenants::list)),
     PageRoute::get("/configure/tenant", Read, || routing::get(things::edit::<Tenants>)),
     PageRoute::post("/configure/tenant", WriteSecret, || routing::post(things::save::<Tenants>)),
     PageRoute::post("/configure/tenant/delete", WriteSecret, || routing::post(things::delete::<Tenants>)),
-    PageRoute::get("/rules", Read, || routing::get(things::list::<Rules>)),
+    PageRoute::get("/rules", Read, || routing::get(rules::list)),
     PageRoute::get("/configure/rule", Read, || routing::get(things::edit::<Rules>)),
     PageRoute::post("/configure/rule", EditConfig, || routing::post(things::save::<Rules>)),
     PageRoute::post("/configure/rule/delete", EditConfig, || routing::post(things::delete::<Rules>)),
-    PageRoute::get("/sharing", Read, || routing::get(things::list::<Sharings>)),
+    PageRoute::get("/sharing", Read, || routing::get(sharing::list)),
     PageRoute::get("/configure/sharing", Read, || routing::get(things::edit::<Sharings>)),
     PageRoute::post("/configure/sharing", EditConfig, || routing::post(things::save::<Sharings>)),
     PageRoute::post("/configure/sharing/delete", EditConfig, || routing::post(things::delete::<Sharings>)),
-    PageRoute::get("/targets", Read, || routing::get(things::list::<Targets>)),
+    PageRoute::get("/targets", Read, || routing::get(target::list)),
     PageRoute::get("/configure/target", Read, || routing::get(things::edit::<Targets>)),
     PageRoute::post("/configure/target", EditConfig, || routing::post(things::save::<Targets>)),
     PageRoute::post("/configure/target/delete", EditConfig, || routing::post(things::delete::<Targets>)),
@@ -81,7 +81,36 @@ pub static TABLE: &[PageRoute] = &[
     PageRoute::post("/indicators/{kind}/{value}/mute", AnalystWork, || routing::post(indicator::do_mute)),
     PageRoute::post("/indicators/{kind}/{value}/retract", AnalystWork, || routing::post(indicator::do_retract)),
     // -- sharing
+    PageRoute::post("/sharing/pause", EditConfig, || routing::post(sharing::pause)),
+    PageRoute::post("/sharing/sync", RunNow, || routing::post(sharing::sync)),
+    PageRoute::get("/sharing/test", Read, || routing::get(sharing::test)).long(),
+    PageRoute::get("/sharing/test.csv", Read, || routing::get(sharing::test_csv)).long(),
+    PageRoute::post("/configure/sharing/test", EditConfig, || routing::post(sharing::try_form)),
+    PageRoute::get("/plans/{id}/steps.csv", Read, || routing::get(plans::steps_csv)).long(),
+    PageRoute::get("/plans/{id}/rest", Read, || routing::get(plans::rest)).long(),
+    PageRoute::post("/rules/mute", EditConfig, || routing::post(rules::mute)),
+    PageRoute::get("/jobs/{id}", Read, || routing::get(asked::asked)),
+    PageRoute::get("/targets/{name}", Read, || routing::get(target::target)),
+    PageRoute::get("/targets/{name}/ledger", Read, || routing::get(target::lines)),
+    PageRoute::get("/targets/{name}/ledger.csv", Read, || routing::get(target::lines_csv)).long(),
+    PageRoute::get("/targets/{name}/cut", Read, || routing::get(target::cut)).long(),
+    PageRoute::get("/targets/{name}/cut.csv", Read, || routing::get(target::cut_csv)).long(),
+    PageRoute::get("/targets/{name}/pins", Read, || routing::get(target::pins)),
+    PageRoute::post("/targets/{name}/sync", RunNow, || routing::post(target::do_sync)),
+    PageRoute::post("/targets/{name}/verify", RunNow, || routing::post(target::do_verify)),
+    PageRoute::post("/targets/{name}/adopt", RunNow, || routing::post(target::do_adopt)).long(),
+    PageRoute::post("/targets/{name}/switch", EditConfig, || routing::post(target::do_switch)),
+    PageRoute::post("/targets/{name}/unpin", Undo, || routing::post(target::do_unpin)),
+    PageRoute::post("/targets/{name}/return", Undo, || routing::post(target::do_return)).long(),
+    PageRoute::post("/targets/{name}/delete", EditConfig, || routing::post(target::do_delete)).long(),
     // -- connections
+    PageRoute::get("/connections/{name}", Read, || routing::get(connection::connection)),
+    PageRoute::post("/connections/{name}/check", RunNow, || routing::post(connection::do_check)).long(),
+    PageRoute::post("/connections/{name}/pull", RunNow, || routing::post(connection::do_pull)),
+    PageRoute::post("/connections/{name}/again", RunNow, || routing::post(connection::do_again)),
+    PageRoute::post("/connections/{name}/switch", WriteSecret, || routing::post(connection::do_switch)),
+    PageRoute::get("/connections/{name}/rollback", Undo, || routing::get(connection::rollback)).long(),
+    PageRoute::post("/connections/{name}/rollback", Undo, || routing::post(connection::do_rollback)).long(),
     // -- settings
     // -- live
 ];

@@ -43,13 +43,6 @@ const NAV: [(Section, &str, &str, &str); 8] = [
     (Section::Settings, "settings", "/settings", "Settings"),
 ];
 
-impl Section {
-    /// The name of its picture.
-    pub(crate) fn icon(self) -> &'static str {
-        NAV.iter().find(|(part, ..)| *part == self).map_or("", |(_, icon, ..)| icon)
-    }
-}
-
 /// How pages look, as a person chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Theme {

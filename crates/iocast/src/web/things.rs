@@ -23,8 +23,6 @@ use serde_json::{Value, json};
 pub(super) trait Screen: Noun {
     /// Which part of the console it belongs to.
     const SECTION: Section;
-    /// Many of them, as a heading.
-    const TITLE: &'static str;
     /// What they are, in a sentence.
     const INTRO: &'static str;
     /// The list's address.
@@ -35,13 +33,9 @@ pub(super) trait Screen: Noun {
     const NEEDS: Needs = Needs::EditConfig;
     /// There is no form before something was chosen where a new one begins.
     const MUST_BEGIN: bool = false;
-    /// The headings of the list after the name.
-    const COLUMNS: &'static [&'static str];
     /// What deleting one leaves open: value and label; empty: nothing.
     const LEAVES: &'static [(&'static str, &'static str)] = &[];
 
-    /// The cells of the list after the name.
-    fn cells(doc: &Self::Doc) -> Vec<String>;
     /// Its form; `doc` has at least what was chosen before. Also adds to the document what a form needs to stand in.
     fn form(app: &App, doc: &mut Value, is_new: bool) -> Result<Form, Problem>;
     /// Takes out again what only the form needed.
@@ -50,35 +44,38 @@ pub(super) trait Screen: Noun {
     fn begin() -> Option<&'static str> {
         None
     }
+    /// More fields can be asked for without saving: the button that does. Empty: they cannot.
+    const MORE: &'static str = "";
+    /// What the fields shown follow from, beside the kind of thing.
+    fn mark(_: &Value) -> String {
+        String::new()
+    }
+    /// Takes out what followed from something that is chosen no more.
+    fn forget(_: &mut Value) {}
+    /// Where one that is there is looked at. None: in its form.
+    fn home(_: &[String]) -> Option<String> {
+        None
+    }
+    /// What of one becomes a part of another that is made after it.
+    fn cloned(doc: &Self::Doc) -> Value {
+        let mut doc = serde_json::to_value(doc).unwrap_or_default();
+        if let Some(map) = doc.as_object_mut() {
+            map.remove("name");
+        }
+        doc
+    }
+    /// Makes room in the document for what was posted.
+    fn grow(_: &mut Value, _: &Posted) {}
+    /// What deleting one means, as a sentence.
+    const LEAVES_WORDS: &'static str = "";
+    /// Where one is tried before it is saved.
+    const TRIAL: Option<&'static str> = None;
     /// What the rule builder offers.
     fn offers(_: &App) -> Result<Option<String>, Problem> {
         Ok(None)
     }
     /// What becomes of what it leaves.
     fn left(choice: &str) -> Option<Self::Leave>;
-}
-
-/// One line of a list.
-struct Row {
-    name: String,
-    href: String,
-    cells: Vec<String>,
-}
-
-#[derive(Template)]
-#[template(path = "things.html")]
-struct ListPage {
-    shell: Shell,
-    list: &'static str,
-    /// The lists of this part of the console, where there are several.
-    tabs: &'static [(&'static str, &'static str)],
-    intro: &'static str,
-    one: &'static str,
-    icon: &'static str,
-    may_change: bool,
-    new: String,
-    columns: &'static [&'static str],
-    rows: Vec<Row>,
 }
 
 #[derive(Template)]
@@ -97,41 +94,23 @@ struct FormPage {
     mistakes: Vec<String>,
     groups: Vec<GroupView>,
     leaves: &'static [(&'static str, &'static str)],
+    leaves_words: &'static str,
+    /// Where it is looked at.
+    home: Option<String>,
+    /// The address of a form like this one.
+    clone: Option<String>,
+    /// The button that asks for more fields; empty: there is none.
+    more: &'static str,
+    mark: String,
+    /// Where it is tried.
+    trial: Option<&'static str>,
     /// What the rule builder offers, where there is one.
     offers: Option<String>,
 }
 
-const TABS: [(&str, &str); 2] = [("What goes where", Sharings::LIST), ("Targets", Targets::LIST)];
-
 fn address<S: Screen>(key: &[String]) -> String {
     let pairs: Vec<String> = key.iter().map(|key| format!("key={}", show::part(key))).collect();
     format!("{}?{}", S::FORM, pairs.join("&"))
-}
-
-pub(super) async fn list<S: Screen>(visit: Visit) -> Result<Response, Problem> {
-    visit
-        .page(S::TITLE, S::SECTION, |app, shell| {
-            let row = |doc: &S::Doc| {
-                let key: Vec<String> = S::key(doc).into_iter().map(str::to_owned).collect();
-                Row { name: key.join(" → "), href: address::<S>(&key), cells: S::cells(doc) }
-            };
-            let rows = app.things::<S>()?.iter().map(row).collect();
-            let new = S::begin().unwrap_or(S::FORM).to_owned();
-            let may_change = shell.may(S::NEEDS);
-            Ok(ListPage {
-                list: S::LIST,
-                tabs: if S::SECTION == Section::Sharing { &TABS } else { &[] },
-                icon: S::SECTION.icon(),
-                shell,
-                may_change,
-                intro: S::INTRO,
-                one: S::NAME,
-                new,
-                columns: S::COLUMNS,
-                rows,
-            })
-        })
-        .await
 }
 
 /// What a form is about: what was chosen before it, and what it was shown with.
@@ -178,16 +157,48 @@ fn form_page<S: Screen>(shell: Shell, form: &Form, doc: &Value, about: About, wr
         mistakes: mistakes.collect(),
         groups: form.view(doc, wrong),
         leaves: S::LEAVES,
+        leaves_words: S::LEAVES_WORDS,
+        home: if about.key.is_empty() { None } else { S::home(&about.key) },
+        clone: match about.key.as_slice() {
+            [name] if !S::MORE.is_empty() => Some(format!("{}?like={}", S::FORM, show::part(name))),
+            _ => None,
+        },
+        more: S::MORE,
+        mark: S::mark(doc),
+        trial: S::TRIAL,
         offers: None,
         key: about.key,
         seen: about.seen,
-        carried: about.carried,
+        // What can be chosen in the form is not carried beside it.
+        carried: about.carried.into_iter().filter(|(name, _)| !form.has(name)).collect(),
         shell,
     }
 }
 
 fn title<S: Screen>(key: &[String]) -> String {
     if key.is_empty() { format!("New {}", S::NAME) } else { key.join(" → ") }
+}
+
+/// What may stand in the address of a form for a new thing.
+const PREFILLED: [&str; 6] = ["folder", "source", "rule", "target", "max_tlp", "tenant"];
+
+/// A new one begins like another, or with what the address says.
+fn begun<S: Screen>(app: &App, query: &Fields, doc: &mut Value) -> Result<(), Problem> {
+    if let Some(like) = query.some("like") {
+        let key = [like.to_owned()];
+        let other = app.thing::<S>(&key)?.ok_or_else(|| missing::<S>(&key))?;
+        *doc = S::cloned(&other);
+    }
+    for name in PREFILLED {
+        if let Some(value) = query.some(name) {
+            doc[name] = value.into();
+        }
+    }
+    // A filter of the grid becomes a new rule's.
+    if let Some(when) = query.some("when").filter(|_| S::FORM == Rules::FORM) {
+        doc["when"] = when.into();
+    }
+    Ok(())
 }
 
 pub(super) async fn edit<S: Screen>(visit: Visit, query: Fields) -> Result<Response, Problem> {
@@ -199,9 +210,8 @@ pub(super) async fn edit<S: Screen>(visit: Visit, query: Fields) -> Result<Respo
         .page(title::<S>(&about.key), S::SECTION, move |app, shell| {
             let (mut doc, seen) = base::<S>(app, &about)?;
             about.seen = seen;
-            // A filter of the grid becomes a new rule's.
-            if let Some(when) = query.some("when").filter(|_| about.key.is_empty() && S::FORM == Rules::FORM) {
-                doc["when"] = when.into();
+            if about.key.is_empty() {
+                begun::<S>(app, &query, &mut doc)?;
             }
             let form = S::form(app, &mut doc, about.key.is_empty())?;
             let page = form_page::<S>(shell, &form, &doc, about, &[]);
@@ -213,6 +223,7 @@ pub(super) async fn edit<S: Screen>(visit: Visit, query: Fields) -> Result<Respo
 enum Done {
     To(String),
     Again(String),
+    More(String),
 }
 
 pub(super) async fn save<S: Screen>(visit: Visit, Sent(sent): Sent) -> Result<Response, Problem> {
@@ -223,12 +234,25 @@ pub(super) async fn save<S: Screen>(visit: Visit, Sent(sent): Sent) -> Result<Re
         .hop(move |app| {
             let (mut was, _) = base::<S>(app, &about)?;
             let is_new = about.key.is_empty();
-            let form = S::form(app, &mut was, is_new)?;
-            let (doc, mut wrong) = form.read(&posted, was);
-            wrong.extend(form.absent(&doc));
+            S::grow(&mut was, &posted);
+            let mut form = S::form(app, &mut was, is_new)?;
+            let (mut doc, mut wrong) = form.read(&posted, was);
+            let has_changed = posted.has("mark") && posted.text("mark") != S::mark(&doc);
+            let more = has_changed || posted.has("more");
+            if more {
+                // What follows from what was chosen is looked at before it is saved.
+                if has_changed {
+                    S::forget(&mut doc);
+                }
+                S::tidy(&mut doc);
+                form = S::form(app, &mut doc, is_new)?;
+                wrong.clear();
+            } else {
+                wrong.extend(form.absent(&doc));
+            }
             let mut tidy = doc.clone();
             S::tidy(&mut tidy);
-            if wrong.is_empty() {
+            if wrong.is_empty() && !more {
                 match serde_path_to_error::deserialize::<_, S::Doc>(tidy) {
                     Err(error) => wrong.push((place(&error.path().to_string()), error.inner().to_string())),
                     Ok(typed) => {
@@ -237,7 +261,8 @@ pub(super) async fn save<S: Screen>(visit: Visit, Sent(sent): Sent) -> Result<Re
                         match app.put_seen::<S>(&typed, seen, &seat.caller) {
                             Ok(_) => {
                                 app.hurry();
-                                let to = if is_new { S::LIST.to_owned() } else { address::<S>(&key) };
+                                let form = || if is_new { S::LIST.to_owned() } else { address::<S>(&key) };
+                                let to = S::home(&key).unwrap_or_else(form);
                                 return Ok(Done::To(format!(
                                     "{to}{}done=saved",
                                     if to.contains('?') { '&' } else { '?' }
@@ -253,11 +278,13 @@ pub(super) async fn save<S: Screen>(visit: Visit, Sent(sent): Sent) -> Result<Re
             let shell = Shell::of(app, &seat, title::<S>(&about.key), S::SECTION, theme, here)?;
             let page = form_page::<S>(shell, &form, &doc, about, &wrong);
             let page = FormPage { offers: S::offers(app)?, ..page };
-            page.render().map(Done::Again).map_err(|error| Problem::internal(error.to_string()))
+            let done = if more { Done::More } else { Done::Again };
+            page.render().map(done).map_err(|error| Problem::internal(error.to_string()))
         })
         .await?;
     Ok(match done {
         Done::To(to) => Redirect::to(&to).into_response(),
+        Done::More(html) => Html(html).into_response(),
         Done::Again(html) => (StatusCode::UNPROCESSABLE_ENTITY, Html(html)).into_response(),
     })
 }
@@ -330,6 +357,9 @@ fn network(file: &str) -> Vec<Field> {
     ]
 }
 
+/// Exceptions that one form takes.
+const MOST_EXCEPTIONS: usize = 200;
+
 const FILES: &str = "below a directory that the server may read";
 
 fn manifest(app: &App, doc: &Value) -> Result<Manifest, Problem> {
@@ -342,22 +372,15 @@ fn manifest(app: &App, doc: &Value) -> Result<Manifest, Problem> {
 
 impl Screen for Connections {
     const SECTION: Section = Section::Connections;
-    const TITLE: &'static str = "Connections";
     const INTRO: &'static str =
         "Sources that are read and destinations that are written to, each with its credentials.";
     const LIST: &'static str = "/connections";
     const FORM: &'static str = "/configure/connection";
+    const LEAVES_WORDS: &'static str = "What names it, targets on it and sharings of it, is to be deleted first.";
     const MUST_BEGIN: bool = true;
     const NEEDS: Needs = Needs::WriteSecret;
-    const COLUMNS: &'static [&'static str] = &["Connector", "Tenant", "Interval", "State"];
     const LEAVES: &'static [(&'static str, &'static str)] =
         &[("retract", "its records count no longer"), ("keep", "its records stay until they age out")];
-
-    fn cells(doc: &Self::Doc) -> Vec<String> {
-        let state = if doc.enabled { "on" } else { "off" };
-        let or = |text: &Option<String>, other: &str| text.clone().unwrap_or_else(|| other.to_owned());
-        vec![doc.connector.clone(), or(&doc.tenant, "none"), or(&doc.interval, "as by default"), state.to_owned()]
-    }
 
     fn form(app: &App, doc: &mut Value, is_new: bool) -> Result<Form, Problem> {
         let manifest = manifest(app, doc)?;
@@ -416,6 +439,10 @@ impl Screen for Connections {
         Some("/connectors")
     }
 
+    fn home(key: &[String]) -> Option<String> {
+        Some(format!("/connections/{}", show::part(key.first()?)))
+    }
+
     fn left(choice: &str) -> Option<LeaveRecords> {
         match choice {
             "retract" => Some(LeaveRecords { records: Records::Retract }),
@@ -427,19 +454,11 @@ impl Screen for Connections {
 
 impl Screen for Tenants {
     const SECTION: Section = Section::Tenants;
-    const TITLE: &'static str = "Tenants";
     const INTRO: &'static str =
         "Accounts that several connections share: address, credentials and filters are given once.";
     const LIST: &'static str = "/tenants";
     const FORM: &'static str = "/configure/tenant";
     const NEEDS: Needs = Needs::WriteSecret;
-    const COLUMNS: &'static [&'static str] = &["Proxy", "First pull"];
-
-    fn cells(doc: &Self::Doc) -> Vec<String> {
-        let range =
-            doc.initial_range_days.map_or_else(|| "as by default".to_owned(), |days| format!("{days} days back"));
-        vec![doc.proxy.as_ref().map_or("none", |_| "set").to_owned(), range]
-    }
 
     fn form(app: &App, doc: &mut Value, is_new: bool) -> Result<Form, Problem> {
         let engine = app.engine()?;
@@ -499,17 +518,40 @@ impl Screen for Tenants {
 
 impl Screen for Targets {
     const SECTION: Section = Section::Sharing;
-    const TITLE: &'static str = "Targets";
     const INTRO: &'static str = "What destinations hold: a connection, what is done there, and how carefully.";
     const LIST: &'static str = "/targets";
     const FORM: &'static str = "/configure/target";
-    const COLUMNS: &'static [&'static str] = &["Connection", "Action", "State"];
     const LEAVES: &'static [(&'static str, &'static str)] =
         &[("take_back", "its entries are taken back"), ("release", "its entries stay there and are nobody's")];
+    const MORE: &'static str = "Show its parameters";
+    const LEAVES_WORDS: &'static str =
+        "No sharing may feed it any more. From its page it is deleted together with them.";
 
-    fn cells(doc: &Self::Doc) -> Vec<String> {
-        let state = if doc.enabled { "on" } else { "off" };
-        vec![doc.connection.clone(), doc.action.clone().unwrap_or_default(), state.to_owned()]
+    fn home(key: &[String]) -> Option<String> {
+        Some(format!("/targets/{}", show::part(key.first()?)))
+    }
+
+    fn mark(doc: &Value) -> String {
+        let text = |name: &str| doc[name].as_str().unwrap_or_default();
+        format!("{}/{}", text("connection"), text("action"))
+    }
+
+    fn forget(doc: &mut Value) {
+        doc["params"] = Value::Null;
+    }
+
+    fn tidy(doc: &mut Value) {
+        if let Some(map) = doc.as_object_mut() {
+            map.retain(|_, value| !value.is_null());
+        }
+    }
+
+    fn grow(doc: &mut Value, posted: &Posted) {
+        for name in ["connection", "action"] {
+            if let Some(value) = posted.given(name) {
+                doc[name] = value.into();
+            }
+        }
     }
 
     fn form(app: &App, doc: &mut Value, is_new: bool) -> Result<Form, Problem> {
@@ -586,17 +628,14 @@ impl Screen for Targets {
 
 impl Screen for Sharings {
     const SECTION: Section = Section::Sharing;
-    const TITLE: &'static str = "Sharing";
     const INTRO: &'static str = "What goes where: a source, a rule and a target.";
     const LIST: &'static str = "/sharing";
     const FORM: &'static str = "/configure/sharing";
-    const COLUMNS: &'static [&'static str] = &["Most TLP", "State"];
     const LEAVES: &'static [(&'static str, &'static str)] = &[("take_back", "what only it wanted is taken back")];
-
-    fn cells(doc: &Self::Doc) -> Vec<String> {
-        let state = if doc.paused { "paused" } else { "on" };
-        vec![doc.max_tlp.clone().unwrap_or_else(|| "amber".to_owned()), state.to_owned()]
-    }
+    const LEAVES_WORDS: &'static str = "The next passes take back what no other sharing of the target wants, within \
+                                        their budget. To keep what is there, pause it instead; to leave it there for \
+                                        good, delete its target and let the entries stay.";
+    const TRIAL: Option<&'static str> = Some("/configure/sharing/test");
 
     fn form(app: &App, _: &mut Value, is_new: bool) -> Result<Form, Problem> {
         let config = app.engine()?.config();
@@ -636,20 +675,23 @@ impl Screen for Sharings {
 
 impl Screen for Rules {
     const SECTION: Section = Section::Rules;
-    const TITLE: &'static str = "Rules";
     const INTRO: &'static str = "What is selected, and what never passes.";
     const LIST: &'static str = "/rules";
     const FORM: &'static str = "/configure/rule";
-    const COLUMNS: &'static [&'static str] = &["Folder", "Selects", "Exceptions", "State"];
+    const MORE: &'static str = "One more exception";
 
-    fn cells(doc: &Self::Doc) -> Vec<String> {
-        let state = if doc.muted { "muted" } else { "on" };
-        vec![
-            doc.folder.clone().unwrap_or_default(),
-            doc.when.clone(),
-            doc.exceptions.len().to_string(),
-            state.to_owned(),
-        ]
+    fn grow(doc: &mut Value, posted: &Posted) {
+        let at = |name: &str| name.strip_prefix("exceptions.")?.split('.').next()?.parse::<usize>().ok();
+        let most = posted.names().filter_map(at).filter(|at| *at < MOST_EXCEPTIONS).max();
+        if !doc["exceptions"].is_array() {
+            doc["exceptions"] = json!([]);
+        }
+        if let (Some(most), Some(exceptions)) = (most, doc["exceptions"].as_array_mut()) {
+            // The form adds one more by itself.
+            while exceptions.len() < most {
+                exceptions.push(json!({}));
+            }
+        }
     }
 
     fn form(_: &App, doc: &mut Value, is_new: bool) -> Result<Form, Problem> {
@@ -680,7 +722,7 @@ impl Screen for Rules {
             form.group(
                 &title,
                 "Any of its parts excepts. Without a name and parts there is none.",
-                at == there,
+                at == there && there > 0,
                 vec![
                     text(&format!("exceptions.{at}.name"), "Name", "Shown wherever it applies."),
                     text(&format!("exceptions.{at}.when"), "What meets this", "An expression."),
@@ -711,60 +753,4 @@ impl Screen for Rules {
     fn left(_: &str) -> Option<NothingToSay> {
         Some(NothingToSay {})
     }
-}
-
-// --- the catalogue
-
-struct Card {
-    name: String,
-    title: String,
-    summary: String,
-    category: String,
-    roles: &'static str,
-    href: String,
-}
-
-#[derive(Template)]
-#[template(path = "connectors.html")]
-struct Catalogue {
-    shell: Shell,
-    q: String,
-    category: String,
-    purpose: String,
-    categories: Vec<String>,
-    cards: Vec<Card>,
-}
-
-pub(super) async fn catalogue(visit: Visit, query: Fields) -> Result<Response, Problem> {
-    visit
-        .page("Connectors", Section::Connections, move |app, shell| {
-            let registry = app.engine()?.registry();
-            let q = query.get("q").to_lowercase();
-            let (category, purpose) = (query.get("category").to_owned(), query.get("for").to_owned());
-            let form = if purpose == "tenant" { Tenants::FORM } else { Connections::FORM };
-            let mut categories: Vec<String> = registry.iter().map(|c| c.manifest().category.clone()).collect();
-            categories.sort_unstable();
-            categories.dedup();
-            let is_meant = |m: &Manifest| {
-                let words = format!("{} {} {}", m.name, m.title, m.summary).to_lowercase();
-                m.name != "manual" && words.contains(&q) && (category.is_empty() || category == m.category)
-            };
-            let card = |m: &Manifest| Card {
-                name: m.name.clone(),
-                title: m.title.clone(),
-                summary: m.summary.clone(),
-                category: m.category.clone(),
-                roles: match (m.source.is_some(), m.actions.is_empty()) {
-                    (true, true) => "source",
-                    (true, false) => "source and destination",
-                    _ => "destination",
-                },
-                href: format!("{form}?connector={}", show::part(&m.name)),
-            };
-            let mut cards: Vec<Card> =
-                registry.iter().map(|c| c.manifest()).filter(|m| is_meant(m)).map(card).collect();
-            cards.sort_by_key(|card| card.title.to_lowercase());
-            Ok(Catalogue { shell, q: query.get("q").to_owned(), category, purpose, categories, cards })
-        })
-        .await
 }

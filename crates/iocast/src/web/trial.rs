@@ -75,6 +75,7 @@ fn tried(app: &App, posted: &Posted) -> Result<Report, Problem> {
     let key = posted.all("key").to_vec();
     let there = if key.is_empty() { None } else { app.thing::<Rules>(&key)? };
     let mut doc = there.map_or_else(|| json!({}), |rule| serde_json::to_value(rule).unwrap_or_default());
+    Rules::grow(&mut doc, posted);
     let form = Rules::form(app, &mut doc, key.is_empty())?;
     let (mut doc, _) = form.read(posted, doc);
     Rules::tidy(&mut doc);

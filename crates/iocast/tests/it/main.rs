@@ -33,6 +33,7 @@ mod restore;
 mod rig;
 mod security;
 mod server;
+mod sharing;
 mod shown;
 #[cfg(all(unix, feature = "rig"))]
 mod stories;

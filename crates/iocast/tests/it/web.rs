@@ -27,7 +27,7 @@ pub(crate) fn open(app: &TestApp, path: &str, token: &str) -> Reply {
 }
 
 /// What leads on to another page, or is a person's own.
-const IS_ELSEWHERE: [&str; 5] = ["/", "/setup", "/sign-in", "/account", BEGIN];
+const IS_ELSEWHERE: [&str; 7] = ["/", "/setup", "/sign-in", "/account", BEGIN, "/sharing/test", "/sharing/test.csv"];
 const BEGIN: &str = "/configure/connection";
 
 /// The pages that need nothing in particular to be there.
@@ -157,6 +157,7 @@ fn who_has_not_signed_in_is_led_to_where_one_does_and_who_may_not_is_told() {
     for page in routes::TABLE.iter().filter(|page| page.needs != Needs::Nothing) {
         let path = page.path.replace("{kind}", "domain").replace("{value}", "bad.example").replace("{id}", "1");
         let path = path.replace("{format}", "csv");
+        let path = path.replace("{name}", "x");
         let method = if page.method == Verb::Get { Method::GET } else { Method::POST };
         let reply = ask(&app, method.clone(), &path, None, "");
         assert_eq!(reply.status, StatusCode::SEE_OTHER, "{path}");
@@ -309,6 +310,7 @@ fn each_role_opens_its_pages_and_is_offered_nothing_that_is_refused() {
         let browser = person(&app, &format!("b-{}", role.as_str()), &[role.as_str()]);
         for page in routes::TABLE.iter().filter(|page| page.method == Verb::Post && page.needs != Needs::Session) {
             let path = page.path.replace("{kind}", "domain").replace("{value}", "x.example").replace("{id}", "9999");
+            let path = path.replace("{name}", "x");
             let may = page.needs == Needs::Nothing || allows(Roles::of(&[role]), page.needs);
             let reply = send(&browser, &app, &path, &format!("csrf={}", browser.csrf));
             assert_eq!(reply.status != StatusCode::FORBIDDEN, may, "{role:?} {path}: {}", reply.text());
