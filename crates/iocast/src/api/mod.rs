@@ -15,7 +15,7 @@ pub mod changes;
 mod config;
 mod connectors;
 pub(crate) mod exceptions;
-mod extract;
+pub(crate) mod extract;
 pub mod import;
 pub(crate) mod indicators;
 mod jobs;

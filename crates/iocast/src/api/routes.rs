@@ -2,7 +2,7 @@
 //! from this table.
 
 use super::nouns::{
-    self, Connections, GuardExceptions, GuardLists, NothingToSay, Notifies, Noun, Rules, Sharings, Targets, Tenants,
+    self, Connections, GuardExceptions, GuardLists, NothingToSay, Notifies, Noun, Providers, Rules, Sharings, Targets, Tenants,
 };
 use super::route::{delete, follow, get, job, post, put};
 use super::shapes::{Page, PageQuery};
@@ -340,6 +340,27 @@ pub static TABLE: &[Route] = &[
         .tagged(),
     job("/api/v1/notify/{name}/test", RunNow, "Tells a test through a channel.", || routing::post(notices::test))
         .answers::<notices::Tested>(),
+    get("/api/v1/providers", Read, "Providers of identities that people sign in at, secrets left out.", || {
+        routing::get(nouns::list::<Providers>)
+    })
+    .query::<PageQuery>()
+    .answers::<Page<Doc<Providers>>>(),
+    get("/api/v1/providers/{name}", Read, "One provider, secrets left out.", || routing::get(nouns::show::<Providers>))
+        .answers::<Doc<Providers>>()
+        .tagged(),
+    put("/api/v1/providers/{name}", ManagePeople, "Makes or replaces a provider of identities.", || {
+        routing::put(nouns::put::<Providers>)
+    })
+    .body::<Sent<Providers>>()
+    .example(r#"{"issuer": "https://login.example", "client_id": "iocast", "roles": {"soc": ["analyst"]}}"#)
+    .answers::<Doc<Providers>>()
+    .tagged(),
+    delete("/api/v1/providers/{name}", ManagePeople, "Deletes a provider; accounts of people from there stay.", || {
+        routing::delete(nouns::delete::<Providers>)
+    })
+    .query::<NothingToSay>()
+    .answers_nothing()
+    .tagged(),
     get("/api/v1/notices", Read, "What needs a person, the gravest first, and who was told.", || {
         routing::get(notices::list)
     })

@@ -199,6 +199,11 @@ impl App {
         self.world.now()
     }
 
+    /// The outside.
+    pub(crate) fn world(&self) -> &dyn World {
+        &*self.world
+    }
+
     /// What seals secrets.
     pub(crate) fn secrets(&self) -> &dyn SecretResolver {
         self.world.secrets()

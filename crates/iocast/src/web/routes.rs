@@ -16,6 +16,8 @@ pub static TABLE: &[PageRoute] = &[
     PageRoute::get("/sign-in", Nothing, || routing::get(door::sign_in)),
     PageRoute::post("/sign-in", Nothing, || routing::post(door::do_sign_in)),
     PageRoute::post("/sign-in/code", Nothing, || routing::post(door::do_code)),
+    PageRoute::get("/sign-in/at/{name}", Nothing, || routing::get(door::leave)),
+    PageRoute::get("/sign-in/at/{name}/back", Nothing, || routing::get(door::come_back)),
     PageRoute::post("/sign-out", Session, || routing::post(door::do_sign_out)),
     PageRoute::post("/theme", Nothing, || routing::post(door::do_theme)),
     PageRoute::get("/account", Session, || routing::get(account::account)),
