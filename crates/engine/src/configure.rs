@@ -4,8 +4,8 @@
 //! nothing.
 
 use crate::config::{
-    self, ConfigFile, ConnectionDoc, Documents, GuardDoc, GuardExceptionDoc, NotifyDoc, PolicyDoc, ProviderDoc, RuleDoc, SharingDoc,
-    Stored, Strict, TargetDoc, TenantDoc, manual_doc,
+    self, ConfigFile, ConnectionDoc, Documents, GuardDoc, GuardExceptionDoc, NotifyDoc, PolicyDoc, ProviderDoc,
+    RuleDoc, SharingDoc, Stored, Strict, TargetDoc, TenantDoc, manual_doc,
 };
 use crate::delete::{self, Prune, Removals};
 use crate::error::EngineError;

@@ -6,7 +6,9 @@
 //! say where a secret is, not what it is; they are shown and stored as they are.
 
 use crate::Engine;
-use crate::config::{self, ConfigError, ConfigFile, ConnectionDoc, Documents, NotifyDoc, ProviderDoc, Stored, TenantDoc};
+use crate::config::{
+    self, ConfigError, ConfigFile, ConnectionDoc, Documents, NotifyDoc, ProviderDoc, Stored, TenantDoc,
+};
 use crate::error::EngineError;
 use crate::registry::Registry;
 use kit::Secret;
@@ -133,10 +135,7 @@ pub(crate) fn visit(file: &mut ConfigFile, registry: &Registry, each: &mut dyn F
     for doc in &mut file.provider {
         if let Some(secret) = doc.client_secret.take() {
             let mut value = Value::String(secret);
-            each(
-                &Spot { section: "provider", name: doc.name.clone(), key: "client_secret".to_owned() },
-                &mut value,
-            );
+            each(&Spot { section: "provider", name: doc.name.clone(), key: "client_secret".to_owned() }, &mut value);
             doc.client_secret = value.as_str().map(str::to_owned);
         }
         proxy("provider", &doc.name, &mut doc.proxy, each);

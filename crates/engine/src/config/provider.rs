@@ -71,7 +71,8 @@ fn plain(doc: &ProviderDoc, check: &mut Check<'_>) {
     }
     let is_plain = url::Url::parse(&doc.issuer).is_ok_and(|url| {
         let is_near = url.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127."));
-        let is_encrypted = url.scheme() == "https" || (url.scheme() == "http" && (is_near || !doc.allow_private.is_empty()));
+        let is_encrypted =
+            url.scheme() == "https" || (url.scheme() == "http" && (is_near || !doc.allow_private.is_empty()));
         is_encrypted
             && url.has_host()
             && url.username().is_empty()
@@ -100,7 +101,8 @@ fn plain(doc: &ProviderDoc, check: &mut Check<'_>) {
     if doc.roles.is_empty() {
         check.error("roles", "are missing: say which roles each group gives, or nobody can sign in");
     }
-    let is_domain = |domain: &str| domain.contains('.') && domain.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c));
+    let is_domain =
+        |domain: &str| domain.contains('.') && domain.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c));
     if doc.allowed_domain.as_deref().is_some_and(|domain| !is_domain(domain)) {
         check.error("allowed_domain", "must be a domain of mailboxes, e.g. example.org");
     }

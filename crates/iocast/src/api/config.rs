@@ -3,8 +3,8 @@
 use super::error::Problem;
 use super::extract::{Body, Params};
 use crate::app::App;
-use crate::people::roles::{self, Needs};
 use crate::people;
+use crate::people::roles::{self, Needs};
 use crate::tokens::Caller;
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -70,7 +70,8 @@ fn within_roles(app: &App, caller: &Caller, file: &ConfigFile, prunes: bool) -> 
         people::check_provider(app, provider)?;
     }
     let is_new = |provider| !there.provider.contains(provider);
-    let is_gone = |provider: &&engine::config::ProviderDoc| !file.provider.iter().any(|other| other.name == provider.name);
+    let is_gone =
+        |provider: &&engine::config::ProviderDoc| !file.provider.iter().any(|other| other.name == provider.name);
     if file.provider.iter().any(is_new) || (prunes && there.provider.iter().any(|provider| is_gone(&provider))) {
         roles::decide(caller, Needs::ManagePeople)
             .map_err(|why| Problem::forbidden(format!("[[provider]] is another than now: {why}")))?;

@@ -2,7 +2,8 @@
 //! from this table.
 
 use super::nouns::{
-    self, Connections, GuardExceptions, GuardLists, NothingToSay, Notifies, Noun, Providers, Rules, Sharings, Targets, Tenants,
+    self, Connections, GuardExceptions, GuardLists, NothingToSay, Notifies, Noun, Providers, Rules, Sharings, Targets,
+    Tenants,
 };
 use super::route::{delete, follow, get, job, post, put};
 use super::shapes::{Page, PageQuery};

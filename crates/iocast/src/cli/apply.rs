@@ -129,8 +129,18 @@ pub(crate) fn apply(args: &ApplyArgs, ctx: &Ctx) -> Outcome {
 
 /// Whether a file has nothing in it but, perhaps, a policy: a template that came to nothing, a file cut off.
 fn is_empty(file: &engine::ConfigFile) -> bool {
-    let engine::ConfigFile { policy: _, tenant, connection, target, rule, sharing, guard, guard_exception, notify, provider } =
-        file;
+    let engine::ConfigFile {
+        policy: _,
+        tenant,
+        connection,
+        target,
+        rule,
+        sharing,
+        guard,
+        guard_exception,
+        notify,
+        provider,
+    } = file;
     tenant.is_empty()
         && connection.is_empty()
         && target.is_empty()

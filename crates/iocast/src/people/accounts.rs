@@ -210,10 +210,9 @@ fn not_oneself(caller: &Caller, person: &Person) -> Result<(), Problem> {
 
 fn not_from_elsewhere(person: &Person, why: &str) -> Result<(), Problem> {
     match &person.identity {
-        Some((issuer, _)) => Err(Problem::new(
-            StatusCode::CONFLICT,
-            format!("\"{}\" signs in at {issuer}: {why}", person.name),
-        )),
+        Some((issuer, _)) => {
+            Err(Problem::new(StatusCode::CONFLICT, format!("\"{}\" signs in at {issuer}: {why}", person.name)))
+        }
         None => Ok(()),
     }
 }
@@ -221,9 +220,7 @@ fn not_from_elsewhere(person: &Person, why: &str) -> Result<(), Problem> {
 /// Somebody must be able to come in when no provider of identities can be asked: an administrator with a password here.
 fn not_the_last(app: &App, person: &Person) -> Result<(), Problem> {
     let is_one = |person: &Person| {
-        person.disabled.is_none()
-            && person.identity.is_none()
-            && Roles::stored(&person.roles).has(Role::Administrator)
+        person.disabled.is_none() && person.identity.is_none() && Roles::stored(&person.roles).has(Role::Administrator)
     };
     let others = app.store().people()?.iter().filter(|other| other.id != person.id && is_one(other)).count();
     match is_one(person) && others == 0 {

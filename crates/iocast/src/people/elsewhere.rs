@@ -75,10 +75,18 @@ impl Away {
             (those.count(), oldest)
         };
         for (n, oldest, most) in [
-            { let (n, oldest) = from(&traveller.from, &away); (n, oldest, MAX_AWAY_FROM) },
-            { let (n, oldest) = from("", &away); (n, oldest, MAX_AWAY) },
+            {
+                let (n, oldest) = from(&traveller.from, &away);
+                (n, oldest, MAX_AWAY_FROM)
+            },
+            {
+                let (n, oldest) = from("", &away);
+                (n, oldest, MAX_AWAY)
+            },
         ] {
-            if n >= most && let Some(oldest) = oldest {
+            if n >= most
+                && let Some(oldest) = oldest
+            {
                 away.remove(&oldest);
             }
         }
@@ -96,7 +104,12 @@ impl Away {
 pub(crate) fn providers(app: &App) -> Vec<String> {
     let Ok(engine) = app.engine() else { return Vec::new() };
     let config = engine.config();
-    config.providers.values().filter(|provider| provider.doc.enabled).map(|provider| provider.doc.name.clone()).collect()
+    config
+        .providers
+        .values()
+        .filter(|provider| provider.doc.enabled)
+        .map(|provider| provider.doc.name.clone())
+        .collect()
 }
 
 /// Whether what a provider is said to give are roles.
@@ -147,7 +160,9 @@ pub(crate) fn leave(app: &App, visitor: &Visitor, name: &str, next: &str) -> Res
             tracing::error!(provider = name, why, "nobody can sign in at a provider");
             Problem::new(
                 StatusCode::BAD_GATEWAY,
-                format!("{name} cannot be asked at the moment: try again, or sign in with a password; the log says why"),
+                format!(
+                    "{name} cannot be asked at the moment: try again, or sign in with a password; the log says why"
+                ),
             )
         })?;
         let now = app.now();
@@ -170,12 +185,7 @@ pub(crate) fn leave(app: &App, visitor: &Visitor, name: &str, next: &str) -> Res
 ///
 /// # Errors
 /// Not from there, not theirs, too late; nobody here; a store that cannot be written.
-pub(crate) fn come_back(
-    app: &App,
-    visitor: &Visitor,
-    name: &str,
-    back: &Back,
-) -> Result<(SignedIn, String), Problem> {
+pub(crate) fn come_back(app: &App, visitor: &Visitor, name: &str, back: &Back) -> Result<(SignedIn, String), Problem> {
     with_provider(app, name, |provider, way| {
         let over = || {
             Problem::new(
@@ -195,7 +205,10 @@ pub(crate) fn come_back(
             refused(app, visitor, name, None, why)?;
             Err(Problem::new(
                 StatusCode::UNAUTHORIZED,
-                format!("the sign-in at {name} did not work: begin again, and if it goes on ask {}", whom(&provider.doc)),
+                format!(
+                    "the sign-in at {name} did not work: begin again, and if it goes on ask {}",
+                    whom(&provider.doc)
+                ),
             ))
         };
         if traveller.provider != name {
@@ -246,9 +259,7 @@ fn refused(
 fn groups(provider: &ProviderDoc, identity: &Identity) -> BTreeSet<String> {
     match claim(&identity.claims, provider.group_claim.as_deref().unwrap_or("groups")) {
         Some(Value::String(one)) => BTreeSet::from([one.clone()]),
-        Some(Value::Array(many)) => {
-            many.iter().take(MAX_GROUPS).filter_map(Value::as_str).map(str::to_owned).collect()
-        }
+        Some(Value::Array(many)) => many.iter().take(MAX_GROUPS).filter_map(Value::as_str).map(str::to_owned).collect(),
         _ => BTreeSet::new(),
     }
 }
@@ -405,7 +416,11 @@ mod tests {
             (json!({ "groups": { "soc": true } }), None, Err("none of your groups")),
             (json!({}), None, Err("none of your groups")),
             (json!({ "groups": ["it", "lead"] }), None, Err("do not go together")),
-            (json!({ "groups": ["soc"], "email": "a@Example.org", "email_verified": true }), Some("example.org"), Ok("analyst")),
+            (
+                json!({ "groups": ["soc"], "email": "a@Example.org", "email_verified": true }),
+                Some("example.org"),
+                Ok("analyst"),
+            ),
             (json!({ "groups": ["soc"], "email": "a@example.org" }), Some("example.org"), Err("verified mailbox")),
             (
                 json!({ "groups": ["soc"], "email": "a@example.org.evil.example", "email_verified": true }),

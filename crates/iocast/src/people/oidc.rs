@@ -232,7 +232,8 @@ fn party(provider: &Provider, said: &Metadata, back: &str) -> Result<Party, Wron
     let secret = provider.client_secret.as_ref().map(|secret| ClientSecret::new(secret.reveal().to_owned()));
     let ways = said.token_endpoint_auth_methods_supported();
     let by_form = ways.is_some_and(|ways| {
-        !ways.contains(&CoreClientAuthMethod::ClientSecretBasic) && ways.contains(&CoreClientAuthMethod::ClientSecretPost)
+        !ways.contains(&CoreClientAuthMethod::ClientSecretBasic)
+            && ways.contains(&CoreClientAuthMethod::ClientSecretPost)
     });
     let back = RedirectUrl::new(back.to_owned()).map_err(|error| Wrong::of("public_url", &error))?;
     let party = Party::from_provider_metadata(said.clone(), ClientId::new(provider.doc.client_id.clone()), secret);
@@ -362,7 +363,9 @@ fn claims(app: &App, party: &Party, tokens: &Tokens, nonce: &Secret) -> Result<S
         let is = AccessTokenHash::from_token(tokens.access_token(), algorithm, key)
             .map_err(|error| wrong("the access token", &error))?;
         if is != *expected {
-            return Err(Checked::Wrong(Wrong("the access token is not the one that the ID token was made with".into())));
+            return Err(Checked::Wrong(Wrong(
+                "the access token is not the one that the ID token was made with".into(),
+            )));
         }
     }
     // Where a token is for several, the one it was issued to is named.
@@ -417,7 +420,9 @@ mod tests {
 
     #[test]
     fn a_claim_is_found_by_name_or_by_the_way_to_it() {
-        let Value::Object(claims) = json!({ "groups": ["a"], "realm": { "roles": ["b"] }, "https://x/y.z": 1 }) else { panic!() };
+        let Value::Object(claims) = json!({ "groups": ["a"], "realm": { "roles": ["b"] }, "https://x/y.z": 1 }) else {
+            panic!()
+        };
         for (name, expect) in [
             ("groups", Some(json!(["a"]))),
             ("realm.roles", Some(json!(["b"]))),

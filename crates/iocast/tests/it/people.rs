@@ -20,7 +20,7 @@ const HOST: &str = "iocast.example:8470";
 pub(crate) struct Browser {
     pub(crate) cookie: Option<String>,
     pub(crate) csrf: String,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Browser {
@@ -28,7 +28,7 @@ impl Browser {
         Browser { address: address.to_owned(), ..Browser::default() }
     }
 
-    fn ask(&self, app: &TestApp, method: &str, path: &str, body: Option<&Value>) -> Reply {
+    pub(crate) fn ask(&self, app: &TestApp, method: &str, path: &str, body: Option<&Value>) -> Reply {
         let mut request = Request::builder().method(method).uri(path).header("host", HOST);
         request = request.header("sec-fetch-site", "same-origin");
         if let Some(cookie) = &self.cookie {
@@ -57,18 +57,18 @@ impl Browser {
         self.ask(app, "GET", path, None)
     }
 
-    fn post(&self, app: &TestApp, path: &str, body: &Value) -> Reply {
+    pub(crate) fn post(&self, app: &TestApp, path: &str, body: &Value) -> Reply {
         self.ask(app, "POST", path, Some(body))
     }
 
     /// Keeps what an answer hands out.
-    fn keep(&mut self, reply: &Reply) {
+    pub(crate) fn keep(&mut self, reply: &Reply) {
         let set = reply.header("set-cookie").unwrap();
         self.cookie = Some(set.split(';').next().unwrap().to_owned());
         self.csrf = reply.json()["csrf"].as_str().unwrap().to_owned();
     }
 
-    fn sign_in(&mut self, app: &TestApp, name: &str, password: &str) -> Reply {
+    pub(crate) fn sign_in(&mut self, app: &TestApp, name: &str, password: &str) -> Reply {
         let reply = self.post(app, "/api/v1/sign-in", &json!({ "name": name, "password": password }));
         if reply.status == StatusCode::OK && reply.json()["signed_in"] == true {
             self.keep(&reply);
@@ -76,7 +76,7 @@ impl Browser {
         reply
     }
 
-    fn is_in(&self, app: &TestApp) -> bool {
+    pub(crate) fn is_in(&self, app: &TestApp) -> bool {
         match self.get(app, "/api/v1/me").status {
             StatusCode::OK => true,
             StatusCode::UNAUTHORIZED => false,
