@@ -35,6 +35,7 @@ const PAGES: &[(&str, &str)] = &[
     ("new-rule", "/configure/rule"),
     ("new-taxii", "/configure/connection?connector=taxii"),
     ("account", "/account"),
+    ("settings-sign-in", "/settings/sign-in"),
     ("not-here", "/nothing/here"),
 ];
 /// Lists whose first row is opened.

@@ -32,6 +32,10 @@ pub trait World: Send + Sync {
     fn secrets(&self) -> &dyn SecretResolver {
         &NoSecrets
     }
+    /// Certificates that this process proves itself with, and when each ends. By default none.
+    fn certificates(&self) -> Vec<(String, Timestamp)> {
+        Vec::new()
+    }
     /// What the world has to tell the operator, each once: such as a key file that was made.
     fn notices(&self) -> Vec<String> {
         Vec::new()

@@ -37,6 +37,8 @@ pub struct Outside {
     pub key_command: Option<String>,
     /// Calls without encryption are allowed to every host; otherwise only inside a connection's private networks.
     pub allow_http: bool,
+    /// The file of the certificate that the server proves itself with, where it is not of its own making.
+    pub certificate: Option<PathBuf>,
 }
 
 impl Outside {
@@ -66,6 +68,8 @@ pub struct RealWorld {
     paces: Arc<Paces>,
     tokens: Arc<Tokens>,
     started: std::time::Instant,
+    /// As they were at the start: a server speaks with what it read then.
+    certificates: Vec<(String, Timestamp)>,
 }
 
 impl RealWorld {
@@ -81,6 +85,11 @@ impl RealWorld {
             paces,
             tokens: Tokens::new(),
             started: std::time::Instant::now(),
+            certificates: outside
+                .certificate
+                .iter()
+                .filter_map(|file| Some((file.display().to_string(), crate::tls::end_of(file)?)))
+                .collect(),
         }
     }
 
@@ -167,6 +176,10 @@ impl World for RealWorld {
 
     fn secrets(&self) -> &dyn SecretResolver {
         self
+    }
+
+    fn certificates(&self) -> Vec<(String, Timestamp)> {
+        self.certificates.clone()
     }
 
     fn notices(&self) -> Vec<String> {

@@ -407,7 +407,7 @@ pub struct NotifyDoc {
     /// `webhook`, `mail` or `syslog`.
     pub channel: String,
     /// Of what it tells: `plan_waiting`, `run_suspect`, `denied`, `failing`, `refused`, `drift`, `frozen`, `thawed`,
-    /// `stale`, `verdict_ending`. Default: all of them.
+    /// `stale`, `verdict_ending`, `ending`, `sealed`. Default: all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on: Vec<String>,
     /// The least grave it tells: `info` (default), `warning`, `critical`.

@@ -44,6 +44,9 @@ pub(super) async fn apply(
     if !prune && (retract_records || take_back) {
         return Err(Problem::invalid("retract_records and take_back say how to prune: send prune=true with them"));
     }
+    if dry_run {
+        super::origin::only_asks();
+    }
     let options = ApplyOptions { dry_run, prune: prune.then_some(Prune { retract_records, take_back }) };
     app.hop(move |app| {
         within_roles(app, &caller, &file, options.prune.is_some())?;

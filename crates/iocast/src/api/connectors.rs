@@ -3,7 +3,8 @@
 use super::error::Problem;
 use super::extract::Part;
 use crate::app::App;
-use axum::Json;
+use crate::tokens::Caller;
+use axum::{Extension, Json};
 use axum::extract::State;
 use kit::Cx;
 use kit::manifest::{Manifest, Setting};
@@ -169,7 +170,11 @@ pub(super) async fn show(State(app): State<Arc<App>>, Part(name): Part<String>) 
 }
 
 /// `{ok, error?}`: a connection that does not work is an answer, not a failure of the question.
-pub(super) async fn check(State(app): State<Arc<App>>, Part(name): Part<String>) -> Result<Json<Checked>, Problem> {
+pub(super) async fn check(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Part(name): Part<String>,
+) -> Result<Json<Checked>, Problem> {
     app.hop(move |app| {
         let engine = app.engine()?;
         let config = engine.config();
@@ -181,6 +186,8 @@ pub(super) async fn check(State(app): State<Arc<App>>, Part(name): Part<String>)
         };
         let world = engine.world();
         let now = world.now();
+        // Before the call: it is made with the connection's secrets.
+        app.audit(&caller.name, "connection.check", &name, "{}")?;
         let checked = engine.http_of(connection).and_then(|http| {
             let initial_from = now.before(connection.initial_range);
             connection.open.check(&Cx { http: &http, files: world.files(), now, initial_from })

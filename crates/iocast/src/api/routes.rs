@@ -219,6 +219,7 @@ pub static TABLE: &[Route] = &[
     post("/api/v1/rules/test", Read, "What a rule selects, and why one value is in it or not.", || {
         routing::post(rules::test)
     })
+    .asks()
     .body::<RuleTest>()
     .example(r#"{"when": "kind = ipv4 and reputation >= 5", "value": "203.0.113.9"}"#)
     .answers::<RuleReport>()
@@ -522,6 +523,7 @@ pub static TABLE: &[Route] = &[
     .or_events()
     .fails(&[410, 429]),
     post("/api/v1/extract", Read, "The indicators in a text; stores nothing.", || routing::post(import::extract))
+        .asks()
         .body::<import::ExtractBody>()
         .example(r#"{"text": "the kit was at hxxp://bad[.]example/k"}"#)
         .answers::<import::ExtractAnswer>(),

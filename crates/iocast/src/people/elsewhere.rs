@@ -129,7 +129,7 @@ pub(crate) fn check_provider(_: &App, doc: &ProviderDoc) -> Result<(), Problem> 
 }
 
 /// Where a provider sends people back to.
-fn way_back(public_url: &str, name: &str) -> String {
+pub(crate) fn way_back(public_url: &str, name: &str) -> String {
     format!("{public_url}/sign-in/at/{name}/back")
 }
 

@@ -19,7 +19,7 @@ mod sign_in;
 
 pub use door::OverTls;
 pub(crate) use door::{Refused, Visitor, field, is_from_elsewhere, is_ours_with, may_change};
-pub(crate) use elsewhere::{Back, check_provider, come_back, leave, providers};
+pub(crate) use elsewhere::{Back, check_provider, come_back, leave, providers, way_back};
 pub(crate) use set_up::{begin as begin_set_up, set_up};
 pub(crate) use sign_in::{SignedIn, Step, sign_in, sign_in_code, sign_out};
 

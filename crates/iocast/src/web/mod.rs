@@ -17,6 +17,7 @@ mod grid;
 mod indicator;
 mod overview;
 mod plans;
+mod providers;
 mod shell;
 mod show;
 mod things;
