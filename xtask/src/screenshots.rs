@@ -57,6 +57,7 @@ const PAGES: &[(&str, &str)] = &[
     ("new-target", "/configure/target?connection=edge"),
     ("new-taxii", "/configure/connection?connector=taxii"),
     ("account", "/account"),
+    ("settings-sign-in", "/settings/sign-in"),
     ("not-here", "/nothing/here"),
 ];
 /// Lists whose first row is opened.

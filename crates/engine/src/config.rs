@@ -5,6 +5,7 @@
 //! known. What does not resolve never reaches a pass.
 
 mod docs;
+mod provider;
 mod resolve;
 mod tenant;
 
@@ -31,7 +32,8 @@ use std::time::Duration;
 /// A mistake in the configuration: where it is, what is wrong, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ConfigError {
-    /// `tenant`, `connection`, `target`, `rule`, `sharing`, `guard`, `guard_exception`, `notify` or `policy`.
+    /// `tenant`, `connection`, `target`, `rule`, `sharing`, `guard`, `guard_exception`, `notify`, `provider` or
+    /// `policy`.
     pub section: &'static str,
     /// The name of the thing, empty for `policy`.
     pub name: String,
@@ -148,6 +150,16 @@ pub struct PlanPolicy {
     pub second_factor: bool,
 }
 
+/// A provider of identities that people may sign in at.
+pub struct Provider {
+    /// As configured.
+    pub doc: ProviderDoc,
+    /// What this exchange proves itself with there.
+    pub client_secret: Option<Secret>,
+    /// Why nobody can sign in at it: a secret of it cannot be opened.
+    pub locked: Option<String>,
+}
+
 /// When a plan needs somebody else's approval than its author's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FourEyes {
@@ -184,6 +196,8 @@ pub struct Config {
     pub rules: BTreeMap<String, Arc<Rule>>,
     /// Channels through which people are told, by name.
     pub channels: BTreeMap<String, Channel>,
+    /// Providers of identities, by name.
+    pub providers: BTreeMap<String, Provider>,
     /// What links begin with, without a slash at its end.
     pub public_url: Option<String>,
     /// Deleted connections whose records were kept.

@@ -4,8 +4,8 @@
 //! nothing.
 
 use crate::config::{
-    self, ConfigFile, ConnectionDoc, Documents, GuardDoc, GuardExceptionDoc, NotifyDoc, PolicyDoc, RuleDoc, SharingDoc,
-    Stored, Strict, TargetDoc, TenantDoc, manual_doc,
+    self, ConfigFile, ConnectionDoc, Documents, GuardDoc, GuardExceptionDoc, NotifyDoc, PolicyDoc, ProviderDoc,
+    RuleDoc, SharingDoc, Stored, Strict, TargetDoc, TenantDoc, manual_doc,
 };
 use crate::delete::{self, Prune, Removals};
 use crate::error::EngineError;
@@ -53,6 +53,7 @@ const SHARING: &str = "sharing";
 pub(crate) const GUARD: &str = "guard";
 const GUARD_EXCEPTION: &str = "guard_exception";
 const NOTIFY: &str = "notify";
+const PROVIDER: &str = "provider";
 const POLICY: &str = "policy";
 
 /// Makes sure the built-in connection exists under its fixed id.
@@ -102,6 +103,7 @@ pub(crate) fn load_documents(store: &Store) -> Result<Documents, EngineError> {
         guards: docs(store, GUARD)?,
         guard_exceptions: docs(store, GUARD_EXCEPTION)?,
         notifies: docs(store, NOTIFY)?,
+        providers: docs(store, PROVIDER)?,
         former: docs(store, "former")?,
     })
 }
@@ -317,6 +319,7 @@ impl Engine {
         section!(GUARD, guards, guard, |d: &GuardDoc| d.name.clone());
         section!(GUARD_EXCEPTION, guard_exceptions, guard_exception, GuardExceptionDoc::name);
         section!(NOTIFY, notifies, notify, |d: &NotifyDoc| d.name.clone());
+        section!(PROVIDER, providers, provider, |d: &ProviderDoc| d.name.clone());
         let config = self.config();
         let Overlay { mut changes, unchanged, mut writes, .. } = out;
         let mut removals = match prune {

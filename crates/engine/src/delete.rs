@@ -141,6 +141,15 @@ pub(crate) fn prune(
         &mut out,
         changes,
     );
+    section(
+        "provider",
+        &mut documents.providers,
+        |doc| file.provider.iter().any(|other| other.name == doc.name),
+        |doc| doc.name.clone(),
+        |_| vec!["nobody signs in at it any more; accounts of people from there stay".to_owned()],
+        &mut out,
+        changes,
+    );
     let mut gone = Vec::new();
     section(
         "target",

@@ -72,6 +72,10 @@ names!(
         Stale = "stale",
         /// Verdicts that keep something away are about to end.
         VerdictEnding = "verdict_ending",
+        /// A token, a certificate or an exception is about to end, or a secret is old.
+        Ending = "ending",
+        /// Secrets cannot be opened: their key is not here.
+        Sealed = "sealed",
     }
 );
 
@@ -109,8 +113,8 @@ pub struct Notice {
 pub struct NoticeShown {
     /// Its number.
     pub id: u64,
-    /// `plan_waiting`, `run_suspect`, `denied`, `failing`, `refused`, `drift`, `frozen`, `thawed`, `stale` or
-    /// `verdict_ending`.
+    /// `plan_waiting`, `run_suspect`, `denied`, `failing`, `refused`, `drift`, `frozen`, `thawed`, `stale`,
+    /// `verdict_ending`, `ending` or `sealed`.
     pub kind: String,
     /// `info`, `warning` or `critical`.
     pub severity: String,

@@ -6,7 +6,9 @@
 //! say where a secret is, not what it is; they are shown and stored as they are.
 
 use crate::Engine;
-use crate::config::{self, ConfigError, ConfigFile, ConnectionDoc, Documents, NotifyDoc, Stored, TenantDoc};
+use crate::config::{
+    self, ConfigError, ConfigFile, ConnectionDoc, Documents, NotifyDoc, ProviderDoc, Stored, TenantDoc,
+};
 use crate::error::EngineError;
 use crate::registry::Registry;
 use kit::Secret;
@@ -130,6 +132,14 @@ pub(crate) fn visit(file: &mut ConfigFile, registry: &Registry, each: &mut dyn F
         let channel = doc.channel.clone();
         settings("notify", &doc.name, &mut doc.settings, &|key| crate::notice::is_secret(&channel, key), each);
     }
+    for doc in &mut file.provider {
+        if let Some(secret) = doc.client_secret.take() {
+            let mut value = Value::String(secret);
+            each(&Spot { section: "provider", name: doc.name.clone(), key: "client_secret".to_owned() }, &mut value);
+            doc.client_secret = value.as_str().map(str::to_owned);
+        }
+        proxy("provider", &doc.name, &mut doc.proxy, each);
+    }
 }
 
 /// Replaces every secret by a place holder; references stay.
@@ -227,7 +237,7 @@ pub(crate) fn locked(
 /// A secret as people may see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SecretShown {
-    /// `tenant`, `connection` or `notify`.
+    /// `tenant`, `connection`, `notify` or `provider`.
     pub section: String,
     /// The thing's name.
     pub name: String,
@@ -289,6 +299,21 @@ fn addresses(spot: &Spot, documents: &Documents, registry: &Registry) -> BTreeSe
         }
         all.insert(format!("channel {}", doc.channel));
         all.extend(doc.ca_file.iter().map(|file| format!("as {file} vouches")));
+        return all;
+    }
+    if spot.section == "provider" {
+        let Some(doc) = documents.providers.iter().map(|p| &p.doc).find(|p| p.name == spot.name) else {
+            return BTreeSet::new();
+        };
+        if spot.key == "proxy" {
+            return proxy(&doc.proxy);
+        }
+        // Where it is sent is what the issuer says.
+        let mut all = BTreeSet::from([format!("issuer {}", doc.issuer)]);
+        all.extend(doc.ca_file.iter().map(|file| format!("as {file} vouches")));
+        if doc.ca_file.is_some() || doc.issuer.starts_with("http://") {
+            all.extend(proxy(&doc.proxy).into_iter().map(by_way_of));
+        }
         return all;
     }
     let Some(doc) = documents.connections.iter().map(|c| &c.doc).find(|c| c.name == spot.name) else {
@@ -363,6 +388,12 @@ fn changes(documents: &Documents, file: &ConfigFile) -> Vec<DocChange> {
             writes.push(DocChange { kind: "notify", name: doc.name.clone(), body });
         }
     }
+    for doc in &file.provider {
+        if documents.providers.iter().any(|old| old.doc.name == doc.name && old.doc != *doc) {
+            let body = serde_json::to_string(doc).unwrap_or_default();
+            writes.push(DocChange { kind: "provider", name: doc.name.clone(), body });
+        }
+    }
     writes
 }
 
@@ -377,6 +408,7 @@ fn adopt(documents: &mut Documents, file: &ConfigFile) {
     put(&mut documents.tenants, &file.tenant, |a: &TenantDoc, b| a.name == b.name);
     put(&mut documents.connections, &file.connection, |a: &ConnectionDoc, b| a.name == b.name);
     put(&mut documents.notifies, &file.notify, |a: &NotifyDoc, b| a.name == b.name);
+    put(&mut documents.providers, &file.provider, |a: &ProviderDoc, b| a.name == b.name);
 }
 
 /// Seals secrets that were stored before there was a key, and wipes what they were written on. Where that cannot be done

@@ -1,6 +1,6 @@
 //! What the engine is given of the world: the time, chance, calls out, files. Everything replays from a seed.
 
-use crate::config::Connection;
+use crate::config::{Connection, Provider};
 use crate::notice::{Channel, Letter};
 use intel::Timestamp;
 use kit::ConnectorError;
@@ -32,6 +32,10 @@ pub trait World: Send + Sync {
     fn secrets(&self) -> &dyn SecretResolver {
         &NoSecrets
     }
+    /// Certificates that this process proves itself with, and when each ends. By default none.
+    fn certificates(&self) -> Vec<(String, Timestamp)> {
+        Vec::new()
+    }
     /// What the world has to tell the operator, each once: such as a key file that was made.
     fn notices(&self) -> Vec<String> {
         Vec::new()
@@ -43,6 +47,15 @@ pub trait World: Send + Sync {
     /// As a connector's call; the words hold no secret.
     fn tell(&self, channel: &Channel, letter: &Letter) -> Result<(), ConnectorError> {
         let _ = (channel, letter);
+        Err(ConnectorError::Unsupported)
+    }
+    /// The HTTP client of a provider of identities: its proxy, authority and allowed networks applied. Short answers, soon.
+    /// By default there is no way to one.
+    ///
+    /// # Errors
+    /// [`ConnectorError::Denied`] where its settings cannot be used.
+    fn provider_http(&self, provider: &Provider) -> Result<Http, ConnectorError> {
+        let _ = provider;
         Err(ConnectorError::Unsupported)
     }
     /// What hosts said about calling again, shared by all connections; None where nothing is called.

@@ -137,6 +137,7 @@ pub fn sorted(mut file: ConfigFile) -> ConfigFile {
     file.guard.sort_by(|a, b| a.name.cmp(&b.name));
     file.guard_exception.sort_by_cached_key(engine::config::GuardExceptionDoc::name);
     file.notify.sort_by(|a, b| a.name.cmp(&b.name));
+    file.provider.sort_by(|a, b| a.name.cmp(&b.name));
     file
 }
 
@@ -151,6 +152,7 @@ pub fn names(file: &ConfigFile) -> Vec<(&'static str, String)> {
     names.extend(file.guard.iter().map(|d| ("guard", d.name.clone())));
     names.extend(file.guard_exception.iter().map(|d| ("guard_exception", d.name())));
     names.extend(file.notify.iter().map(|d| ("notify", d.name.clone())));
+    names.extend(file.provider.iter().map(|d| ("provider", d.name.clone())));
     names
 }
 
@@ -160,7 +162,8 @@ pub fn names(file: &ConfigFile) -> Vec<(&'static str, String)> {
 /// # Errors
 /// A number that TOML has no way to write.
 pub fn write(file: ConfigFile) -> Result<Vec<(&'static str, String)>, String> {
-    let ConfigFile { policy, tenant, connection, target, rule, sharing, guard, guard_exception, notify } = sorted(file);
+    let ConfigFile { policy, tenant, connection, target, rule, sharing, guard, guard_exception, notify, provider } =
+        sorted(file);
     let none = ConfigFile::default;
     [
         ("policy", ConfigFile { policy, ..none() }),
@@ -172,6 +175,7 @@ pub fn write(file: ConfigFile) -> Result<Vec<(&'static str, String)>, String> {
         ("guard", ConfigFile { guard, ..none() }),
         ("guard_exception", ConfigFile { guard_exception, ..none() }),
         ("notify", ConfigFile { notify, ..none() }),
+        ("provider", ConfigFile { provider, ..none() }),
     ]
     .into_iter()
     .map(|(section, mut part)| {
@@ -274,6 +278,7 @@ fn merge(file: ConfigFile, reading: &Reading<'_>, loaded: &mut Loaded, problems:
     names("guard", &file.guard, |d| d.name.clone(), &mut all);
     names("guard_exception", &file.guard_exception, |d| d.name(), &mut all);
     names("notify", &file.notify, |d| d.name.clone(), &mut all);
+    names("provider", &file.provider, |d| d.name.clone(), &mut all);
     for (section, at, name) in all {
         let Some(value) = reading.root.get(section.as_str()).and_then(|list| list.get_ref().get(at)) else { continue };
         let place = reading.place(&value.span());
@@ -315,6 +320,7 @@ fn merge(file: ConfigFile, reading: &Reading<'_>, loaded: &mut Loaded, problems:
     loaded.file.guard.extend(file.guard);
     loaded.file.guard_exception.extend(file.guard_exception);
     loaded.file.notify.extend(file.notify);
+    loaded.file.provider.extend(file.provider);
 }
 
 /// A step from a table or list to what is in it.
@@ -413,6 +419,7 @@ impl Reading<'_> {
         file.guard = self.docs("guard", &mut sections, problems);
         file.guard_exception = self.docs("guard_exception", &mut sections, problems);
         file.notify = self.docs("notify", &mut sections, problems);
+        file.provider = self.docs("provider", &mut sections, problems);
         // What is left is no section; the struct says which there are.
         self.doc::<ConfigFile>(&[], Value::Object(sections), problems);
         file

@@ -76,6 +76,58 @@ fn files(cert: &Path, key: &Path) -> anyhow::Result<Arc<ServerConfig>> {
     Ok(Arc::new(config))
 }
 
+/// When the first certificate of a file ends. None: there is none, or it cannot be read; then the start says so.
+pub(crate) fn end_of(file: &Path) -> Option<Timestamp> {
+    not_after(CertificateDer::pem_file_iter(file).ok()?.next()?.ok()?.as_ref())
+}
+
+/// The end of a certificate's validity (RFC 5280 §4.1.2.5): the second time in the fourth part, or the fifth where the
+/// first is the version. rustls judges certificates and does not say.
+fn not_after(der: &[u8]) -> Option<Timestamp> {
+    /// Tag and content of the next element, and what follows it.
+    fn next(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+        let (tag, first, rest) = (*der.first()?, usize::from(*der.get(1)?), der.get(2..)?);
+        let (length, rest) = match first {
+            0..=0x7f => (first, rest),
+            0x81..=0x84 => {
+                let (bytes, rest) = rest.split_at_checked(first - 0x80)?;
+                (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
+            }
+            _ => return None,
+        };
+        let (content, rest) = rest.split_at_checked(length)?;
+        Some((tag, content, rest))
+    }
+    let (_, certificate, _) = next(der)?;
+    let (_, mut parts, _) = next(certificate)?;
+    // The version is there or not; then serial number, algorithm, issuer, validity.
+    if let (0xa0, _, rest) = next(parts)? {
+        parts = rest;
+    }
+    for _ in 0..3 {
+        parts = next(parts)?.2;
+    }
+    let (_, validity, _) = next(parts)?;
+    let (tag, text, _) = next(next(validity)?.2)?;
+    let text = std::str::from_utf8(text).ok()?;
+    // UTCTime has two digits of the year: from 50 on they are of the last century.
+    let text = match tag {
+        0x17 if text.get(..2)? >= "50" => format!("19{text}"),
+        0x17 => format!("20{text}"),
+        _ => text.to_owned(),
+    };
+    let part = |range: std::ops::Range<usize>| text.get(range);
+    Timestamp::parse(&format!(
+        "{}-{}-{}T{}:{}:{}Z",
+        part(0..4)?,
+        part(4..6)?,
+        part(6..8)?,
+        part(8..10)?,
+        part(10..12)?,
+        part(12..14)?
+    ))
+}
+
 /// What a generated certificate says of itself, in the file before it: until when it is good and for which names.
 fn head(until: Timestamp, names: &[String]) -> String {
     format!("# Made by iocast. Nobody vouches for it. Good until {until} for {}\n", names.join(" "))
@@ -153,6 +205,10 @@ mod tests {
         let second = print(&tls, days(368));
         assert_ne!(second, first, "made anew a month before its end");
         assert_ne!(print(&Tls::SelfSigned { names: vec![] }, days(368)), second, "other names");
+        let end = end_of(&dir.path().join("tls/self-signed.pem")).unwrap();
+        assert_eq!(end.to_string().get(..10), days(368).after(LIFE).to_string().get(..10), "to the day");
+        assert_eq!(end_of(&dir.path().join("tls/self-signed.key")), None);
+        assert_eq!(not_after(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]), None);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;

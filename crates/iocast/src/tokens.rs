@@ -7,7 +7,9 @@
 use crate::people::Must;
 use crate::people::roles::{self, Needs, Roles};
 use intel::Timestamp;
+use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
+use std::net::IpAddr;
 use std::time::Duration;
 use store::{Person, Store, StoreError};
 
@@ -129,12 +131,12 @@ pub(crate) fn hash_bytes(secret: &[u8]) -> [u8; 32] {
     Sha256::digest(secret).into()
 }
 
-/// Looks a token up: who holds it, and whose it is. None: it is unknown, revoked or expired, or its owner is gone; which of
+/// Looks a token up that is shown from an address. None: it is unknown, revoked or expired, or its owner is gone; which of
 /// these is not told. What its owner may is for the caller of this to say.
 ///
 /// # Errors
 /// A failing store: our trouble, which must not look like a wrong token.
-pub fn look_up(store: &Store, secret: &str, now: Timestamp) -> Result<Option<(Caller, Option<Person>)>, StoreError> {
+pub fn look_up(store: &Store, secret: &str, from: Option<IpAddr>, now: Timestamp) -> Result<Option<Found>, StoreError> {
     if !secret.starts_with(PREFIX) {
         return Ok(None);
     }
@@ -150,13 +152,62 @@ pub fn look_up(store: &Store, secret: &str, now: Timestamp) -> Result<Option<(Ca
             None => return Ok(None),
         },
     };
+    if !is_from_one_of(&token.networks, from) {
+        return Ok(Some(Found::Elsewhere(Caller::nobodys(token.name, scope, bucket, token.id))));
+    }
     if token.last_used.is_none_or(|used| now.since(used) >= TOUCH_EVERY)
         && let Err(error) = store.touch_token(token.id, now)
     {
         // A full disk must not keep a reader of lists out.
         tracing::warn!(token = token.id, %error, "cannot note that a token was used");
     }
-    Ok(Some((Caller::nobodys(token.name, scope, bucket, token.id), owner)))
+    Ok(Some(Found::Good(Caller::nobodys(token.name, scope, bucket, token.id), owner)))
+}
+
+/// What a token that is known comes to.
+#[derive(Debug)]
+pub enum Found {
+    /// Who holds it, and whose it is.
+    Good(Caller, Option<Person>),
+    /// It is shown from outside of the networks it is bound to: whoever shows it may nothing.
+    Elsewhere(Caller),
+}
+
+/// Most networks that one token is bound to.
+pub const MAX_NETWORKS: usize = 32;
+
+/// Reads networks as people write them: `10.1.0.0/16`, or one address. Each is given as it is stored.
+///
+/// # Errors
+/// The first that is none, or that there are too many.
+pub fn networks<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<Vec<String>, String> {
+    let read = |text: &str| {
+        let text = text.trim();
+        let one = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+        let many = || text.parse::<IpNet>().map(|network| network.trunc());
+        one.or_else(|_| many()).map(|network| network.to_string())
+    };
+    let mut all = Vec::new();
+    for text in texts {
+        let network =
+            read(text).map_err(|_| format!("\"{text}\" is no network such as 10.1.0.0/16, and no address"))?;
+        if !all.contains(&network) {
+            all.push(network);
+        }
+    }
+    match all.len() {
+        n if n > MAX_NETWORKS => Err(format!("are {n}; at most {MAX_NETWORKS} are looked through")),
+        _ => Ok(all),
+    }
+}
+
+/// Whether an address lies in one of these networks. Where there are none every address does; a list that cannot be read
+/// holds nothing, and neither does any hold an address that nobody knows.
+fn is_from_one_of(networks: &[String], from: Option<IpAddr>) -> bool {
+    networks.is_empty()
+        || from.map(|from| from.to_canonical()).is_some_and(|from| {
+            networks.iter().any(|network| network.parse::<IpNet>().is_ok_and(|network| network.contains(&from)))
+        })
 }
 
 /// What a stored scope says: `read`, or `ingest:BUCKET`.

@@ -6,7 +6,7 @@
 use crate::notify::{self, Outdoors};
 use crate::seal::{KeyPlace, Keys};
 use engine::World;
-use engine::config::Connection;
+use engine::config::{Connection, Provider};
 use engine::notice::{Channel, Letter};
 use intel::Timestamp;
 use kit::files::Files;
@@ -21,6 +21,9 @@ use std::time::SystemTime;
 /// Longest certificate file read, in bytes.
 const MAX_PEM_BYTES: u64 = 1 << 20;
 
+/// How long each step of asking a provider of identities may take.
+const SIGN_IN_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// What every connection may do beyond what it says itself.
 #[derive(Debug, Clone, Default)]
 pub struct Outside {
@@ -34,6 +37,8 @@ pub struct Outside {
     pub key_command: Option<String>,
     /// Calls without encryption are allowed to every host; otherwise only inside a connection's private networks.
     pub allow_http: bool,
+    /// The file of the certificate that the server proves itself with, where it is not of its own making.
+    pub certificate: Option<PathBuf>,
 }
 
 impl Outside {
@@ -63,6 +68,8 @@ pub struct RealWorld {
     paces: Arc<Paces>,
     tokens: Arc<Tokens>,
     started: std::time::Instant,
+    /// As they were at the start: a server speaks with what it read then.
+    certificates: Vec<(String, Timestamp)>,
 }
 
 impl RealWorld {
@@ -78,6 +85,11 @@ impl RealWorld {
             paces,
             tokens: Tokens::new(),
             started: std::time::Instant::now(),
+            certificates: outside
+                .certificate
+                .iter()
+                .filter_map(|file| Some((file.display().to_string(), crate::tls::end_of(file)?)))
+                .collect(),
         }
     }
 
@@ -166,6 +178,10 @@ impl World for RealWorld {
         self
     }
 
+    fn certificates(&self) -> Vec<(String, Timestamp)> {
+        self.certificates.clone()
+    }
+
     fn notices(&self) -> Vec<String> {
         self.keys.as_ref().map(|keys| keys.notices()).unwrap_or_default()
     }
@@ -206,6 +222,43 @@ impl World for RealWorld {
             jitter_seed: self.random(),
             pace: Some(self.paces.of(connection.account(), connection.rate())),
             tokens: Some(Arc::clone(&self.tokens)),
+            secrets,
+            ..HttpConfig::default()
+        };
+        Http::live(config, self.wait.clone()).map_err(ConnectorError::Denied)
+    }
+
+    fn provider_http(&self, provider: &Provider) -> Result<Http, ConnectorError> {
+        let doc = &provider.doc;
+        let allow_private: Vec<ipnet::IpNet> = doc.allow_private.iter().filter_map(|net| net.parse().ok()).collect();
+        let ca_pem = doc.ca_file.as_deref().map(|path| self.pem(path, "ca_file")).transpose()?;
+        let mut secrets: Vec<(String, Secret)> = Vec::new();
+        secrets.extend(provider.client_secret.clone().map(|secret| ("client_secret".to_owned(), secret)));
+        secrets.extend(doc.proxy.clone().map(|proxy| ("proxy".to_owned(), Secret::new(proxy))));
+        let config = HttpConfig {
+            // Inside a network that was allowed by name, as for connections.
+            egress: Egress {
+                allow_http: self.allow_http || !allow_private.is_empty(),
+                allow_private,
+                ports: Vec::new(),
+            },
+            proxy: doc.proxy.clone().map(Secret::new),
+            ca_pem,
+            // Somebody waits in front of a browser.
+            timeouts: kit::http::Timeouts {
+                connect: SIGN_IN_PATIENCE,
+                first_byte: SIGN_IN_PATIENCE,
+                stall: SIGN_IN_PATIENCE,
+                total: SIGN_IN_PATIENCE,
+                ..kit::http::Timeouts::default()
+            },
+            limits: kit::decode::Limits {
+                max_input: MAX_PEM_BYTES,
+                max_output: MAX_PEM_BYTES,
+                ..kit::decode::Limits::default()
+            },
+            retries: 1,
+            jitter_seed: self.random(),
             secrets,
             ..HttpConfig::default()
         };

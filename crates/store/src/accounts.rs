@@ -27,9 +27,32 @@ pub struct Token {
     pub owner: Option<u32>,
     /// Who made it; None: not known any more.
     pub made_by: Option<String>,
+    /// Networks from which it may be shown, as the binary writes them. Empty: from anywhere.
+    pub networks: Vec<String>,
 }
 
-const TOKEN: &str = "SELECT id, name, scope, created, expires, last_used, revoked, owner, made_by FROM token";
+/// A token to be. Only the SHA-256 of its secret is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenToBe<'a> {
+    /// As in [`Token`].
+    pub owner: Option<u32>,
+    /// As in [`Token`].
+    pub made_by: Option<&'a str>,
+    /// As in [`Token`].
+    pub name: &'a str,
+    /// SHA-256 of the secret.
+    pub hash: &'a [u8; 32],
+    /// As in [`Token`].
+    pub scope: &'a str,
+    /// As in [`Token`].
+    pub created: Timestamp,
+    /// As in [`Token`].
+    pub expires: Option<Timestamp>,
+    /// As in [`Token`]; none of them holds a space.
+    pub networks: &'a [String],
+}
+
+const TOKEN: &str = "SELECT id, name, scope, created, expires, last_used, revoked, owner, made_by, networks FROM token";
 
 impl Store {
     /// Adds a token by the SHA-256 of its secret. Gives its id.
@@ -41,26 +64,27 @@ impl Store {
         created: Timestamp,
         expires: Option<Timestamp>,
     ) -> Result<u32, StoreError> {
-        self.put_token_of(None, None, name, hash, scope, created, expires)
+        let (owner, made_by, networks) = (None, None, &[][..]);
+        self.put_token_of(&TokenToBe { owner, made_by, name, hash, scope, created, expires, networks })
     }
 
-    /// The same for a person, and with who made it.
-    #[allow(clippy::too_many_arguments)]
-    pub fn put_token_of(
-        &self,
-        owner: Option<u32>,
-        made_by: Option<&str>,
-        name: &str,
-        hash: &[u8; 32],
-        scope: &str,
-        created: Timestamp,
-        expires: Option<Timestamp>,
-    ) -> Result<u32, StoreError> {
+    /// The same with all that can be said of one.
+    pub fn put_token_of(&self, new: &TokenToBe<'_>) -> Result<u32, StoreError> {
+        let networks = Some(new.networks.join(" ")).filter(|networks| !networks.is_empty());
         self.write(|tx, _| {
             Ok(tx.query_row(
-                "INSERT INTO token (name, hash, scope, created, expires, owner, made_by) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id",
-                params![name, hash, scope, created.micros(), expires.map(Timestamp::micros), owner, made_by],
+                "INSERT INTO token (name, hash, scope, created, expires, owner, made_by, networks) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id",
+                params![
+                    new.name,
+                    new.hash,
+                    new.scope,
+                    new.created.micros(),
+                    new.expires.map(Timestamp::micros),
+                    new.owner,
+                    new.made_by,
+                    networks
+                ],
                 |row| row.get(0),
             )?)
         })
@@ -111,5 +135,9 @@ fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
         revoked: time(6)?,
         owner: row.get(7)?,
         made_by: row.get(8)?,
+        networks: row
+            .get::<_, Option<String>>(9)?
+            .map(|text| text.split(' ').map(str::to_owned).collect())
+            .unwrap_or_default(),
     })
 }

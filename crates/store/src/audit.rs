@@ -13,14 +13,18 @@ use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where somebody asked from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Origin {
     /// The address of the socket, or the one a trusted proxy named. None: no socket.
     pub address: Option<IpAddr>,
     /// The number of the token they showed.
     pub token: Option<u32>,
+    /// Counts the entries written for them.
+    pub n_written: Arc<AtomicU64>,
 }
 
 thread_local! {
@@ -392,6 +396,7 @@ pub(crate) fn write_audit(
         .optional()?;
     let (seq, chain) = last.unwrap_or((0, [0; 32]));
     let origin = ORIGIN.with_borrow(Origin::clone);
+    origin.n_written.fetch_add(1, Ordering::Relaxed);
     let mut entry = AuditRow {
         seq: seq.cast_unsigned() + 1,
         at: now,

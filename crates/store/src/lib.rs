@@ -36,7 +36,7 @@ mod tagset;
 mod trouble;
 mod undo;
 
-pub use accounts::Token;
+pub use accounts::{Token, TokenToBe};
 pub use answers::Answer;
 pub use audit::{
     AuditRow, AuditSink, AuditVerdict, Checkpoint, Judge, Origin, asked_from, audit_hash_in, check_audit_file,

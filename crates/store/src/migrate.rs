@@ -27,6 +27,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { name: "0009_meant", sql: include_str!("migrations/0009_meant.sql") },
     Migration { name: "0010_people", sql: include_str!("migrations/0010_people.sql") },
     Migration { name: "0011_audit", sql: include_str!("migrations/0011_audit.sql") },
+    Migration { name: "0012_doors", sql: include_str!("migrations/0012_doors.sql") },
     Migration { name: "0013_saved", sql: include_str!("migrations/0013_saved.sql") },
 ];
 

@@ -1,5 +1,6 @@
 //! The built binary against programs that are not ours: a TAXII server it pulls from and shares to, the client that reads
-//! what it shared, the judges of what it writes.
+//! what it shared, the judges of what it writes, a provider that
+//! people sign in at.
 //!
 //! They are Python, at the fixed versions of `counterparts/requirements.txt`, in an environment of their own below the
 //! target directory. A check is a line of [`CHECKS`]; it says in one line what it saw.
@@ -7,6 +8,7 @@
 mod api;
 mod exchange;
 mod formats;
+mod oidc;
 pub(crate) mod python;
 mod taxii;
 
@@ -32,6 +34,7 @@ const CHECKS: &[Check] = &[
     Check { name: "misp-emitted", run: formats::misp },
     Check { name: "taxii-pull", run: taxii::pull },
     Check { name: "taxii-share", run: taxii::share },
+    Check { name: "oidc", run: oidc::sign_in },
     Check { name: "api", run: api::schemathesis },
 ];
 

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 fn yes() -> bool {
     true
@@ -47,6 +48,9 @@ pub struct ConfigFile {
     /// Where people are told what needs them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<NotifyDoc>,
+    /// Providers of identities that people sign in at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub provider: Vec<ProviderDoc>,
 }
 
 /// `[policy]`: settings of the whole exchange.
@@ -403,7 +407,7 @@ pub struct NotifyDoc {
     /// `webhook`, `mail` or `syslog`.
     pub channel: String,
     /// Of what it tells: `plan_waiting`, `run_suspect`, `denied`, `failing`, `refused`, `drift`, `frozen`, `thawed`,
-    /// `stale`, `verdict_ending`. Default: all of them.
+    /// `stale`, `verdict_ending`, `ending`, `sealed`. Default: all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on: Vec<String>,
     /// The least grave it tells: `info` (default), `warning`, `critical`.
@@ -421,6 +425,53 @@ pub struct NotifyDoc {
     /// The channel's own settings: address, credentials, recipients.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub settings: Value,
+}
+
+/// `[[provider]]`: a provider of identities (OpenID Connect) that people sign in at.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderDoc {
+    /// Unique name: on the button of the sign-in page, and in the address that the provider sends people back to.
+    pub name: String,
+    /// The provider's own address, exactly as its discovery document says it, e.g. `https://login.example/realms/corp`.
+    pub issuer: String,
+    /// What the provider knows this exchange as.
+    pub client_id: String,
+    /// What this exchange proves itself with; left out for a public client, which PKCE alone protects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<String>,
+    /// What is asked for beside `openid`; default `["profile", "email"]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// The claim that lists a person's groups, dotted where it is nested (`realm_access.roles`); default `groups`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_claim: Option<String>,
+    /// The claim a new account is named after; default `preferred_username`. It names and proves nothing: who somebody is
+    /// are the issuer and the subject alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_claim: Option<String>,
+    /// Which roles each group gives, e.g. `{ soc = ["analyst", "approver"] }`, looked up at every sign-in. Who has none is
+    /// refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, Vec<String>>,
+    /// Only people with a verified mailbox in this domain may sign in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_domain: Option<String>,
+    /// Whom who is refused should ask, e.g. `the service desk`; default an administrator of this exchange.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
+    /// Off: nobody signs in at it. Sessions go on.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub enabled: bool,
+    /// Proxy for calls to it: `http://…` or `socks5://…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// PEM file of a private certificate authority, below a `--files` directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// Private networks it may be in, e.g. `["10.1.0.0/16"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_private: Vec<String>,
 }
 
 /// A document as stored: the id its name got, and when it last changed.
@@ -453,6 +504,8 @@ pub struct Documents {
     pub guard_exceptions: Vec<Stored<GuardExceptionDoc>>,
     /// Channels through which people are told.
     pub notifies: Vec<Stored<NotifyDoc>>,
+    /// Providers of identities.
+    pub providers: Vec<Stored<ProviderDoc>>,
     /// Deleted connections whose records were kept.
     pub former: Vec<Stored<FormerDoc>>,
 }
@@ -473,6 +526,7 @@ impl Documents {
             guard: docs(&self.guards),
             guard_exception: docs(&self.guard_exceptions),
             notify: docs(&self.notifies),
+            provider: docs(&self.providers),
         }
     }
 }

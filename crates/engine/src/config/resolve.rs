@@ -206,6 +206,7 @@ pub fn resolve(
     }
     check_guards(documents, &targets, &mut errors);
     let channels = crate::notice::resolve_channels(&documents.notifies, secrets, strict, &mut errors);
+    let providers = super::provider::resolve(documents, secrets, strict, &mut errors);
     if errors.is_empty() {
         let prune_after = documents.policy.prune_days.unwrap_or(365) * DAY;
         let history = documents.policy.history_days.unwrap_or(30) * DAY;
@@ -218,6 +219,7 @@ pub fn resolve(
             targets,
             rules,
             channels,
+            providers,
             public_url,
             former,
             file,

@@ -29,7 +29,7 @@ pub(super) struct Hosts {
     pub(super) exact: Vec<Box<str>>,
 }
 
-/// The hosts of every connection, their proxies, every tenant's addresses, every channel through which people are told,
+/// The hosts of every connection, their proxies, every tenant's addresses, every channel through which people are told, every provider they sign in at,
 /// and this exchange's own address.
 pub(super) fn own(config: &Config) -> Hosts {
     let mut texts: Vec<String> = Vec::new();
@@ -43,6 +43,10 @@ pub(super) fn own(config: &Config) -> Hosts {
     }
     for channel in &config.file.notify {
         texts.extend(called(&channel.settings));
+    }
+    for provider in &config.file.provider {
+        texts.push(provider.issuer.clone());
+        texts.extend(provider.proxy.clone());
     }
     texts.extend(config.public_url.clone());
     let mut hosts = Hosts::default();

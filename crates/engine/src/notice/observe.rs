@@ -15,6 +15,10 @@ const FAILURES: u32 = 3;
 const SILENT_INTERVALS: u32 = 3;
 /// How long before its end a verdict is told.
 const ENDING: u32 = 3;
+/// Days before the end of what opens a door that it is told.
+const ENDS_SOON: u32 = 14;
+/// Days after which a secret is old.
+const OLD_SECRET: u32 = 365;
 
 fn notice(
     kind: Kind,
@@ -97,7 +101,82 @@ impl Engine {
             }
         }
         self.ending(now, &mut out);
+        self.doors(now, &mut out)?;
         Ok(out)
+    }
+
+    /// What will no longer open soon: tokens, certificates, exceptions; secrets that are old, and those that are locked.
+    fn doors(&self, now: Timestamp, out: &mut Vec<Notice>) -> Result<(), EngineError> {
+        let is_near = |end: Timestamp| end > now && end.since(now) <= ENDS_SOON * DAY;
+        let day = |at: Timestamp| at.to_string().chars().take(10).collect::<String>();
+        if let Some(why) = self.sealed_off()? {
+            out.push(notice(
+                Kind::Sealed,
+                Severity::Critical,
+                "exchange",
+                &why,
+                "start it with the key: --key-file, IOCAST_KEY or --key-command; `iocast secret list` says what is locked",
+                "/api/v1/secrets",
+            ));
+        }
+        for token in self.store.tokens()?.iter().filter(|token| token.revoked.is_none()) {
+            let Some(end) = token.expires.filter(|end| is_near(*end)) else { continue };
+            out.push(notice(
+                Kind::Ending,
+                Severity::Warning,
+                format!("token {}", token.id),
+                &format!("The token \"{}\" ends on {}: who uses it is refused then.", token.name, day(end)),
+                &format!(
+                    "`iocast token create` makes another one; give it to who uses this one, then `iocast token revoke {}`",
+                    token.id
+                ),
+                "/api/v1/tokens",
+            ));
+        }
+        for (name, end) in self.world.certificates() {
+            if end > now && !is_near(end) {
+                continue;
+            }
+            let (severity, text) = match end > now {
+                true => (Severity::Warning, format!("The certificate {name} ends on {}.", day(end))),
+                false => (Severity::Critical, format!("The certificate {name} ended on {}: nobody trusts it.", day(end))),
+            };
+            let next = "put a new one in its place and start the server again";
+            out.push(notice(Kind::Ending, severity, format!("certificate {name}"), &text, next, "/api/v1/status"));
+        }
+        // By target and day: a notice names no value.
+        let mut by_day: BTreeMap<(String, String), u64> = BTreeMap::new();
+        for exception in &self.config().file.guard_exception {
+            if let Some(end) = Timestamp::parse(&exception.until).filter(|end| is_near(*end)) {
+                *by_day.entry((exception.target.clone(), day(end))).or_default() += 1;
+            }
+        }
+        for ((target, day), n) in by_day {
+            let exceptions = counted(n, "exception from the guard ends", "exceptions from the guard end");
+            out.push(notice(
+                Kind::Ending,
+                Severity::Warning,
+                format!("exceptions of {target} until {day}"),
+                &format!("{exceptions} on {day}: what they let through to {target} is guarded again and taken back then."),
+                "`iocast guard exception list` names them; propose and approve those that are still needed again",
+                "/api/v1/guard/exceptions",
+            ));
+        }
+        let old = self.secrets_shown()?.into_iter().filter(|secret| {
+            let at = secret.changed_at.as_deref().and_then(Timestamp::parse);
+            secret.state == "set" && at.is_some_and(|at| now.since(at) > OLD_SECRET * DAY && now > at)
+        });
+        for secret in old {
+            out.push(notice(
+                Kind::Ending,
+                Severity::Info,
+                format!("secret {} {} {}", secret.section, secret.name, secret.key),
+                &format!("The secret {} of {} {} was given more than a year ago.", secret.key, secret.section, secret.name),
+                "make a new one at the other side, give it here, and end the old one there",
+                "/api/v1/secrets",
+            ));
+        }
+        Ok(())
     }
 
     /// Verdicts that keep something away and end soon, by the day on which they end.

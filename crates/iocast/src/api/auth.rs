@@ -1,8 +1,9 @@
 //! Who asks, and may they: the gate in front of every route of the API and every page.
 
 use super::error::Problem;
+use super::lists::Peer;
 use super::route::Patience;
-use crate::app::App;
+use crate::app::{App, Entry};
 use crate::people::roles::{self, Needs};
 use crate::people::{self, Seat};
 use crate::tokens::Caller;
@@ -48,7 +49,7 @@ impl Credential {
 /// Who asks; None: nobody we know.
 ///
 /// # Errors
-/// Our trouble, which must not look like a wrong token.
+/// Our trouble, which must not look like a wrong token; a token that is bound to other networks.
 pub(crate) async fn identify(
     app: &Arc<App>,
     extensions: &Extensions,
@@ -58,7 +59,19 @@ pub(crate) async fn identify(
         return Ok(Some(Caller::local()));
     }
     let Some(Credential::Bearer(secret) | Credential::Password(secret)) = credential else { return Ok(None) };
-    app.hop(move |app| app.caller(&secret)).await
+    let from = extensions.get::<Peer>().map(|peer| peer.0.ip());
+    match app.hop(move |app| app.caller(&secret, from)).await? {
+        None => Ok(None),
+        Some((caller, Entry::Good)) => Ok(Some(caller)),
+        Some((caller, Entry::Elsewhere)) => {
+            super::origin::known(&caller);
+            let from = from.map_or_else(|| "this address".to_owned(), |from| from.to_canonical().to_string());
+            Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                format!("the token \"{}\" is bound to networks, and {from} is in none of them", caller.name),
+            ))
+        }
+    }
 }
 
 /// How somebody who may not is told.
@@ -82,6 +95,8 @@ pub(crate) struct Gate {
     /// A query is refused: nobody would look at it.
     pub(crate) takes_no_query: bool,
     pub(crate) door: Door,
+    /// It changes nothing, whatever its method.
+    pub(crate) asks: bool,
 }
 
 /// Lets a request through to its handler, or not. A handler finds who asks as [`Caller`] and [`Seat`] among the extensions.
@@ -107,6 +122,9 @@ pub(crate) async fn gate(State(gate): State<Gate>, mut request: Request, next: N
         };
     }
     super::origin::known(&seat.caller);
+    if gate.asks {
+        super::origin::only_asks();
+    }
     // Which bucket an ingest token is for is asked in the handler, where its name is known.
     if let Err(why) = roles::decide(&seat.caller, gate.needs) {
         tracing::info!(who = seat.caller.name, path = request.uri().path(), why, "not allowed");

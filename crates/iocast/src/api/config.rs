@@ -3,6 +3,7 @@
 use super::error::Problem;
 use super::extract::{Body, Params};
 use crate::app::App;
+use crate::people;
 use crate::people::roles::{self, Needs};
 use crate::tokens::Caller;
 use axum::extract::State;
@@ -43,9 +44,12 @@ pub(super) async fn apply(
     if !prune && (retract_records || take_back) {
         return Err(Problem::invalid("retract_records and take_back say how to prune: send prune=true with them"));
     }
+    if dry_run {
+        super::origin::only_asks();
+    }
     let options = ApplyOptions { dry_run, prune: prune.then_some(Prune { retract_records, take_back }) };
     app.hop(move |app| {
-        within_roles(app, &caller, &file)?;
+        within_roles(app, &caller, &file, options.prune.is_some())?;
         app.apply(&file, &caller.name, options)
     })
     .await
@@ -53,7 +57,7 @@ pub(super) async fn apply(
 }
 
 /// Whether a file says only what its sender may say: a whole configuration is no way around the roles.
-fn within_roles(app: &App, caller: &Caller, file: &ConfigFile) -> Result<(), Problem> {
+fn within_roles(app: &App, caller: &Caller, file: &ConfigFile, prunes: bool) -> Result<(), Problem> {
     let there = app.config_shown()?;
     let settings = file.policy.as_ref().is_some_and(|policy| Some(policy) != there.policy.as_ref());
     if settings {
@@ -63,6 +67,17 @@ fn within_roles(app: &App, caller: &Caller, file: &ConfigFile) -> Result<(), Pro
     for exception in file.guard_exception.iter().filter(|exception| !there.guard_exception.contains(exception)) {
         super::exceptions::may(app, caller, exception)
             .map_err(|problem| problem.at(&format!("guard_exception \"{}\"", exception.value)))?;
+    }
+    // Who says which groups are administrators is one.
+    for provider in &file.provider {
+        people::check_provider(app, provider)?;
+    }
+    let is_new = |provider| !there.provider.contains(provider);
+    let is_gone =
+        |provider: &&engine::config::ProviderDoc| !file.provider.iter().any(|other| other.name == provider.name);
+    if file.provider.iter().any(is_new) || (prunes && there.provider.iter().any(|provider| is_gone(&provider))) {
+        roles::decide(caller, Needs::ManagePeople)
+            .map_err(|why| Problem::forbidden(format!("[[provider]] is another than now: {why}")))?;
     }
     Ok(())
 }

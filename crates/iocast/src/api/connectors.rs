@@ -3,7 +3,8 @@
 use super::error::Problem;
 use super::extract::Part;
 use crate::app::App;
-use axum::Json;
+use crate::tokens::Caller;
+use axum::{Extension, Json};
 use axum::extract::State;
 use kit::manifest::{Manifest, Setting};
 use schemars::JsonSchema;
@@ -168,9 +169,13 @@ pub(super) async fn show(State(app): State<Arc<App>>, Part(name): Part<String>) 
 }
 
 /// `{ok, error?}`: a connection that does not work is an answer, not a failure of the question.
-pub(super) async fn check(State(app): State<Arc<App>>, Part(name): Part<String>) -> Result<Json<Checked>, Problem> {
+pub(super) async fn check(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Part(name): Part<String>,
+) -> Result<Json<Checked>, Problem> {
     app.hop(move |app| {
-        let answer = app.check(&name)?;
+        let answer = app.check(&name, &caller.name)?;
         Ok(Json(Checked { connection: name, ok: answer.is_none(), error: answer }))
     })
     .await

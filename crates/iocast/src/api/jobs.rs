@@ -66,6 +66,9 @@ pub(super) async fn pass(
     if body.approve && !body.dry_run {
         roles::decide(&caller, Needs::Approve).map_err(Problem::forbidden)?;
     }
+    if body.dry_run {
+        super::origin::only_asks();
+    }
     let mode = Mode { dry_run: body.dry_run, approve: body.approve };
     app.hop(move |app| {
         if !mode.dry_run {

@@ -16,7 +16,7 @@ mod config;
 mod connectors;
 pub(crate) mod exceptions;
 pub(crate) mod export;
-mod extract;
+pub(crate) mod extract;
 pub mod import;
 pub(crate) mod indicators;
 mod jobs;
@@ -68,6 +68,7 @@ pub fn router(app: Arc<App>) -> Router {
             patience: route.patience,
             takes_no_query: route.takes_no_query(),
             door: Door::Api,
+            asks: route.asks,
         };
         router =
             router.route(route.path, (route.handler)().route_layer(middleware::from_fn_with_state(gate, auth::gate)));
@@ -95,6 +96,7 @@ pub(crate) fn pages(mut router: Router<Arc<App>>, app: &Arc<App>, pages: &[PageR
             patience: page.patience,
             takes_no_query: false,
             door: Door::Page,
+            asks: page.asks,
         };
         router =
             router.route(page.path, (page.handler)().route_layer(middleware::from_fn_with_state(gate, auth::gate)));
@@ -127,6 +129,7 @@ async fn finish(request: Request, next: Next) -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

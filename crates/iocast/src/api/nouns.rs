@@ -13,8 +13,8 @@ use super::shapes::{PAGE, Page, PageQuery, cursor_of, cursor_text};
 use super::strict::Strict;
 use crate::app::App;
 pub(super) use crate::app::things::{
-    Connections, GuardExceptions, GuardLists, LeaveEntries, LeaveRecords, NothingToSay, Notifies, Noun, Rules,
-    Sharings, Targets, Tenants,
+    Connections, GuardExceptions, GuardLists, LeaveEntries, LeaveRecords, NothingToSay, Notifies, Noun, Providers,
+    Rules, Sharings, Targets, Tenants,
 };
 use crate::app::things::{missing, tag_of};
 use crate::tokens::Caller;

@@ -104,6 +104,8 @@ pub struct Route {
     pub patience: Patience,
     /// What it does, in a sentence.
     pub summary: &'static str,
+    /// It changes nothing, whatever its method: the audit log need not know of it.
+    pub asks: bool,
     /// What it takes and gives.
     pub docs: Docs,
     pub(crate) handler: Handler,
@@ -119,18 +121,25 @@ pub struct PageRoute {
     pub needs: Needs,
     /// How long it may take.
     pub patience: Patience,
+    /// It changes nothing, whatever its method: the audit log need not know of it.
+    pub asks: bool,
     pub(crate) handler: Handler,
 }
 
 impl PageRoute {
     /// A page, which changes nothing.
     pub(crate) const fn get(path: &'static str, needs: Needs, handler: Handler) -> PageRoute {
-        PageRoute { method: Verb::Get, path, needs, patience: Patience::Quick, handler }
+        PageRoute { method: Verb::Get, path, needs, patience: Patience::Quick, asks: true, handler }
     }
 
     /// A form that was sent.
     pub(crate) const fn post(path: &'static str, needs: Needs, handler: Handler) -> PageRoute {
-        PageRoute { method: Verb::Post, path, needs, patience: Patience::Quick, handler }
+        PageRoute { method: Verb::Post, path, needs, patience: Patience::Quick, asks: false, handler }
+    }
+
+    /// The same, where it changes nothing.
+    pub(crate) const fn asks(self) -> PageRoute {
+        PageRoute { asks: true, ..self }
     }
 
     /// The same, as long as it takes.
@@ -162,7 +171,7 @@ const fn route(
         fails: &[],
         example: None,
     };
-    Route { method, path, needs, patience, summary, docs, handler }
+    Route { method, path, needs, patience, summary, asks: matches!(method, Verb::Get), docs, handler }
 }
 
 /// Changes nothing.
@@ -196,6 +205,12 @@ pub(crate) const fn delete(path: &'static str, needs: Needs, summary: &'static s
 }
 
 impl Route {
+    /// Changes nothing, whatever its method.
+    pub(crate) const fn asks(mut self) -> Route {
+        self.asks = true;
+        self
+    }
+
     /// Takes these parameters in the query; others are refused.
     pub(crate) const fn query<T: JsonSchema>(mut self) -> Route {
         self.docs.query = Some(schema_of::<T>);

@@ -2,7 +2,8 @@
 //! from this table.
 
 use super::nouns::{
-    self, Connections, GuardExceptions, GuardLists, NothingToSay, Notifies, Noun, Rules, Sharings, Targets, Tenants,
+    self, Connections, GuardExceptions, GuardLists, NothingToSay, Notifies, Noun, Providers, Rules, Sharings, Targets,
+    Tenants,
 };
 use super::route::{delete, follow, get, job, post, put};
 use super::shapes::{Page, PageQuery};
@@ -228,6 +229,7 @@ pub static TABLE: &[Route] = &[
     post("/api/v1/rules/test", Read, "What a rule selects, and why one value is in it or not.", || {
         routing::post(rules::test)
     })
+    .asks()
     .body::<RuleTest>()
     .example(r#"{"when": "kind = ipv4 and reputation >= 5", "value": "203.0.113.9"}"#)
     .answers::<RuleReport>()
@@ -350,6 +352,27 @@ pub static TABLE: &[Route] = &[
         .tagged(),
     job("/api/v1/notify/{name}/test", RunNow, "Tells a test through a channel.", || routing::post(notices::test))
         .answers::<notices::Tested>(),
+    get("/api/v1/providers", Read, "Providers of identities that people sign in at, secrets left out.", || {
+        routing::get(nouns::list::<Providers>)
+    })
+    .query::<PageQuery>()
+    .answers::<Page<Doc<Providers>>>(),
+    get("/api/v1/providers/{name}", Read, "One provider, secrets left out.", || routing::get(nouns::show::<Providers>))
+        .answers::<Doc<Providers>>()
+        .tagged(),
+    put("/api/v1/providers/{name}", ManagePeople, "Makes or replaces a provider of identities.", || {
+        routing::put(nouns::put::<Providers>)
+    })
+    .body::<Sent<Providers>>()
+    .example(r#"{"issuer": "https://login.example", "client_id": "iocast", "roles": {"soc": ["analyst"]}}"#)
+    .answers::<Doc<Providers>>()
+    .tagged(),
+    delete("/api/v1/providers/{name}", ManagePeople, "Deletes a provider; accounts of people from there stay.", || {
+        routing::delete(nouns::delete::<Providers>)
+    })
+    .query::<NothingToSay>()
+    .answers_nothing()
+    .tagged(),
     get("/api/v1/notices", Read, "What needs a person, the gravest first, and who was told.", || {
         routing::get(notices::list)
     })
@@ -513,6 +536,7 @@ pub static TABLE: &[Route] = &[
     .or_events()
     .fails(&[410, 429]),
     post("/api/v1/extract", Read, "The indicators in a text; stores nothing.", || routing::post(import::extract))
+        .asks()
         .body::<import::ExtractBody>()
         .example(r#"{"text": "the kit was at hxxp://bad[.]example/k"}"#)
         .answers::<import::ExtractAnswer>(),

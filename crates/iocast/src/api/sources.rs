@@ -67,6 +67,9 @@ pub(super) async fn rollback(
     Part(name): Part<String>,
     Body(body): Body<RollbackBody>,
 ) -> Result<Json<Rollback>, Problem> {
+    if body.dry_run {
+        super::origin::only_asks();
+    }
     app.hop(move |app| {
         let engine = app.engine()?;
         let to = match (&body.to, body.undo) {

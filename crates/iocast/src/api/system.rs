@@ -48,6 +48,8 @@ pub(super) struct TokenShown {
     owner: Option<String>,
     /// Who made it; null: not known.
     made_by: Option<String>,
+    /// Networks from which alone it is good; empty: from anywhere.
+    networks: Vec<String>,
 }
 
 /// A token just made.
@@ -61,6 +63,8 @@ pub(super) struct TokenMade {
     scope: String,
     /// From when it is no longer good; null: never. RFC 3339.
     expires_at: Option<String>,
+    /// Networks from which alone it is good; empty: from anywhere.
+    networks: Vec<String>,
     /// The secret, shown this once.
     token: String,
 }
@@ -144,6 +148,7 @@ pub(super) async fn tokens(
             last_used: time(token.last_used),
             revoked: time(token.revoked),
             made_by: token.made_by,
+            networks: token.networks,
         };
         Ok(Json(tokens.into_iter().filter(|token| keeps(&caller, token)).map(show).collect()))
     })
@@ -177,6 +182,9 @@ pub(super) struct TokenBody {
     /// The user whose it is, where nobody in particular makes it. A person makes tokens for themselves alone.
     #[serde(default)]
     owner: Option<String>,
+    /// Networks from which alone it is good, e.g. `["10.1.0.0/16"]`; an address stands for itself. Without: from anywhere.
+    #[serde(default)]
+    networks: Vec<String>,
 }
 
 /// Whose a new token is. None: nobody's.
@@ -246,20 +254,32 @@ pub(super) async fn new_token(
         if scope != Scope::List && expires.is_some_and(|expires| expires > now.after(MAX_DAYS * intel::DAY)) {
             return Err(Problem::invalid("expires_at: at most a year ahead, except for scope list"));
         }
+        let networks = tokens::networks(body.networks.iter().map(String::as_str))
+            .map_err(|why| Problem::invalid(format!("networks: {why}")))?;
         let token = NewToken::generate().map_err(|error| Problem::internal(error.to_string()))?;
         let store = engine.store();
-        let id = store.put_token_of(owner, Some(&caller.name), &body.name, &token.hash, &stored, now, expires)?;
+        let id = store.put_token_of(&store::TokenToBe {
+            owner,
+            made_by: Some(&caller.name),
+            name: &body.name,
+            hash: &token.hash,
+            scope: &stored,
+            created: now,
+            expires,
+            networks: &networks,
+        })?;
         store.audit(
             &caller.name,
             "token.create",
             &body.name,
-            &json!({ "id": id, "scope": stored }).to_string(),
+            &json!({ "id": id, "scope": stored, "owner": body.owner, "networks": networks }).to_string(),
             now,
         )?;
         let made = TokenMade {
             id,
             name: body.name,
             scope: stored,
+            networks,
             expires_at: expires.map(|expires| expires.to_string()),
             token: token.secret.reveal().to_owned(),
         };

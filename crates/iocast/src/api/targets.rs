@@ -28,11 +28,14 @@ pub(super) struct VerifyBody {
 
 pub(super) async fn verify(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Part(name): Part<String>,
     Body(body): Body<VerifyBody>,
 ) -> Result<Json<VerifyReport>, Problem> {
     app.hop(move |app| {
         let report = app.engine()?.verify(&name, Verify { believe: body.believe, all: body.all })?;
+        let detail = serde_json::json!({ "believe": body.believe, "all": body.all, "run": report.run }).to_string();
+        app.audit(&caller.name, "target.verify", &name, &detail)?;
         // What differs is mended by a pass.
         app.hurry();
         Ok(report)
@@ -59,6 +62,9 @@ pub(super) async fn adopt(
     Part(name): Part<String>,
     Body(body): Body<AdoptBody>,
 ) -> Result<Json<AdoptReport>, Problem> {
+    if body.preview {
+        super::origin::only_asks();
+    }
     app.hop(move |app| {
         let options = Adopt { apply: !body.preview, forget: body.forget, unread: body.unread };
         let report = app.engine()?.adopt(&name, options, &caller.name)?;

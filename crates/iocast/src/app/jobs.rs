@@ -37,7 +37,7 @@ impl Which {
 
 impl App {
     /// Whether a connection works with its settings: None if it does, else why not.
-    pub(crate) fn check(&self, name: &str) -> Result<Option<String>, Problem> {
+    pub(crate) fn check(&self, name: &str, who: &str) -> Result<Option<String>, Problem> {
         let engine = self.engine()?;
         let config = engine.config();
         let Some(connection) = config.connection(name) else {
@@ -48,6 +48,8 @@ impl App {
         };
         let world = engine.world();
         let now = world.now();
+        // Before the call: it is made with the connection's secrets.
+        self.audit(who, "connection.check", name, "{}")?;
         let checked = engine.http_of(connection).and_then(|http| {
             let initial_from = now.before(connection.initial_range);
             connection.open.check(&Cx { http: &http, files: world.files(), now, initial_from })

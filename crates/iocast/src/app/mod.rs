@@ -17,7 +17,7 @@ use crate::api::Problem;
 use crate::people::roles::Needs;
 use crate::people::{self, People};
 use crate::seal::Keys;
-use crate::tokens::{self, Caller};
+use crate::tokens::{self, Caller, Found};
 use crate::world::{Outside, RealWorld};
 use anyhow::Context as _;
 use crowd::Crowd;
@@ -27,6 +27,7 @@ use intel::Timestamp;
 use kit::Connector;
 use kit::secret::SecretResolver;
 use shelf::Shelf;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use store::Store;
@@ -83,6 +84,15 @@ pub struct App {
     crowd: Crowd,
     people: People,
     asked: asked::Desk,
+}
+
+/// Whether who shows a token may come in with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// They may.
+    Good,
+    /// It is bound to networks, and they are in none of them.
+    Elsewhere,
 }
 
 /// What is left to do before the exchange can answer everything.
@@ -202,6 +212,11 @@ impl App {
         self.world.now()
     }
 
+    /// The outside.
+    pub(crate) fn world(&self) -> &dyn World {
+        &*self.world
+    }
+
     /// What seals secrets.
     pub(crate) fn secrets(&self) -> &dyn SecretResolver {
         self.world.secrets()
@@ -238,27 +253,26 @@ impl App {
         }
     }
 
-    /// Who holds a token. None: nobody we know.
+    /// Who holds a token that is shown from an address. None: nobody we know.
     ///
     /// # Errors
     /// Our trouble.
-    pub(crate) fn caller(&self, secret: &str) -> Result<Option<Caller>, Problem> {
+    pub(crate) fn caller(&self, secret: &str, from: Option<IpAddr>) -> Result<Option<(Caller, Entry)>, Problem> {
         // A store that cannot be asked is no wrong token: some firewalls stop enforcing on a 401.
         let trouble = |error: store::StoreError| {
             tracing::error!(%error, "tokens cannot be looked up");
             Problem::later("tokens cannot be checked at the moment", 5)
         };
         // The store, not the engine: lists are served before everything is loaded.
-        let found = tokens::look_up(&self.store, secret, self.world.now()).map_err(trouble)?;
-        Ok(found.map(|(token, owner)| match owner {
-            None => token,
+        let found = tokens::look_up(&self.store, secret, from, self.world.now()).map_err(trouble)?;
+        Ok(found.map(|found| match found {
+            Found::Elsewhere(token) => (token, Entry::Elsewhere),
+            Found::Good(token, None) => (token, Entry::Good),
             // Whose name the audit log and the rule of two persons know.
-            Some(person) => Caller {
-                scope: token.scope,
-                bucket: token.bucket,
-                token: token.token,
-                ..people::caller_of(self, &person, None)
-            },
+            Found::Good(token, Some(person)) => {
+                let them = people::caller_of(self, &person, None);
+                (Caller { scope: token.scope, bucket: token.bucket, token: token.token, ..them }, Entry::Good)
+            }
         }))
     }
 

@@ -7,7 +7,7 @@ use crate::api::{Problem, exceptions};
 use crate::tokens::Caller;
 use axum::http::StatusCode;
 use engine::config::{
-    ConnectionDoc, GuardDoc, GuardExceptionDoc, NotifyDoc, RuleDoc, SharingDoc, TargetDoc, TenantDoc,
+    ConnectionDoc, GuardDoc, GuardExceptionDoc, NotifyDoc, ProviderDoc, RuleDoc, SharingDoc, TargetDoc, TenantDoc,
 };
 use engine::{ApplyOptions, ConfigFile, Prune};
 use schemars::JsonSchema;
@@ -98,6 +98,7 @@ pub(crate) struct Sharings;
 pub(crate) struct GuardLists;
 pub(crate) struct GuardExceptions;
 pub(crate) struct Notifies;
+pub(crate) struct Providers;
 
 impl Noun for Tenants {
     type Doc = TenantDoc;
@@ -251,6 +252,26 @@ impl Noun for Notifies {
 
     fn key(doc: &NotifyDoc) -> Vec<&str> {
         vec![&doc.name]
+    }
+}
+
+impl Noun for Providers {
+    type Doc = ProviderDoc;
+    type Leave = NothingToSay;
+    const NAME: &'static str = "provider";
+    const PATH: &'static str = "/api/v1/providers";
+    const KEYS: &'static [&'static str] = &["name"];
+
+    fn of(file: &mut ConfigFile) -> &mut Vec<ProviderDoc> {
+        &mut file.provider
+    }
+
+    fn key(doc: &ProviderDoc) -> Vec<&str> {
+        vec![&doc.name]
+    }
+
+    fn may(app: &App, _: &Caller, doc: &ProviderDoc) -> Result<(), Problem> {
+        crate::people::check_provider(app, doc)
     }
 }
 

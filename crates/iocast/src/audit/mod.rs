@@ -195,3 +195,5 @@ fn look(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wire_tests;

@@ -20,7 +20,11 @@ impl Bench {
         let keys = Keys::new(Some(dir.path().join("key")), dir.path().join("data"));
         keys.seal("x/y/z", "makes the key").unwrap();
         for n in 0..30 {
-            let origin = store::Origin { address: Some([192, 0, 2, n as u8].into()), token: Some(n as u32) };
+            let origin = store::Origin {
+                address: Some([192, 0, 2, n as u8].into()),
+                token: Some(n as u32),
+                ..store::Origin::default()
+            };
             store::asked_from(origin, || {
                 store.audit("ann", "rule.update", &format!("rule {n}"), "{}", START).unwrap();
             });

@@ -129,8 +129,18 @@ pub(crate) fn apply(args: &ApplyArgs, ctx: &Ctx) -> Outcome {
 
 /// Whether a file has nothing in it but, perhaps, a policy: a template that came to nothing, a file cut off.
 fn is_empty(file: &engine::ConfigFile) -> bool {
-    let engine::ConfigFile { policy: _, tenant, connection, target, rule, sharing, guard, guard_exception, notify } =
-        file;
+    let engine::ConfigFile {
+        policy: _,
+        tenant,
+        connection,
+        target,
+        rule,
+        sharing,
+        guard,
+        guard_exception,
+        notify,
+        provider,
+    } = file;
     tenant.is_empty()
         && connection.is_empty()
         && target.is_empty()
@@ -139,6 +149,7 @@ fn is_empty(file: &engine::ConfigFile) -> bool {
         && guard.is_empty()
         && guard_exception.is_empty()
         && notify.is_empty()
+        && provider.is_empty()
 }
 
 /// Asks a person; everything but a yes is a no.

@@ -16,7 +16,7 @@ use kit::http::encode;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt as _;
@@ -32,6 +32,8 @@ pub(crate) enum Place {
         url: String,
         /// What it asks for.
         token: Option<String>,
+        /// Who vouches for it, instead of those this machine trusts.
+        ca_file: Option<PathBuf>,
     },
     /// Nowhere: an empty one, forgotten at the end.
     Memory,
@@ -132,7 +134,9 @@ impl Client {
     /// Opens what the place says. `outside` and `watcher` are for an exchange in this process.
     pub(crate) fn open(place: &Place, outside: Outside, watcher: Watcher, out: &Out) -> Result<Client, CliError> {
         let options = match place {
-            Place::Server { url, token } => return There::new(url, token.clone(), out).map(Client::There),
+            Place::Server { url, token, ca_file } => {
+                return There::new(url, token.clone(), ca_file.as_deref(), out).map(Client::There);
+            }
             Place::Data(dir) => OpenOptions::at(dir),
             Place::Memory => OpenOptions::in_memory(),
         };
@@ -237,7 +241,8 @@ fn problem(status: u16, body: &[u8]) -> AskError {
             false => format!("the server answers {status}: {words}"),
         };
     }
-    if status == 401 {
+    // Of a token that is known it says what is the matter with it.
+    if status == 401 && !problem.detail.contains("bound to networks") {
         "the server does not know this token: give one by --token or IOCAST_TOKEN".clone_into(&mut problem.detail);
     }
     AskError::Problem(problem)
@@ -297,7 +302,7 @@ pub(crate) struct There {
 }
 
 impl There {
-    fn new(url: &str, token: Option<String>, out: &Out) -> Result<There, CliError> {
+    fn new(url: &str, token: Option<String>, ca_file: Option<&Path>, out: &Out) -> Result<There, CliError> {
         let usage = |why: &str| CliError::Usage(format!("--url {url}: {why}, e.g. http://127.0.0.1:8470"));
         let root = url.trim_end_matches('/').to_owned();
         let (scheme, rest) = root.split_once("://").ok_or_else(|| usage("expected an address with a scheme"))?;
@@ -307,7 +312,11 @@ impl There {
         if scheme == "http" && token.is_some() && !is_loopback(rest) {
             out.note(&format!("note: the token goes to {rest} without encryption; use https"));
         }
-        let tls = ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::PlatformVerifier).build();
+        let roots = match ca_file {
+            None => ureq::tls::RootCerts::PlatformVerifier,
+            Some(file) => vouching(file)?,
+        };
+        let tls = ureq::tls::TlsConfig::builder().root_certs(roots).build();
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -333,7 +342,12 @@ impl There {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let unreachable = |error: &dyn std::fmt::Display| {
-            CliError::Failed(format!("{} cannot be asked: {error}; is `iocast serve` running there?", self.root))
+            let text = error.to_string();
+            let next = match text.to_lowercase().contains("certificate") {
+                true => "if it has a certificate of its own or of a private authority, name that with --ca-file FILE",
+                false => "is `iocast serve` running there?",
+            };
+            CliError::Failed(format!("{} cannot be asked: {text}; {next}", self.root))
         };
         let answer = match &ask.body {
             Some(body) => self.agent.run(request.body(body.as_str()).map_err(CliError::failed)?),
@@ -361,6 +375,24 @@ impl There {
                 Err(error) => return Err(CliError::failed(format!("the answer broke off: {error}")).into()),
             }
         }
+    }
+}
+
+/// The certificates of a file.
+fn vouching(file: &Path) -> Result<ureq::tls::RootCerts, CliError> {
+    let wrong = |why: String| CliError::Usage(format!("--ca-file {}: {why}", file.display()));
+    let text = std::fs::read(file).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
+    let mut all = Vec::new();
+    for item in ureq::tls::parse_pem(&text) {
+        match item {
+            Ok(ureq::tls::PemItem::Certificate(certificate)) => all.push(certificate),
+            Ok(_) => {}
+            Err(error) => return Err(wrong(format!("it is no PEM: {error}"))),
+        }
+    }
+    match all.is_empty() {
+        true => Err(wrong("there is no certificate in it: give one, or those of an authority, as PEM".to_owned())),
+        false => Ok(ureq::tls::RootCerts::Specific(Arc::new(all))),
     }
 }
 

@@ -160,6 +160,18 @@ pub(crate) struct Global {
         hide_short_help = true
     )]
     token: Option<String>,
+    /// Certificate that vouches for the server, PEM: of a private authority, or its own (iocast-data/tls/self-signed.pem)
+    ///
+    /// It is believed instead of those this machine trusts. There is no way to believe everybody.
+    #[arg(
+        long,
+        global = true,
+        env = "IOCAST_CA_FILE",
+        value_name = "FILE",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    ca_file: Option<PathBuf>,
     /// Directory below which connections may read and write local files; may be repeated
     ///
     /// In the environment: IOCAST_FILES, directories separated as in PATH.
@@ -294,6 +306,7 @@ impl Ctx {
         Outside {
             files: self.global.files.clone(),
             allow_http: self.global.allow_http,
+            certificate: None,
             key_file: self.global.key_file.clone().filter(|file| !file.as_os_str().is_empty()),
             // Not an option: what stands on a command line can be read by others.
             key_given: std::env::var("IOCAST_KEY").ok().filter(|key| !key.trim().is_empty()).map(kit::Secret::new),
@@ -393,9 +406,11 @@ fn context(mut global: Global, matches: &ArgMatches) -> Result<Ctx, CliError> {
         global.files = std::env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect();
     }
     let place = match &global.url {
-        Some(url) if !url.is_empty() && !by_flag("data") => {
-            Place::Server { url: url.clone(), token: global.token.clone().filter(|token| !token.is_empty()) }
-        }
+        Some(url) if !url.is_empty() && !by_flag("data") => Place::Server {
+            url: url.clone(),
+            token: global.token.clone().filter(|token| !token.is_empty()),
+            ca_file: global.ca_file.clone().filter(|file| !file.as_os_str().is_empty()),
+        },
         _ => Place::Data(global.data.clone()),
     };
     let data_is_default = source("data") == Some(ValueSource::DefaultValue);
@@ -584,7 +599,7 @@ mod tests {
             let cli = Cli::from_arg_matches(&matches).unwrap();
             context(cli.global, &matches).map(|ctx| ctx.place)
         };
-        let server = Place::Server { url: "http://127.0.0.1:1".into(), token: None };
+        let server = Place::Server { url: "http://127.0.0.1:1".into(), token: None, ca_file: None };
         assert_eq!(matches(&["iocast", "status", "--url", "http://127.0.0.1:1"]).unwrap(), server);
         assert_eq!(matches(&["iocast", "--url", "http://127.0.0.1:1", "status"]).unwrap(), server);
         assert_eq!(matches(&["iocast", "--data", "d", "status"]).unwrap(), Place::Data("d".into()));

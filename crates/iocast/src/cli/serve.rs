@@ -100,7 +100,8 @@ pub(crate) fn serve(args: &ServeArgs, ctx: &Ctx) -> Outcome {
         Log::Text => LogFormat::Text,
         Log::Json => LogFormat::Json,
     });
-    let open = OpenOptions { outside: ctx.outside(), ..OpenOptions::at(dir) };
+    let outside = crate::world::Outside { certificate: args.tls_cert.clone(), ..ctx.outside() };
+    let open = OpenOptions { outside, ..OpenOptions::at(dir) };
     let tls = match (&args.tls_cert, &args.tls_key, &args.tls_self_signed) {
         (Some(cert), Some(key), _) => Some(Tls::Files { cert: cert.clone(), key: key.clone() }),
         (_, _, Some(names)) => Some(Tls::SelfSigned { names: names.clone() }),

@@ -35,7 +35,12 @@ enum TokenCommand {
 Examples:
   iocast token create firewall --scope list
   iocast token create dashboard --scope read --expires 2027-01-31
-  iocast token create partner --scope ingest --connection partner-feed")]
+  iocast token create partner --scope ingest --connection partner-feed
+  iocast token create edge --scope list --network 10.1.0.0/16 --network 192.0.2.7
+  iocast token create scripts --scope read --owner grace
+
+A person's own tokens are made with a session; --owner is for who runs this on the data directory, or with a token that is
+nobody's.")]
     Create {
         /// Who it is for, as the audit log will say
         name: String,
@@ -48,6 +53,12 @@ Examples:
         /// When it ends: a date or RFC 3339; if left out after 90 days, for scope list never
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
+        /// Network from which alone it is good, or one address; may be repeated
+        #[arg(long, value_name = "NETWORK", value_delimiter = ',')]
+        network: Vec<String>,
+        /// The user whose it is: it may never do more than they may
+        #[arg(long, value_name = "NAME")]
+        owner: Option<String>,
     },
     /// The tokens there are, without their secrets
     #[command(after_help = "Examples:\n  iocast token list\n  iocast token list --format json")]
@@ -68,14 +79,19 @@ const COLUMNS: &[Column] = &[
     column("expires_at", "expires", How::Time),
     column("last_used", "last used", How::Time),
     column("revoked", "ended", How::Time),
+    text("owner", "owner"),
+    text("networks", "only from"),
 ];
 
 pub(crate) fn token(args: &TokenArgs, ctx: &Ctx) -> Outcome {
     let client = ctx.client_or_new()?;
     match &args.command {
-        TokenCommand::Create { name, scope, connection, expires } => {
+        TokenCommand::Create { name, scope, connection, expires, network, owner } => {
             let scope = scope.to_possible_value().map(|value| value.get_name().to_owned());
-            let asked = json!({ "name": name, "scope": scope, "connection": connection, "expires_at": expires });
+            let asked = json!({
+                "name": name, "scope": scope, "connection": connection, "expires_at": expires, "networks": network,
+                "owner": owner,
+            });
             let answer = client.post("/api/v1/tokens", &[], &asked)?;
             if !ctx.out.is_table() {
                 ctx.out.document(&answer)?;

@@ -104,7 +104,12 @@ pub(crate) fn user(args: &UserArgs, ctx: &Ctx) -> Outcome {
     let at = |name: &str| format!("/api/v1/users/{}", part(name));
     match &args.command {
         UserCommand::List => {
-            ctx.out.rows(&client.get("/api/v1/users", &[])?, COLUMNS)?;
+            if ctx.out.rows(&client.get("/api/v1/users", &[])?, COLUMNS)? == 0 {
+                ctx.out.note(
+                    "nobody has an account yet: `iocast user add NAME --role administrator` makes the first one, and so does \
+                     the code that `iocast serve` prints",
+                );
+            }
         }
         UserCommand::Add { name, role } => {
             handed(&client.post("/api/v1/users", &[], &json!({ "name": name, "roles": role }))?, ctx)?;

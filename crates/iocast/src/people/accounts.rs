@@ -135,6 +135,9 @@ pub(crate) fn change(app: &App, caller: &Caller, name: &str, change: &Change) ->
     let _one = app.editing();
     let person = named(app, name)?;
     not_oneself(caller, &person)?;
+    if change.roles.is_some() {
+        not_from_elsewhere(&person, "their roles come from their groups there, at every sign-in: change those")?;
+    }
     let goes = change.disabled == Some(true) || change.roles.is_some_and(|roles| !roles.has(Role::Administrator));
     if goes {
         not_the_last(app, &person)?;
@@ -167,6 +170,7 @@ pub(crate) fn change(app: &App, caller: &Caller, name: &str, change: &Change) ->
 pub(crate) fn reset(app: &App, caller: &Caller, name: &str, second_factor: bool) -> Result<Handed, Problem> {
     let person = named(app, name)?;
     not_oneself(caller, &person)?;
+    not_from_elsewhere(&person, "there is no password here to set again")?;
     let now = app.now();
     let secret = random_code(4)?;
     let until = now.after(FIRST_PASSWORD_GOOD_FOR);
@@ -204,13 +208,25 @@ fn not_oneself(caller: &Caller, person: &Person) -> Result<(), Problem> {
     }
 }
 
+fn not_from_elsewhere(person: &Person, why: &str) -> Result<(), Problem> {
+    match &person.identity {
+        Some((issuer, _)) => {
+            Err(Problem::new(StatusCode::CONFLICT, format!("\"{}\" signs in at {issuer}: {why}", person.name)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Somebody must be able to come in when no provider of identities can be asked: an administrator with a password here.
 fn not_the_last(app: &App, person: &Person) -> Result<(), Problem> {
-    let is_one = |person: &Person| person.disabled.is_none() && Roles::stored(&person.roles).has(Role::Administrator);
+    let is_one = |person: &Person| {
+        person.disabled.is_none() && person.identity.is_none() && Roles::stored(&person.roles).has(Role::Administrator)
+    };
     let others = app.store().people()?.iter().filter(|other| other.id != person.id && is_one(other)).count();
     match is_one(person) && others == 0 {
         true => Err(Problem::new(
             StatusCode::CONFLICT,
-            format!("\"{}\" is the last administrator: make another one first", person.name),
+            format!("\"{}\" is the last administrator with a password here: make another one first", person.name),
         )),
         false => Ok(()),
     }

@@ -44,6 +44,21 @@ impl Attempt {
         Ok(Attempt { account, address })
     }
 
+    /// Counts a try of which nobody knows yet whose it is.
+    ///
+    /// # Errors
+    /// As [`Attempt::begin`].
+    pub(super) fn from_address(app: &App, visitor: &Visitor) -> Result<Attempt, Problem> {
+        let address = format!("address {}", near(visitor.address));
+        match app.store().count_attempt(&[(address.as_str(), PER_ADDRESS)], WINDOW, app.now())? {
+            None => Ok(Attempt { account: String::new(), address }),
+            Some(wait) => Err(Problem::busy(
+                format!("too many tries: wait {} minutes, and try again", wait.as_secs().max(1).div_ceil(60)),
+                u32::try_from(wait.as_secs().max(1)).unwrap_or(u32::MAX),
+            )),
+        }
+    }
+
     /// It went well: the account's tries are forgotten, and this one of the address.
     pub(super) fn went_well(self, app: &App) -> Result<(), Problem> {
         Ok(app.store().forgive_attempt(&[&self.account], &self.address)?)
@@ -56,7 +71,7 @@ impl Attempt {
 }
 
 /// Addresses that one person can easily have: of IPv6 the /64.
-fn near(address: IpAddr) -> String {
+pub(super) fn near(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => {

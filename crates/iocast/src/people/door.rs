@@ -15,6 +15,9 @@ pub struct OverTls;
 
 const COOKIE: &str = "__Host-iocast";
 const COOKIE_PLAIN: &str = "iocast-session";
+/// Of who was sent to a provider of identities.
+const AWAY_COOKIE: &str = "__Host-iocast-away";
+const AWAY_COOKIE_PLAIN: &str = "iocast-away";
 /// Longest description of a browser that is kept, in characters.
 const MAX_AGENT: usize = 120;
 
@@ -29,6 +32,8 @@ pub(crate) struct Visitor {
     pub(crate) over_tls: bool,
     /// The session id of the cookie.
     pub(crate) session: Option<kit::Secret>,
+    /// The state they were sent to a provider of identities with.
+    pub(crate) state: Option<kit::Secret>,
 }
 
 impl Visitor {
@@ -41,7 +46,8 @@ impl Visitor {
         let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         let agent = agent.chars().filter(|c| !c.is_control()).take(MAX_AGENT).collect();
         let session = cookie(headers, if over_tls { COOKIE } else { COOKIE_PLAIN });
-        Visitor { address: address.to_canonical(), agent, over_tls, session }
+        let state = cookie(headers, if over_tls { AWAY_COOKIE } else { AWAY_COOKIE_PLAIN });
+        Visitor { address: address.to_canonical(), agent, over_tls, session, state }
     }
 
     /// The answer's header that hands out a session.
@@ -54,6 +60,23 @@ impl Visitor {
     pub(super) fn take_back(&self) -> HeaderValue {
         let (name, secure) = self.cookie();
         header_value(format!("{name}=; Path=/; HttpOnly; SameSite=Strict{secure}; Max-Age=0"))
+    }
+
+    /// The answer's header for who is sent to a provider of identities: its page leads back here, so it is Lax. It carries
+    /// the state and nothing else.
+    pub(super) fn see_off(&self, state: &str, good_for: std::time::Duration) -> HeaderValue {
+        let (name, secure) = self.away_cookie();
+        header_value(format!("{name}={state}; Path=/; HttpOnly; SameSite=Lax{secure}; Max-Age={}", good_for.as_secs()))
+    }
+
+    /// The answer's header for who came back.
+    pub(crate) fn welcome_back(&self) -> HeaderValue {
+        let (name, secure) = self.away_cookie();
+        header_value(format!("{name}=; Path=/; HttpOnly; SameSite=Lax{secure}; Max-Age=0"))
+    }
+
+    fn away_cookie(&self) -> (&'static str, &'static str) {
+        if self.over_tls { (AWAY_COOKIE, "; Secure") } else { (AWAY_COOKIE_PLAIN, "") }
     }
 
     fn cookie(&self) -> (&'static str, &'static str) {

@@ -10,6 +10,8 @@ pub mod roles;
 pub(crate) mod accounts;
 mod attempts;
 mod door;
+mod elsewhere;
+mod oidc;
 mod password;
 mod second;
 mod set_up;
@@ -17,6 +19,7 @@ mod sign_in;
 
 pub use door::OverTls;
 pub(crate) use door::{Refused, Visitor, field, is_from_elsewhere, is_ours_with, may_change};
+pub(crate) use elsewhere::{Back, check_provider, come_back, leave, providers, way_back};
 pub(crate) use set_up::{begin as begin_set_up, set_up};
 pub(crate) use sign_in::{SignedIn, Step, sign_in, sign_in_code, sign_out};
 
@@ -115,6 +118,10 @@ pub(crate) struct People {
     code: Mutex<Option<set_up::Code>>,
     /// Passwords that were right, waiting for a second factor, by the hash of what was handed out.
     tickets: Mutex<HashMap<[u8; 32], sign_in::Ticket>>,
+    /// Who was sent to a provider of identities.
+    away: elsewhere::Away,
+    /// What providers of identities said of themselves.
+    providers: oidc::Known,
     /// Hashing a password takes memory and time on purpose: so many at once, and no more.
     hashing: [Mutex<()>; 2],
     /// Hashes made: what a try costs must not depend on whose it is.

@@ -379,9 +379,10 @@ fn make(
 // --- what a person can have done
 
 pub(super) async fn do_check(visit: Visit, Path(name): Path<String>) -> Result<Response, Problem> {
+    let who = visit.seat.caller.name.clone();
     visit
         .page(name.clone(), Section::Connections, move |app, shell| {
-            let answer = app.check(&name)?.map_or(Ok(()), Err);
+            let answer = app.check(&name, &who)?.map_or(Ok(()), Err);
             make(app, shell, &name, None, Some(answer))
         })
         .await

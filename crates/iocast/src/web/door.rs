@@ -5,12 +5,13 @@ use super::shell::{Shell, Theme};
 use super::{Fields, Sent, own_path};
 use crate::api::Problem;
 use crate::api::auth::SIGN_IN;
+use crate::api::extract::Part;
 use crate::app::App;
 use crate::people::{self, Seat, SignedIn, Step, Visitor};
 use askama::Template;
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{Extensions, HeaderMap, HeaderValue, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use std::sync::Arc;
 
@@ -20,9 +21,32 @@ struct SignInPage {
     shell: Shell,
     next: String,
     name: String,
+    /// Where else one can sign in.
+    providers: Vec<Elsewhere>,
     /// Set: the password was right, and a code is needed.
     ticket: Option<String>,
     mistake: Option<String>,
+}
+
+/// A provider of identities.
+pub(super) struct Elsewhere {
+    name: String,
+    href: String,
+}
+
+/// Those there are. `next`: where one wants to go afterwards.
+pub(super) fn elsewhere(app: &App, next: &str) -> Vec<Elsewhere> {
+    let href = |name: &str| format!("/sign-in/at/{name}?next={}", kit::http::encode(next));
+    people::providers(app).into_iter().map(|name| Elsewhere { href: href(&name), name }).collect()
+}
+
+/// Said to who came back from a provider: the way on must begin at a page of ours, or the session's cookie stays behind.
+#[derive(Template)]
+#[template(path = "came_in.html")]
+struct CameInPage {
+    shell: Shell,
+    name: String,
+    next: String,
 }
 
 #[derive(Template)]
@@ -62,7 +86,8 @@ pub(super) async fn sign_in(
     }
     let next = own_path(query.get("next")).to_owned();
     let shell = Shell::bare("Sign in", Theme::of(&headers));
-    shown(&SignInPage { shell, next, name: String::new(), ticket: None, mistake: None })
+    let providers = elsewhere(&app, &next);
+    shown(&SignInPage { shell, next, name: String::new(), providers, ticket: None, mistake: None })
 }
 
 pub(super) async fn do_sign_in(
@@ -73,14 +98,18 @@ pub(super) async fn do_sign_in(
 ) -> Result<Response, Problem> {
     let (name, next) = (form.get("name").to_owned(), own_path(form.get("next")).to_owned());
     let visitor = Visitor::of(&headers, &extensions);
+    let providers = elsewhere(&app, &next);
     let step =
         app.hop(move |app| people::sign_in(app, &visitor, form.get("name"), &untrimmed(&form, "password"))).await;
     let shell = Shell::bare("Sign in", Theme::of(&headers));
     match step {
         Ok(Step::In(them)) => Ok(entered(*them, &next)),
-        Ok(Step::Code(ticket)) => shown(&SignInPage { shell, next, name, ticket: Some(ticket), mistake: None }),
+        Ok(Step::Code(ticket)) => {
+            shown(&SignInPage { shell, next, name, providers, ticket: Some(ticket), mistake: None })
+        }
         Err(problem) => {
-            again(&problem, &SignInPage { shell, next, name, ticket: None, mistake: Some(problem.detail().to_owned()) })
+            let mistake = Some(problem.detail().to_owned());
+            again(&problem, &SignInPage { shell, next, name, providers, ticket: None, mistake })
         }
     }
 }
@@ -99,9 +128,66 @@ pub(super) async fn do_code(
         Err(problem) => {
             let shell = Shell::bare("Sign in", Theme::of(&headers));
             let mistake = Some(problem.detail().to_owned());
-            again(&problem, &SignInPage { shell, next, name: String::new(), ticket: Some(ticket), mistake })
+            let (name, providers, ticket) = (String::new(), Vec::new(), Some(ticket));
+            again(&problem, &SignInPage { shell, next, name, providers, ticket, mistake })
         }
     }
+}
+
+pub(super) async fn leave(
+    State(app): State<Arc<App>>,
+    Part(name): Part<String>,
+    headers: HeaderMap,
+    extensions: Extensions,
+    query: Fields,
+) -> Result<Response, Problem> {
+    let next = own_path(query.get("next")).to_owned();
+    let visitor = Visitor::of(&headers, &extensions);
+    let (at, wanted) = (name.clone(), next.clone());
+    match app.hop(move |app| people::leave(app, &visitor, &at, &wanted)).await {
+        Ok(leaving) => Ok(in_now(leaving.cookie, &leaving.to)),
+        Err(problem) if problem.status() == StatusCode::NOT_FOUND => Err(problem),
+        Err(problem) => {
+            let shell = Shell::bare("Sign in", Theme::of(&headers));
+            let (providers, mistake) = (elsewhere(&app, &next), Some(problem.detail().to_owned()));
+            again(&problem, &SignInPage { shell, next, name: String::new(), providers, ticket: None, mistake })
+        }
+    }
+}
+
+pub(super) async fn come_back(
+    State(app): State<Arc<App>>,
+    Part(name): Part<String>,
+    headers: HeaderMap,
+    extensions: Extensions,
+    query: Fields,
+) -> Result<Response, Problem> {
+    let visitor = Visitor::of(&headers, &extensions);
+    let back = people::Back {
+        code: query.get("code").to_owned(),
+        state: query.get("state").to_owned(),
+        error: query.get("error").to_owned(),
+        iss: query.some("iss").map(str::to_owned),
+    };
+    let (over, at) = (visitor.welcome_back(), name.clone());
+    let done = app.hop(move |app| people::come_back(app, &visitor, &at, &back)).await;
+    let mut response = match done {
+        Ok((them, next)) => {
+            let shell = Shell::bare("Signed in", Theme::of(&headers));
+            let name = them.person.name.clone();
+            let mut response = shown(&CameInPage { shell, name, next: own_path(&next).to_owned() })?;
+            response.headers_mut().append(header::SET_COOKIE, them.cookie);
+            response
+        }
+        Err(problem) => {
+            let shell = Shell::bare("Sign in", Theme::of(&headers));
+            let next = own_path("").to_owned();
+            let (providers, mistake) = (elsewhere(&app, &next), Some(problem.detail().to_owned()));
+            again(&problem, &SignInPage { shell, next, name: String::new(), providers, ticket: None, mistake })?
+        }
+    };
+    response.headers_mut().append(header::SET_COOKIE, over);
+    Ok(response)
 }
 
 /// The form once more, with what was wrong.

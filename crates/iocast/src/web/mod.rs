@@ -24,6 +24,7 @@ mod grid;
 mod indicator;
 mod overview;
 mod plans;
+mod providers;
 mod rules;
 mod saved;
 mod sharing;

@@ -1,11 +1,9 @@
 //! Every page there is. Router, navigation and the tests that open each are read from this table.
 
-use super::{account, activity, adding, asked, bulk, catalogue, connection, door, export, grid, indicator, overview, plans, rules, saved, sharing, target, tenants, things, trial};
+use super::{account, activity, adding, asked, bulk, catalogue, connection, door, export, grid, indicator, overview, plans, providers, rules, saved, sharing, target, tenants, things, trial};
 use crate::api::PageRoute;
 use crate::app::things::{Connections, Rules, Sharings, Targets, Tenants};
-use crate::people::roles::Needs::{
-    AnalystWork, Approve, EditConfig, Freeze, Nothing, Read, ReadAudit, RunNow, Session, Thaw, Undo, WriteSecret,
-};
+use crate::people::roles::Needs::{AnalystWork, Approve, EditConfig, Freeze, ManagePeople, Nothing, Read, ReadAudit, RunNow, Session, Thaw, Undo, WriteSecret};
 use axum::routing;
 
 /// The table.
@@ -16,8 +14,10 @@ pub static TABLE: &[PageRoute] = &[
     PageRoute::get("/sign-in", Nothing, || routing::get(door::sign_in)),
     PageRoute::post("/sign-in", Nothing, || routing::post(door::do_sign_in)),
     PageRoute::post("/sign-in/code", Nothing, || routing::post(door::do_code)),
+    PageRoute::get("/sign-in/at/{name}", Nothing, || routing::get(door::leave)),
+    PageRoute::get("/sign-in/at/{name}/back", Nothing, || routing::get(door::come_back)),
     PageRoute::post("/sign-out", Session, || routing::post(door::do_sign_out)),
-    PageRoute::post("/theme", Nothing, || routing::post(door::do_theme)),
+    PageRoute::post("/theme", Nothing, || routing::post(door::do_theme)).asks(),
     PageRoute::get("/account", Session, || routing::get(account::account)),
     PageRoute::post("/account/password", Session, || routing::post(account::do_password)),
     PageRoute::post("/account/second-factor", Session, || routing::post(account::do_factor)),
@@ -61,8 +61,8 @@ pub static TABLE: &[PageRoute] = &[
     PageRoute::get("/configure/target", Read, || routing::get(things::edit::<Targets>)),
     PageRoute::post("/configure/target", EditConfig, || routing::post(things::save::<Targets>)),
     PageRoute::post("/configure/target/delete", EditConfig, || routing::post(things::delete::<Targets>)),
-    PageRoute::post("/configure/rule/tree", EditConfig, || routing::post(trial::tree)),
-    PageRoute::post("/configure/rule/test", EditConfig, || routing::post(trial::test)).long(),
+    PageRoute::post("/configure/rule/tree", EditConfig, || routing::post(trial::tree)).asks(),
+    PageRoute::post("/configure/rule/test", EditConfig, || routing::post(trial::test)).asks().long(),
     // -- indicators
     PageRoute::post("/indicators/tree", Read, || routing::post(grid::tree)),
     PageRoute::get("/indicators/export", Read, || routing::get(export::export)),
@@ -112,5 +112,8 @@ pub static TABLE: &[PageRoute] = &[
     PageRoute::get("/connections/{name}/rollback", Undo, || routing::get(connection::rollback)).long(),
     PageRoute::post("/connections/{name}/rollback", Undo, || routing::post(connection::do_rollback)).long(),
     // -- settings
+    PageRoute::get("/settings/sign-in", ManagePeople, || routing::get(providers::show)),
+    PageRoute::post("/settings/sign-in", ManagePeople, || routing::post(providers::save)),
+    PageRoute::post("/settings/sign-in/delete", ManagePeople, || routing::post(providers::delete)),
     // -- live
 ];

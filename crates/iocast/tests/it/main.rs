@@ -21,6 +21,7 @@ mod lists;
 mod mistakes;
 mod notify;
 mod nouns;
+mod oidc;
 mod openapi;
 mod outputs;
 mod overload;

@@ -20,7 +20,7 @@ const HOST: &str = "iocast.example:8470";
 pub(crate) struct Browser {
     pub(crate) cookie: Option<String>,
     pub(crate) csrf: String,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Browser {
@@ -28,7 +28,7 @@ impl Browser {
         Browser { address: address.to_owned(), ..Browser::default() }
     }
 
-    fn ask(&self, app: &TestApp, method: &str, path: &str, body: Option<&Value>) -> Reply {
+    pub(crate) fn ask(&self, app: &TestApp, method: &str, path: &str, body: Option<&Value>) -> Reply {
         let mut request = Request::builder().method(method).uri(path).header("host", HOST);
         request = request.header("sec-fetch-site", "same-origin");
         if let Some(cookie) = &self.cookie {
@@ -57,18 +57,18 @@ impl Browser {
         self.ask(app, "GET", path, None)
     }
 
-    fn post(&self, app: &TestApp, path: &str, body: &Value) -> Reply {
+    pub(crate) fn post(&self, app: &TestApp, path: &str, body: &Value) -> Reply {
         self.ask(app, "POST", path, Some(body))
     }
 
     /// Keeps what an answer hands out.
-    fn keep(&mut self, reply: &Reply) {
+    pub(crate) fn keep(&mut self, reply: &Reply) {
         let set = reply.header("set-cookie").unwrap();
         self.cookie = Some(set.split(';').next().unwrap().to_owned());
         self.csrf = reply.json()["csrf"].as_str().unwrap().to_owned();
     }
 
-    fn sign_in(&mut self, app: &TestApp, name: &str, password: &str) -> Reply {
+    pub(crate) fn sign_in(&mut self, app: &TestApp, name: &str, password: &str) -> Reply {
         let reply = self.post(app, "/api/v1/sign-in", &json!({ "name": name, "password": password }));
         if reply.status == StatusCode::OK && reply.json()["signed_in"] == true {
             self.keep(&reply);
@@ -76,7 +76,7 @@ impl Browser {
         reply
     }
 
-    fn is_in(&self, app: &TestApp) -> bool {
+    pub(crate) fn is_in(&self, app: &TestApp) -> bool {
         match self.get(app, "/api/v1/me").status {
             StatusCode::OK => true,
             StatusCode::UNAUTHORIZED => false,
@@ -660,6 +660,67 @@ fn nobody_gets_more_than_they_were_given() {
     let first = admin.post(&app, "/api/v1/users/olga/reset", &json!({ "second_factor": true }));
     assert_eq!(first.status, StatusCode::UNAUTHORIZED, "three days unused");
     olga.csrf.clear();
+}
+
+/// S39: a token that is bound to networks is good from there alone, on the API and for lists; from elsewhere who shows it is
+/// told so, and it is in the audit log. What a proxy says counts as the server was told to believe it.
+#[test]
+fn s39_a_token_is_good_from_its_networks_alone() {
+    let app = TestApp::new().with_list(&json!({ "format": "edl" }));
+    app.publish(&["203.0.113.9"]);
+    let make = |body: Value| app.post("/api/v1/tokens", &body);
+    let networks = json!(["10.1.0.0/16", "192.0.2.7", "2001:db8::/32", "10.1.99.0/16"]);
+    let made = make(json!({ "name": "edge", "scope": "list", "networks": networks })).ok();
+    assert_eq!(made["networks"], json!(["10.1.0.0/16", "192.0.2.7/32", "2001:db8::/32"]), "as they are, each once");
+    let token = made["token"].as_str().unwrap().to_owned();
+    let from = |token: &str, peer: &str, path: &str| {
+        let peer = if peer.contains(':') { format!("[{peer}]") } else { peer.to_owned() };
+        app.ask(Method::GET, path, &peer, &[("authorization", &format!("Bearer {token}"))])
+    };
+    for (peer, is_in) in [
+        ("10.1.2.3", true),
+        ("::ffff:10.1.2.3", true),
+        ("192.0.2.7", true),
+        ("192.0.2.8", false),
+        ("10.2.0.1", false),
+        ("2001:db8::5", true),
+        ("2001:db9::5", false),
+        ("127.0.0.1", false),
+    ] {
+        let reply = from(&token, peer, "/lists/block-ip");
+        assert_eq!(reply.status, if is_in { StatusCode::OK } else { StatusCode::UNAUTHORIZED }, "{peer}");
+        if !is_in {
+            let text = reply.text();
+            assert!(text.contains("is bound to networks") && text.contains(peer), "{text}");
+        }
+    }
+    let basic = format!("Basic {}", base64(&format!("edge:{token}")));
+    let reply = app.ask(Method::GET, "/lists/block-ip", "198.51.100.1", &[("authorization", &basic)]);
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "as a password it is no other");
+    // What somebody writes into a header is not where they are.
+    let forged = [("authorization", &*format!("Bearer {token}")), ("x-forwarded-for", "10.1.2.3")];
+    assert_eq!(app.ask(Method::GET, "/lists/block-ip", "198.51.100.1", &forged).status, StatusCode::UNAUTHORIZED);
+    let log = app.get("/api/v1/audit?limit=100").ok();
+    let refused: Vec<&Value> = log.as_array().unwrap().iter().filter(|entry| entry["action"] == "denied").collect();
+    assert_eq!(refused.len(), 6, "{refused:#?}");
+    assert!(refused.iter().all(|entry| entry["who"] == "edge" && entry["token"] == made["id"]), "{refused:#?}");
+    assert!(refused[5]["detail"]["why"].as_str().unwrap().contains("192.0.2.8"), "{}", refused[5]);
+    let used = app.get("/api/v1/tokens").ok();
+    let shown = used.as_array().unwrap().iter().find(|token| token["name"] == "edge").unwrap();
+    assert_eq!(shown["networks"], made["networks"]);
+    // Of an administrator's, and what is no network.
+    let admin = make(json!({ "name": "root", "scope": "admin", "networks": ["192.0.2.0/24"] })).ok();
+    let admin = admin["token"].as_str().unwrap();
+    assert_eq!(from(admin, "192.0.2.1", "/api/v1/status").status, StatusCode::OK);
+    assert_eq!(from(admin, "198.51.100.1", "/api/v1/status").status, StatusCode::UNAUTHORIZED);
+    assert_eq!(from(admin, "198.51.100.1", "/overview").status, StatusCode::UNAUTHORIZED, "no page either");
+    for wrong in [json!(["10.1.0.0/33"]), json!(["example.org"]), json!([""]), json!(["10.1.2.3-10.1.2.9"])] {
+        let reply = make(json!({ "name": "x", "scope": "read", "networks": wrong }));
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{wrong}");
+        assert!(reply.text().contains("networks:"), "{}", reply.text());
+    }
+    let many: Vec<String> = (0..33).map(|n| format!("10.{n}.0.0/16")).collect();
+    assert!(make(json!({ "name": "x", "scope": "read", "networks": many })).text().contains("at most 32"));
 }
 
 /// S13: a plan waits for somebody else than who has changed what is behind it, whether they come with a session or a token of

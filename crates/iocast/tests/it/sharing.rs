@@ -349,7 +349,7 @@ fn rules_stand_in_folders_are_muted_and_begin_like_others() {
     assert!(below.contains("href=\"/configure/rule?folder=net%2Fblock%2Fstrict\""), "a new one is made here: {below}");
     assert!(text(&app, "/configure/rule?folder=net%2Fblock").contains("name=\"folder\" value=\"net/block\""));
     assert!(text(&app, "/rules?folder=ne").contains("No rule is here"), "a folder is no beginning of a name");
-    assert_eq!(led(&app, "/rules/mute", &[("name", "addresses"), ("to", "muted")]), "/rules?done=muted");
+    assert_eq!(led(&app, "/rules/mute", &[("name", "addresses"), ("to", "muted")]), "/rules?done=rule-muted");
     assert_eq!(app.get("/api/v1/rules/addresses").json()["muted"], true);
     led(&app, "/rules/mute", &[("name", "addresses"), ("to", "on")]);
     assert_eq!(app.get("/api/v1/rules/addresses").json()["muted"], Value::Null);

@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use engine::World;
-use engine::config::Connection;
+use engine::config::{Connection, Provider};
 use http_body_util::BodyExt as _;
 use intel::Timestamp;
 use iocast::api;
@@ -12,12 +12,12 @@ use iocast::app::{App, OpenOptions};
 use iocast::tokens::NewToken;
 use kit::ConnectorError;
 use kit::files::Files;
-use kit::http::{Answer, Http, HttpConfig, NoWait};
+use kit::http::{Answer, Http, HttpConfig, NoWait, Sent};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use tower::ServiceExt as _;
 
 /// A world without a network, whose clock is moved by hand.
@@ -25,12 +25,23 @@ pub(crate) struct StillWorld {
     now: AtomicI64,
     chance: AtomicU64,
     files: Files,
+    provider: Mutex<Option<Arc<dyn Fn(&Sent) -> Answer + Send + Sync>>>,
 }
 
 impl StillWorld {
     pub(crate) fn new(files: Vec<PathBuf>) -> Arc<StillWorld> {
         let now = Timestamp::parse("2026-06-01T12:00:00Z").unwrap().micros();
-        Arc::new(StillWorld { now: now.into(), chance: AtomicU64::new(1), files: Files::below(files) })
+        Arc::new(StillWorld {
+            now: now.into(),
+            chance: AtomicU64::new(1),
+            files: Files::below(files),
+            provider: Mutex::default(),
+        })
+    }
+
+    /// What answers the calls to a provider of identities.
+    pub(crate) fn provide(&self, answer: impl Fn(&Sent) -> Answer + Send + Sync + 'static) {
+        *self.provider.lock().unwrap() = Some(Arc::new(answer));
     }
 
     pub(crate) fn advance(&self, secs: i64) {
@@ -49,6 +60,11 @@ impl World for StillWorld {
 
     fn http(&self, _: &Connection) -> Result<Http, ConnectorError> {
         Ok(Http::answering(HttpConfig::default(), Arc::new(NoWait), |_| Answer::new(404, "no network here")))
+    }
+
+    fn provider_http(&self, _: &Provider) -> Result<Http, ConnectorError> {
+        let answer = self.provider.lock().unwrap().clone().ok_or(ConnectorError::Unsupported)?;
+        Ok(Http::answering(HttpConfig::default(), Arc::new(NoWait), move |sent| answer(sent)))
     }
 
     fn files(&self) -> &Files {
