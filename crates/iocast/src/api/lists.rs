@@ -365,7 +365,7 @@ async fn compressing(app: &Arc<App>, list: &Arc<ServedList>) -> io::Result<Body>
 }
 
 /// What a task sends, as a stream.
-pub(super) struct Chunks(pub(super) mpsc::Receiver<io::Result<Bytes>>);
+pub(crate) struct Chunks(pub(crate) mpsc::Receiver<io::Result<Bytes>>);
 
 impl futures_core::Stream for Chunks {
     type Item = io::Result<Bytes>;

@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod configuration;
 pub(crate) mod crowd;
 pub(crate) mod jobs;
+pub(crate) mod live;
 pub(crate) mod rules;
 pub(crate) mod shelf;
 pub(crate) mod status;
@@ -80,6 +81,7 @@ pub struct App {
     editing: Mutex<()>,
     shelf: Shelf,
     crowd: Crowd,
+    live: live::Live,
     people: People,
 }
 
@@ -143,6 +145,7 @@ impl App {
             editing: Mutex::new(()),
             shelf,
             crowd: Crowd::default(),
+            live: live::Live::default(),
             people: People::default(),
         });
         Ok((app.clone(), Loading { app, store, registry, lists }))
@@ -215,6 +218,11 @@ impl App {
         &self.crowd
     }
 
+    /// Whose pages are kept up to date.
+    pub(crate) fn live(&self) -> &live::Live {
+        &self.live
+    }
+
     pub(crate) fn progress(&self) -> &dyn Progress {
         &*self.progress
     }
@@ -268,7 +276,7 @@ impl App {
             return Ok(true);
         }
         if let Some(session) = caller.session {
-            return people::session_goes_on(self, session);
+            return Ok(people::in_session_still(self, session)?.is_some_and(|now| now.may(Needs::Read)));
         }
         let now = self.world.now();
         let tokens = self.store.tokens().map_err(|error| {

@@ -29,6 +29,8 @@ pub(crate) struct Visitor {
     pub(crate) over_tls: bool,
     /// The session id of the cookie.
     pub(crate) session: Option<kit::Secret>,
+    /// A page asks for itself again: nobody has to be there, and a session does not go on by it.
+    pub(crate) is_by_itself: bool,
 }
 
 impl Visitor {
@@ -41,7 +43,9 @@ impl Visitor {
         let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         let agent = agent.chars().filter(|c| !c.is_control()).take(MAX_AGENT).collect();
         let session = cookie(headers, if over_tls { COOKIE } else { COOKIE_PLAIN });
-        Visitor { address: address.to_canonical(), agent, over_tls, session }
+        // Who sets it although they are there shortens their own session and nobody else's.
+        let is_by_itself = headers.contains_key("x-live");
+        Visitor { address: address.to_canonical(), agent, over_tls, session, is_by_itself }
     }
 
     /// The answer's header that hands out a session.

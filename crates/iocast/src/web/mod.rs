@@ -15,12 +15,15 @@ pub(crate) mod fields;
 mod flow;
 mod grid;
 mod indicator;
+mod live;
 mod overview;
 mod plans;
 mod shell;
 mod show;
 mod things;
 mod trial;
+
+pub(crate) use flow::Flow;
 
 use crate::api::{self, Problem};
 use crate::app::App;

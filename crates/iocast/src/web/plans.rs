@@ -77,8 +77,11 @@ pub(super) async fn plan(visit: Visit, Path(id): Path<u64>) -> Result<Response, 
 fn make(app: &App, shell: Shell, id: u64) -> Result<PlanPage, Problem> {
     let engine = app.engine()?;
     let now = engine.world().now();
-    let mut plan = engine.held_plan(id)?;
-    let all = plan.steps.len();
+    // One step more than is shown says whether that is all.
+    let mut plan = engine.held_plan_top(id, SHOWN + 1)?;
+    let all = (plan.push + plan.update + plan.retract) as usize;
+    let is_cut = plan.steps.len() > SHOWN;
+    let all = all.max(plan.steps.len());
     let steps = std::mem::take(&mut plan.steps).into_iter().take(SHOWN).map(|step| {
         let (sign, class) = match step.verb {
             "push" => ("+", "plus"),
@@ -90,7 +93,7 @@ fn make(app: &App, shell: Shell, id: u64) -> Result<PlanPage, Problem> {
     Ok(PlanPage {
         steps: steps.collect(),
         all_steps: n(all as u64),
-        is_cut: all > SHOWN,
+        is_cut,
         tone: tone_of(&plan.status),
         created: When::of(&plan.created, now),
         until: When::maybe(plan.until.as_deref(), now),

@@ -1,6 +1,6 @@
 //! Every page there is. Router, navigation and the tests that open each are read from this table.
 
-use super::{account, activity, door, grid, indicator, overview, plans, things, trial};
+use super::{account, activity, door, grid, indicator, live, overview, plans, things, trial};
 use crate::api::PageRoute;
 use crate::app::things::{Connections, Rules, Sharings, Targets, Tenants};
 use crate::people::roles::Needs::{
@@ -68,4 +68,5 @@ pub static TABLE: &[PageRoute] = &[
     // -- connections
     // -- settings
     // -- live
+    PageRoute::get("/live", Read, || routing::get(live::live)).long(),
 ];
