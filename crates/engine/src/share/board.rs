@@ -35,7 +35,6 @@ pub(crate) struct Digest {
     reasons: Vec<Arc<str>>,
 }
 
-const VERBS: [&str; 3] = ["push", "update", "retract"];
 const NO_REASON: u16 = u16::MAX;
 
 impl Digest {
@@ -72,7 +71,7 @@ impl Digest {
                     (digest.reasons.len() - 1).min(usize::from(NO_REASON)) as u16
                 }),
             };
-            let verb = VERBS.iter().position(|name| *name == verb).unwrap_or(VERBS.len());
+            let verb = Verb::ALL.iter().position(|known| known.as_str() == verb).unwrap_or(Verb::ALL.len());
             digest.steps.push((verb as u8, reason));
             let hash = match text {
                 Some(text) => xxh3_64(text.as_bytes()),
@@ -94,7 +93,7 @@ impl Digest {
             self.places.get(first).filter(|(other, _)| *other == hash).map(|(_, at)| *at)
         };
         let (verb, reason) = *self.steps.get(texts.iter().filter_map(place).min()? as usize)?;
-        let verb = VERBS.get(usize::from(verb)).and_then(|verb| Verb::parse(verb)).map_or("", Verb::as_str);
+        let verb = Verb::ALL.get(usize::from(verb)).map_or("", |verb| verb.as_str());
         Some((verb, self.reasons.get(usize::from(reason)).map(|reason| reason.to_string())))
     }
 }
@@ -160,5 +159,92 @@ impl Engine {
         let digest = Arc::new(Digest::of(&plan, value_of));
         unpoison(self.board.0.lock()).digests.insert(name, digest.clone());
         Ok(Some(digest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::held::first_steps;
+    use super::*;
+    use intel::{RunId, TargetId};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn row(steps: &[Value], status: PlanStatus) -> PlanRow {
+        PlanRow {
+            id: PlanId(1),
+            target: TargetId(1),
+            hash: String::new(),
+            steps: Value::from(steps.to_vec()).to_string(),
+            created: Timestamp::EPOCH,
+            run: RunId(1),
+            status,
+            who: None,
+            note: None,
+            decided: None,
+            kind: "pass".to_owned(),
+            author: None,
+            about: None,
+            pins: None,
+            halts: false,
+            replaced: None,
+        }
+    }
+
+    fn step() -> impl Strategy<Value = Value> {
+        let verb = prop::sample::select(vec!["push", "update", "retract", "drop"]);
+        let why = prop::option::of(prop::sample::select(vec!["budget", "first fill", "the last entries"]));
+        // Some name no text of their own, and some name the same one.
+        let text = prop::option::of(0..12u32);
+        (0..9u32, verb, why, text)
+            .prop_map(|(id, verb, why, text)| json!([id, verb, 7, why, null, text.map(|n| format!("entry-é-{n}"))]))
+    }
+
+    proptest! {
+        /// The kept answers are those of looking through all steps.
+        #[test]
+        fn a_digest_says_what_the_steps_say(steps in prop::collection::vec(step(), 0..60)) {
+            let value_of = |id: u32| format!("value-{id}");
+            let plan = row(&steps, PlanStatus::Waiting);
+            let digest = Digest::of(&plan, value_of);
+            let kept = read_steps(&plan);
+            prop_assert_eq!(kept.len(), steps.len());
+            let count = |verb: &str| kept.iter().filter(|step| step.1 == verb).count() as u64;
+            let counts = (digest.push, digest.update, digest.retract);
+            prop_assert_eq!(counts, (count("push"), count("update"), count("retract")));
+            for why in &digest.waits {
+                let n = kept.iter().filter(|step| step.3.as_ref() == Some(&why.why)).count();
+                prop_assert_eq!(why.steps, n as u64);
+            }
+            let n = kept.iter().filter(|step| step.3.is_some()).count();
+            prop_assert_eq!(digest.waits.iter().map(|why| why.steps).sum::<u64>(), n as u64);
+            let entries = (0..12).map(|n| format!("entry-é-{n}"));
+            let all: Vec<String> = (0..9).map(value_of).chain(entries).chain(["none".to_owned()]).collect();
+            for pair in all.windows(2) {
+                let texts = [pair[0].as_str(), pair[1].as_str()];
+                let found = kept.iter().find(|step| {
+                    let entry = step.5.clone().unwrap_or_else(|| value_of(step.0));
+                    texts.contains(&entry.as_str())
+                });
+                let expect = found.map(|step| (Verb::parse(&step.1).map_or("", Verb::as_str), step.3.clone()));
+                prop_assert_eq!(digest.step_of(&texts), expect);
+            }
+            // What nobody waits for keeps no place.
+            prop_assert_eq!(Digest::of(&row(&steps, PlanStatus::Done), value_of).places.len(), 0);
+        }
+
+        /// However a text is cut, what is read of it is its beginning.
+        #[test]
+        fn the_first_steps_are_the_first(
+            steps in prop::collection::vec(step(), 0..20), most in 0..25usize, cut in 0..2000usize,
+        ) {
+            let text = Value::from(steps.clone()).to_string();
+            let whole = read_steps(&row(&steps, PlanStatus::Done));
+            let same = |some: &[Kept]| some.iter().zip(&whole).all(|(a, b)| a.0 == b.0 && a.1 == b.1 && a.5 == b.5);
+            let first = first_steps(text.as_bytes(), most);
+            prop_assert!(first.len() == most.min(whole.len()) && same(&first));
+            let part = first_steps(&text.as_bytes()[..cut.min(text.len())], most);
+            prop_assert!(part.len() <= first.len() && same(&part));
+        }
     }
 }

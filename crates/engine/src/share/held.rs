@@ -744,7 +744,7 @@ fn shown_step(known: &Known, step: &Kept) -> PlannedStep {
 }
 
 /// The first steps of a text that may be cut anywhere.
-fn first_steps(text: &[u8], most: usize) -> Vec<Kept> {
+pub(super) fn first_steps(text: &[u8], most: usize) -> Vec<Kept> {
     struct First<'a>(&'a mut Vec<Kept>, usize);
     impl<'de> serde::de::Visitor<'de> for First<'_> {
         type Value = ();

@@ -27,7 +27,7 @@ fn open(app: &TestApp, path: &str, token: &str) -> Reply {
 }
 
 /// What leads on to another page, or is a person's own.
-const IS_ELSEWHERE: [&str; 5] = ["/", "/setup", "/sign-in", "/account", BEGIN];
+const IS_ELSEWHERE: [&str; 6] = ["/", "/setup", "/sign-in", "/account", "/live", BEGIN];
 const BEGIN: &str = "/configure/connection";
 
 /// The pages that need nothing in particular to be there.
