@@ -159,13 +159,30 @@ impl Engine {
         after: Option<&PageCursor>,
         limit: usize,
     ) -> Result<(Vec<Hit>, Option<PageCursor>), EngineError> {
+        let (hits, next, _) = self.find_counted(text, all, sort, after, limit)?;
+        Ok((hits, next))
+    }
+
+    /// The same with how many match in all, at the same moment.
+    ///
+    /// # Errors
+    /// As [`Engine::find`].
+    pub fn find_counted(
+        &self,
+        text: &str,
+        all: bool,
+        sort: Sort,
+        after: Option<&PageCursor>,
+        limit: usize,
+    ) -> Result<(Vec<Hit>, Option<PageCursor>, u64), EngineError> {
         let expr = self.parse_search(text)?;
         self.advance()?;
         let now = self.world.now();
         let known = self.known();
         let selection = self.select(&known, &expr, all, now);
         let Page { ids, next } = known.index.page(&selection, sort, after, limit);
-        Ok((ids.into_iter().map(|id| hit(&known, id, now)).collect(), next))
+        let count = selection.count() as u64;
+        Ok((ids.into_iter().map(|id| hit(&known, id, now)).collect(), next, count))
     }
 
     /// One indicator by any spelling of its value.

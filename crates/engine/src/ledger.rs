@@ -68,7 +68,12 @@ pub struct Ledger {
     unsettled: BTreeSet<u32>,
     /// Entry text → indicator, where the text is not the key's value.
     by_text: BTreeMap<Box<str>, u32>,
+    /// How many lines are in each state.
+    n_of: [usize; N_STATES],
 }
+
+/// Room for the number of every state.
+const N_STATES: usize = 16;
 
 fn hash(id: u32) -> u64 {
     xxh3_64(&id.to_le_bytes())
@@ -131,7 +136,10 @@ impl Ledger {
             state: entry.line.state,
         };
         match self.place(id) {
-            Some(at) => self.lines[at] = slim,
+            Some(at) => {
+                self.n_of[self.lines[at].state as usize % N_STATES] -= 1;
+                self.lines[at] = slim;
+            }
             None => {
                 if self.lines.len() == self.lines.capacity() {
                     // An eighth at a time: doubling would leave half of the room unused.
@@ -142,6 +150,7 @@ impl Ledger {
                 self.places.insert_unique(hash(id), at, |at| hash(lines[*at as usize].id));
             }
         }
+        self.n_of[slim.state as usize % N_STATES] += 1;
         let live = !matches!(entry.line.state, LineState::Gone);
         let present = matches!(entry.line.state, LineState::Present);
         set(&mut self.live, entry.id, live);
@@ -182,6 +191,7 @@ impl Ledger {
         let lines = &self.lines;
         if let Ok(found) = self.places.find_entry(hash(id.0), |at| lines[*at as usize].id == id.0) {
             let (at, _) = found.remove();
+            self.n_of[self.lines[at as usize].state as usize % N_STATES] -= 1;
             let last = self.lines.len() as u32 - 1;
             // The last line takes the free place.
             if at != last
@@ -243,11 +253,7 @@ impl Ledger {
 
     /// How many lines are in a state.
     pub fn count(&self, state: LineState) -> usize {
-        match state {
-            LineState::Present => self.present.count(),
-            LineState::Gone => self.lines.len() - self.live.count(),
-            state => self.unsettled().filter(|id| self.get(*id).is_some_and(|e| e.line.state == state)).count(),
-        }
+        self.n_of[state as usize % N_STATES]
     }
 
     /// Bytes used, by capacity.
@@ -291,7 +297,8 @@ mod tests {
                 ledger.forget(id);
                 model.remove(&id);
             } else {
-                let line = Line::new(LineState::Present, round);
+                let state = LineState::ALL[(dice >> 32) as usize % LineState::ALL.len()];
+                let line = Line::new(state, round);
                 let first_intent = Timestamp::from_secs(round as i64);
                 ledger.put(Entry {
                     id,
@@ -302,13 +309,20 @@ mod tests {
                     first_intent,
                     updated: first_intent,
                 });
-                model.insert(id, round);
+                model.insert(id, (round, state));
             }
             assert_eq!(ledger.len(), model.len());
             if round % 97 == 0 {
                 for id in (0..300).map(IndicatorId) {
-                    assert_eq!(ledger.get(id).map(|entry| entry.line.fingerprint), model.get(&id).copied(), "{id}");
-                    assert_eq!(ledger.present().contains(id), model.contains_key(&id));
+                    let line = ledger.get(id).map(|entry| (entry.line.fingerprint, entry.line.state));
+                    assert_eq!(line, model.get(&id).copied(), "{id}");
+                    let state = model.get(&id).map(|(_, state)| *state);
+                    assert_eq!(ledger.present().contains(id), state == Some(LineState::Present));
+                    assert_eq!(ledger.live().contains(id), state.is_some_and(|state| state != LineState::Gone));
+                }
+                for state in LineState::ALL {
+                    let n = model.values().filter(|(_, other)| other == state).count();
+                    assert_eq!(ledger.count(*state), n, "{state:?}");
                 }
             }
         }

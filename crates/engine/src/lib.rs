@@ -106,6 +106,9 @@ pub struct Engine {
     halted: Mutex<BTreeSet<TargetId>>,
     bodies: Bodies,
     key_cache: share::KeyCache,
+    board: share::Board,
+    /// Rows read so far by pulls that go on.
+    under_way: Mutex<BTreeMap<intel::RunId, u64>>,
     exchange: Arc<str>,
     /// What the operator should hear of, once.
     notices: Mutex<Vec<String>>,
@@ -190,6 +193,8 @@ impl Engine {
             breakers: Mutex::new(BTreeMap::new()),
             bodies,
             key_cache: share::KeyCache::default(),
+            board: share::Board::default(),
+            under_way: Mutex::default(),
             exchange,
             notices: Mutex::new(sealed.into_iter().collect()),
             buckets: Mutex::new(BTreeMap::new()),
@@ -315,6 +320,11 @@ impl Engine {
     /// target makes it anew.
     pub fn distrust_list(&self, name: &str, sha256: &str) {
         self.bodies.distrust(name, sha256);
+    }
+
+    /// Rows read so far by the pulls that go on.
+    pub fn under_way(&self) -> BTreeMap<intel::RunId, u64> {
+        unpoison(self.under_way.lock()).clone()
     }
 
     /// The name of a connection.

@@ -214,6 +214,7 @@ impl<'a> Collector<'a> {
         }
         drop(known);
         self.progress.rows(self.name, self.report.read);
+        crate::unpoison(self.engine.under_way.lock()).insert(RunId(self.report.run), self.report.read);
     }
 
     /// The staged rows, and room for more.
@@ -321,6 +322,7 @@ impl Engine {
         let run = self.store.run_start("pull", name, started)?;
         let mut report = PullReport { config: config.version.clone(), ..PullReport::new(name, run) };
         let outcome = self.pull_pages(connection, source, started, run, &mut state, &mut report, progress);
+        crate::unpoison(self.under_way.lock()).remove(&run);
         state.last_run = Some(started.micros());
         match outcome {
             Ok(()) => {

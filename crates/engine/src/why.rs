@@ -387,12 +387,14 @@ impl Engine {
             .chain(at.line.as_ref().and_then(|line| line.entry.as_deref()))
             .chain(at.together_with.iter().map(String::as_str))
             .collect();
-        let steps = self.held_plan(plan.id)?.steps;
-        Ok(steps.into_iter().find(|step| texts.contains(&step.entry.as_str())).map(|step| WhyPlan {
+        let heads = self.plan_board()?;
+        let Some(head) = heads.iter().find(|head| head.id.0 == plan.id) else { return Ok(None) };
+        let Some(digest) = self.plan_digest(head)? else { return Ok(None) };
+        Ok(digest.step_of(&texts).map(|(verb, waits)| WhyPlan {
             id: plan.id,
             since: plan.created.clone(),
-            verb: step.verb.to_owned(),
-            waits: step.waits,
+            verb: verb.to_owned(),
+            waits,
             budget: plan.budget,
         }))
     }

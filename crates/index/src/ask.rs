@@ -1,7 +1,7 @@
 //! Small questions about one indicator, and what retention needs.
 
 use crate::Index;
-use crate::columns::{ACTIVE, MUTED, tlp};
+use crate::columns::{ACTIVE, MUTED, secs, tlp};
 use crate::fold::Incoming;
 use intel::{Analyst, FoldSettings, IndicatorId, IndicatorKey, Timestamp, Tlp};
 
@@ -21,6 +21,11 @@ impl Index {
     pub fn tlp(&self, id: IndicatorId) -> Tlp {
         let marks = self.indicators.marks.get(id.0 as usize).copied();
         marks.and_then(tlp).unwrap_or(self.settings.default_tlp)
+    }
+
+    /// Whether [`Index::advance`] has anything to fold at `now`.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        secs(now) >= self.next_refold
     }
 
     /// Whether an indicator is active, as last folded.

@@ -2,8 +2,9 @@
 
 use crate::columns::*;
 use crate::{Index, Selection};
-use intel::{IndicatorId, IndicatorKind, Reputation, Severity, Timestamp, Tlp, VerdictKind};
+use intel::{ConnectionId, IndicatorId, IndicatorKind, Reputation, Severity, Timestamp, Tlp, VerdictKind};
 use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeMap;
 
 /// What a page is sorted by. Equal ones follow in order of number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -215,9 +216,7 @@ impl Index {
                 &columns.sources,
                 &self.source_sets,
                 self.policies.iter().map(|(id, _)| usize::from(id.0) + 1).max().unwrap_or(0),
-                |source| {
-                    self.policies.get(intel::ConnectionId(source as u16)).map_or(String::new(), |p| p.name.to_string())
-                },
+                |source| self.policies.get(ConnectionId(source as u16)).map_or(String::new(), |p| p.name.to_string()),
             ),
             CountBy::Tag => self.count_sets(selection, &columns.tags, &self.tag_sets, self.tags.len(), |tag| {
                 self.tags.name(tag).to_owned()
@@ -246,6 +245,22 @@ impl Index {
         };
         counts.retain(|(_, n)| *n > 0);
         counts.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        counts
+    }
+
+    /// How many each connection has an active record of: the size of [`Index::active_from`] of each. Those of none are
+    /// left out.
+    pub fn count_by_source(&self) -> BTreeMap<ConnectionId, u64> {
+        let mut of_set = vec![0u64; self.source_sets.len()];
+        for (set, level) in self.indicators.sources.iter().zip(&self.indicators.level) {
+            of_set[*set as usize] += u64::from(*level != 0);
+        }
+        let mut counts: BTreeMap<ConnectionId, u64> = BTreeMap::new();
+        for (set, n) in of_set.iter().enumerate().filter(|(_, n)| **n > 0) {
+            for source in self.source_sets.get(set as u32) {
+                *counts.entry(ConnectionId(*source as u16)).or_default() += n;
+            }
+        }
         counts
     }
 

@@ -153,6 +153,8 @@ fn shortcuts_are_selections() {
         }
         for (connection, policy) in world.policies.iter() {
             assert_eq!(index.active_from(connection), naive(&|_, s| s.sources.contains(&*policy.name)), "{at}");
+            let by_source = index.count_by_source().get(&connection).copied().unwrap_or(0);
+            assert_eq!(by_source, index.active_from(connection).count() as u64, "{at}");
             let slots: Vec<u32> = index.slots_of(connection).map(|(_, id)| id.0).collect();
             let mut sorted = slots.clone();
             sorted.sort_unstable();

@@ -105,3 +105,21 @@ document.addEventListener("submit", (event) => {
 addEventListener("pageshow", (event) => {
   if (event.persisted) for (const button of document.querySelectorAll("form button")) button.disabled = false;
 });
+
+// A part of a page that is shown anew keeps what somebody is at: what they opened, the row they are on, what they type.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const part = event.detail.target;
+  if (part?.dataset?.live === undefined) return;
+  const at = document.activeElement;
+  const isTyping = part.contains(at) && typing(at);
+  if (isTyping || part.querySelector("details[open] form, dialog[open]")) event.detail.shouldSwap = false;
+});
+if (window.Idiomorph) {
+  Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) =>
+    !(name === "open" && node.matches("details")) && !(name === "class" && node.matches("tr.current"));
+}
+// The stream ends when the session does.
+document.addEventListener("htmx:sseClose", (event) => {
+  const words = document.getElementById("stale");
+  if (words && event.detail.type === "message") words.hidden = false;
+});

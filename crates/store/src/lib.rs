@@ -61,6 +61,7 @@ pub use undo::{Effect, Hold, Inverse, PinChange, PinRow};
 use error::Result;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use tagset::TagSets;
 
@@ -75,6 +76,8 @@ pub struct Store {
     readers: Option<Mutex<Vec<Connection>>>,
     dir: Option<PathBuf>,
     watch: trouble::Watch,
+    /// How often plans were written.
+    plan_writes: AtomicU64,
     /// Last, so that it is dropped when the connections are closed.
     _lock: Option<lock::DirLock>,
 }
@@ -105,6 +108,7 @@ impl Store {
             readers: Some(Mutex::new(Vec::new())),
             dir: Some(dir.into()),
             watch: trouble::Watch::default(),
+            plan_writes: AtomicU64::new(0),
             _lock: Some(lock),
         };
         store.interrupt_runs()?;
@@ -120,6 +124,7 @@ impl Store {
             readers: None,
             dir: None,
             watch: trouble::Watch::default(),
+            plan_writes: AtomicU64::new(0),
             _lock: None,
         })
     }

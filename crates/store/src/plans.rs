@@ -4,8 +4,9 @@ use crate::error::{Result, StoreError};
 use crate::undo::{PinChange, write_pins};
 use crate::{Store, accounts};
 use intel::{RunId, TargetId, Timestamp};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 /// One held plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -183,7 +184,7 @@ impl Store {
         author: Option<&str>,
         replaced: Option<&str>,
     ) -> Result<PlanId, StoreError> {
-        self.write(|tx, _| {
+        self.write_plans(|tx| {
             let waiting: Option<(i64, String)> = tx
                 .prepare_cached("SELECT id, hash FROM plan WHERE target = ?1 AND status = 'waiting' AND kind = 'pass'")?
                 .query_row([target.0], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -213,7 +214,7 @@ impl Store {
         created: Timestamp,
         asked: &Asked<'_>,
     ) -> Result<PlanId, StoreError> {
-        self.write(|tx, _| {
+        self.write_plans(|tx| {
             tx.execute(
                 "INSERT INTO plan (target, hash, steps, created, run, status, kind, author, about, pins, halts) \
                  VALUES (?1, ?2, ?3, ?4, 0, 'waiting', ?5, ?6, ?7, ?8, ?9)",
@@ -239,7 +240,7 @@ impl Store {
     /// Approves a plan or a part of it, with its pins and its audit entry, all or nothing. Fails with
     /// [`StoreError::Conflict`] where it no longer waits or is not the set that was looked at.
     pub fn approve(&self, approval: &Approval<'_>) -> Result<Option<PlanId>, StoreError> {
-        self.write(|tx, _| {
+        self.write_plans(|tx| {
             let Approval { id, who, note, now, .. } = *approval;
             let found: Option<(u32, String)> = tx
                 .prepare_cached(
@@ -288,7 +289,7 @@ impl Store {
         if !is_any.iter().any(|plan| plan.created < created_before) {
             return Ok(Vec::new());
         }
-        self.write(|tx, _| {
+        self.write_plans(|tx| {
             let mut statement = tx.prepare_cached(
                 "UPDATE plan SET status = 'expired', decided = ?2 WHERE status = 'waiting' AND created < ?1 RETURNING id",
             )?;
@@ -304,7 +305,7 @@ impl Store {
             return Ok(false);
         }
         let sql = "DELETE FROM plan WHERE target = ?1 AND status = 'waiting' AND kind = 'pass'";
-        self.write(|tx, _| Ok(tx.execute(sql, [target.0])? > 0))
+        self.write_plans(|tx| Ok(tx.execute(sql, [target.0])? > 0))
     }
 
     /// Plans, latest first.
@@ -334,6 +335,32 @@ impl Store {
         })
     }
 
+    /// How often plans were written since the store was opened: while it stays, so does what is read of them.
+    pub fn plan_writes(&self) -> u64 {
+        self.plan_writes.load(Ordering::Acquire)
+    }
+
+    fn write_plans<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        let written = self.write(|tx, _| work(tx));
+        // After the commit: who reads before it and looks again afterwards sees another number.
+        self.plan_writes.fetch_add(1, Ordering::Release);
+        written
+    }
+
+    /// The first bytes of a plan's steps; fewer than asked for are all. Of a plan that is no more: none.
+    pub fn plan_steps_begin(&self, id: PlanId, most: usize) -> Result<Vec<u8>, StoreError> {
+        self.read(|conn| {
+            // Not by a statement, which reads the whole text to give a part of it.
+            let blob = match conn.blob_open("main", "plan", "steps", id.0.cast_signed(), true) {
+                Ok(blob) => blob,
+                Err(_) => return Ok(Vec::new()),
+            };
+            let mut bytes = vec![0; most.min(blob.len())];
+            blob.read_at_exact(&mut bytes, 0)?;
+            Ok(bytes)
+        })
+    }
+
     /// One plan.
     pub fn plan(&self, id: PlanId) -> Result<Option<PlanRow>, StoreError> {
         self.read(|conn| {
@@ -354,7 +381,7 @@ impl Store {
         note: Option<&str>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.write(|tx, _| {
+        self.write_plans(|tx| {
             let (status, action) = match decision {
                 Decision::Approve => (PlanStatus::Approved, "plan.approve"),
                 Decision::Reject => (PlanStatus::Rejected, "plan.reject"),
@@ -379,7 +406,7 @@ impl Store {
 
     /// Marks an approved plan as carried out.
     pub fn finish_plan(&self, id: PlanId) -> Result<(), StoreError> {
-        self.write(|tx, _| {
+        self.write_plans(|tx| {
             let sql = "UPDATE plan SET status = 'done' WHERE id = ?1 AND status = 'approved'";
             match tx.execute(sql, [id.0.cast_signed()])? {
                 0 => Err(StoreError::Conflict(format!("plan {id} is not approved"))),
@@ -390,7 +417,7 @@ impl Store {
 
     /// Ends approvals given before a time. Gives how many.
     pub fn expire_plans(&self, decided_before: Timestamp) -> Result<u64, StoreError> {
-        self.write(|tx, _| {
+        self.write_plans(|tx| {
             let sql = "UPDATE plan SET status = 'expired' WHERE status = 'approved' AND decided < ?1";
             Ok(tx.execute(sql, [decided_before.micros()])? as u64)
         })
@@ -398,7 +425,7 @@ impl Store {
 
     /// Removes plans that are over and were decided before a time. Gives how many.
     pub fn prune_plans(&self, decided_before: Timestamp) -> Result<u64, StoreError> {
-        self.write(|tx, _| {
+        self.write_plans(|tx| {
             let sql = "DELETE FROM plan WHERE status IN ('rejected', 'expired', 'done') AND decided < ?1";
             Ok(tx.execute(sql, [decided_before.micros()])? as u64)
         })

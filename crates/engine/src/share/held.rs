@@ -1,5 +1,6 @@
 //! Plans that wait for a person: stored with exactly their steps, named by a hash, decided again when applied.
 
+use super::board::Digest;
 use super::pins::{Past, load_pins};
 use super::undo::pin_changes;
 use super::{Plan, PlannedStep};
@@ -39,11 +40,11 @@ pub fn admins(store: &Store, now: Timestamp) -> Result<BTreeSet<String>, StoreEr
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Kept(
     pub(super) u32,
-    String,
-    u64,
-    Option<String>,
-    #[serde(default)] Option<String>,
-    #[serde(default)] Option<String>,
+    pub(super) String,
+    pub(super) u64,
+    pub(super) Option<String>,
+    #[serde(default)] pub(super) Option<String>,
+    #[serde(default)] pub(super) Option<String>,
 );
 
 impl Kept {
@@ -133,6 +134,9 @@ impl BudgetUse {
         }
     }
 }
+
+/// Bytes of a plan's steps that are read first where only some are asked for.
+const TOP_BYTES: usize = 256 << 10;
 
 /// Most plans in one list.
 const PLANS_SHOWN: usize = 1_000;
@@ -449,12 +453,11 @@ impl Engine {
                 EngineError::Invalid(format!("\"{text}\" is none of waiting, approved, rejected, expired, done"))
             })?),
         };
-        let heads = self.store.plan_heads(PlanFilter { target: None, status })?;
-        // One after the other: their steps together may be very many.
+        let heads = self.plan_board()?;
         let mut shown = Vec::new();
-        for head in heads.iter().take(PLANS_SHOWN) {
-            if let Some(plan) = self.store.plan(head.id)? {
-                shown.push(self.show_plan(&plan, false)?);
+        for head in heads.iter().filter(|head| status.is_none_or(|status| head.status == status)).take(PLANS_SHOWN) {
+            if let Some(digest) = self.plan_digest(head)? {
+                shown.push(self.show_head(head, &digest)?);
             }
         }
         Ok(shown)
@@ -466,7 +469,36 @@ impl Engine {
     /// [`EngineError::NotFound`]; [`EngineError::Conflict`] for one whose place another took, which is named; a failing
     /// store.
     pub fn held_plan(&self, id: u64) -> Result<HeldPlan, EngineError> {
-        self.show_plan(&self.plan_row(id)?, true)
+        self.show_plan(&self.plan_row(id)?)
+    }
+
+    /// The same with no more than so many of its steps, the first; its counts are those of all.
+    ///
+    /// # Errors
+    /// As [`Engine::held_plan`].
+    pub fn held_plan_top(&self, id: u64, most: usize) -> Result<HeldPlan, EngineError> {
+        let heads = self.plan_board()?;
+        // What a person asked for may pin entries without a step: that takes all of them to tell, and they are few.
+        let head = heads.iter().find(|head| head.id.0 == id && head.kind == "pass");
+        let digest = head.map(|head| self.plan_digest(head)).transpose()?.flatten();
+        let (Some(head), Some(digest)) = (head, digest) else {
+            let mut plan = self.held_plan(id)?;
+            plan.steps.truncate(most);
+            return Ok(plan);
+        };
+        let mut bytes = TOP_BYTES;
+        let kept = loop {
+            let text = self.store.plan_steps_begin(head.id, bytes)?;
+            let kept = first_steps(&text, most);
+            if kept.len() >= most || text.len() < bytes {
+                break kept;
+            }
+            bytes = bytes.saturating_mul(4);
+        };
+        let mut plan = self.show_head(head, &digest)?;
+        let known = self.known();
+        plan.steps = kept.iter().map(|step| shown_step(&known, step)).collect();
+        Ok(plan)
     }
 
     fn plan_row(&self, id: u64) -> Result<PlanRow, EngineError> {
@@ -490,9 +522,30 @@ impl Engine {
         })
     }
 
-    fn show_plan(&self, plan: &PlanRow, with_steps: bool) -> Result<HeldPlan, EngineError> {
+    fn show_plan(&self, plan: &PlanRow) -> Result<HeldPlan, EngineError> {
+        let (kept, pins) = (read_steps(plan), read_pins(plan));
+        let digest = {
+            let known = self.known();
+            Digest::of(plan, |id| known.index.key_ref(IndicatorId(id)).1.to_owned())
+        };
+        let shown = self.show_head(plan, &digest)?;
+        let known = self.known();
+        let stepped: BTreeSet<u32> = kept.iter().map(|step| step.0).collect();
+        let bare = pins.iter().filter(|pin| !stepped.contains(&pin.id));
+        let pinned = bare.filter(|pin| known.index.exists(IndicatorId(pin.id))).take(PINNED_SHOWN).map(|pin| {
+            let (kind, value) = known.index.key_ref(IndicatorId(pin.id));
+            PinnedEntry { kind: kind.as_str(), entry: value.to_owned(), hold: pin.hold.clone() }
+        });
+        Ok(HeldPlan {
+            steps: kept.iter().map(|step| shown_step(&known, step)).collect(),
+            pinned: pinned.collect(),
+            ..shown
+        })
+    }
+
+    /// Everything but the steps.
+    fn show_head(&self, plan: &PlanRow, digest: &Digest) -> Result<HeldPlan, EngineError> {
         let config = self.config();
-        // Before the index is held for reading: a writer may wait in between.
         let budget = match config.targets.get(&plan.target) {
             Some(target) if plan.status == PlanStatus::Waiting => {
                 let state = TargetState::parse(self.store.target_state(target.id)?.as_deref());
@@ -500,41 +553,11 @@ impl Engine {
             }
             _ => None,
         };
-        let known = self.known();
-        let (kept, pins) = (read_steps(plan), read_pins(plan));
-        let count = |verb: &str| kept.iter().filter(|s| s.1 == verb).count() as u64;
-        let steps = kept.iter().filter(|_| with_steps).map(|s| {
-            let id = IndicatorId(s.0);
-            let (kind, value) =
-                if known.index.exists(id) { known.index.key_ref(id) } else { (intel::IndicatorKind::Url, "") };
-            PlannedStep {
-                verb: Verb::parse(&s.1).map_or("", Verb::as_str),
-                kind: kind.as_str(),
-                entry: s.5.clone().unwrap_or_else(|| value.to_owned()),
-                reason: s.4.clone(),
-                waits: s.3.clone(),
-                sources: Vec::new(),
-            }
-        });
         let until = match plan.status {
             PlanStatus::Waiting => Some(plan.created.after(config.plans.held)),
             PlanStatus::Approved => Some(ApprovedSet::given(plan.decided.unwrap_or(plan.created), []).until),
             _ => None,
         };
-        let stepped: BTreeSet<u32> = kept.iter().map(|step| step.0).collect();
-        let bare = pins.iter().filter(|pin| with_steps && !stepped.contains(&pin.id));
-        let shown = bare.filter(|pin| known.index.exists(IndicatorId(pin.id))).take(PINNED_SHOWN).map(|pin| {
-            let (kind, value) = known.index.key_ref(IndicatorId(pin.id));
-            PinnedEntry { kind: kind.as_str(), entry: value.to_owned(), hold: pin.hold.clone() }
-        });
-        let pinned: Vec<PinnedEntry> = shown.collect();
-        let mut waits: BTreeMap<&str, u64> = BTreeMap::new();
-        for why in kept.iter().filter_map(|step| step.3.as_deref()) {
-            *waits.entry(why).or_default() += 1;
-        }
-        let mut waits: Vec<WaitsFor> =
-            waits.into_iter().map(|(why, steps)| WaitsFor { why: why.to_owned(), steps }).collect();
-        waits.sort_by_key(|waits| std::cmp::Reverse(waits.steps));
         Ok(HeldPlan {
             id: plan.id.0,
             target: config
@@ -544,24 +567,24 @@ impl Engine {
             hash: plan.hash.clone(),
             status: plan.status.as_str().to_owned(),
             created: plan.created.to_string(),
-            push: count("push"),
-            update: count("update"),
-            retract: count("retract"),
+            push: digest.push,
+            update: digest.update,
+            retract: digest.retract,
             who: plan.who.clone(),
             note: plan.note.clone(),
             decided: plan.decided.map(|at| at.to_string()),
             kind: plan.kind.clone(),
             author: plan.author.clone(),
             about: plan.about.clone(),
-            pins: pins.len() as u64,
-            fields_lost: pins.iter().filter(|pin| pin.lost).count() as u64,
+            pins: digest.pins,
+            fields_lost: digest.fields_lost,
             halts: plan.halts && plan.status == PlanStatus::Waiting,
             until: until.map(|until| until.to_string()),
-            waits,
+            waits: digest.waits.clone(),
             budget,
             replaced: read_replaced(plan),
-            steps: steps.collect(),
-            pinned,
+            steps: Vec::new(),
+            pinned: Vec::new(),
         })
     }
 
@@ -698,7 +721,7 @@ fn means(known: &Known, text: &str, now: Timestamp) -> Result<Means, EngineError
     Ok(Means::Ids(known.index.select(&expr, Scope::All, now, &NotShared)))
 }
 
-fn read_pins(plan: &PlanRow) -> Vec<PinSpec> {
+pub(super) fn read_pins(plan: &PlanRow) -> Vec<PinSpec> {
     plan.pins.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
@@ -706,6 +729,46 @@ fn read_replaced(plan: &PlanRow) -> Option<Replaced> {
     plan.replaced.as_deref().and_then(|text| serde_json::from_str(text).ok())
 }
 
-fn read_steps(plan: &PlanRow) -> Vec<Kept> {
+/// A step in the words of people.
+fn shown_step(known: &Known, step: &Kept) -> PlannedStep {
+    let id = IndicatorId(step.0);
+    let (kind, value) = if known.index.exists(id) { known.index.key_ref(id) } else { (intel::IndicatorKind::Url, "") };
+    PlannedStep {
+        verb: Verb::parse(&step.1).map_or("", Verb::as_str),
+        kind: kind.as_str(),
+        entry: step.5.clone().unwrap_or_else(|| value.to_owned()),
+        reason: step.4.clone(),
+        waits: step.3.clone(),
+        sources: Vec::new(),
+    }
+}
+
+/// The first steps of a text that may be cut anywhere.
+pub(super) fn first_steps(text: &[u8], most: usize) -> Vec<Kept> {
+    struct First<'a>(&'a mut Vec<Kept>, usize);
+    impl<'de> serde::de::Visitor<'de> for First<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("steps")
+        }
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+            while self.0.len() < self.1
+                && let Some(step) = seq.next_element()?
+            {
+                self.0.push(step);
+            }
+            Ok(())
+        }
+    }
+    let mut steps = Vec::new();
+    // It ends where enough was read or where the text is cut, which are both no end of a list.
+    let _ =
+        serde::Deserializer::deserialize_seq(&mut serde_json::Deserializer::from_slice(text), First(&mut steps, most));
+    steps
+}
+
+pub(super) fn read_steps(plan: &PlanRow) -> Vec<Kept> {
     serde_json::from_str(&plan.steps).unwrap_or_default()
 }

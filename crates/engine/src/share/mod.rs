@@ -7,6 +7,7 @@
 mod adopt;
 mod apply;
 mod bisect;
+mod board;
 mod collect;
 mod cut;
 mod entries;
@@ -24,6 +25,7 @@ mod verify;
 
 pub use adopt::{Adopt, AdoptReport};
 pub(crate) use apply::{load_ledger, state_of};
+pub(crate) use board::Board;
 use collect::collect_unpinned;
 pub(crate) use collect::{Collected, KeyCache, collect};
 pub use cut::Cut;

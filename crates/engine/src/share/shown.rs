@@ -117,7 +117,8 @@ impl Engine {
                     lines.insert(state.as_str(), n);
                 }
             }
-            let refused = ledger.unsettled().filter_map(|id| ledger.get(id));
+            let n_refused = ledger.count(LineState::Refused);
+            let refused = ledger.unsettled().filter(|_| n_refused > 0).filter_map(|id| ledger.get(id));
             let refused = refused.filter(|entry| entry.line.state == LineState::Refused);
             exhausted = refused.filter(|entry| entry.line.attempts >= intel::limits::REFUSED_EXHAUSTED).count() as u64;
         }

@@ -8,6 +8,7 @@ mod disk;
 mod drift;
 mod faults;
 mod foreign;
+mod glance;
 mod guard_files;
 mod guarding;
 mod ledger;

@@ -5,12 +5,14 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
 
 mod answering;
+mod browser;
 mod documents;
 mod generate;
 mod guarding;
 mod ingest;
 mod measure;
 mod memory;
+mod pages;
 mod parsing;
 mod planning;
 mod pushing;
@@ -96,6 +98,7 @@ const ALL: &[Bench] = &[
             memory::run(n, sheet)
         },
     },
+    Bench { name: "pages", about: "every page of the console, in a browser too", has_big: true, run: pages::run },
     Bench { name: "start", about: "start to serving", has_big: true, run: serving::start },
 ];
 
@@ -113,6 +116,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let done = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--prepare", n, dir] => scale(n).and_then(|n| serving::prepare(Path::new(dir), n)),
+        ["--prepare-pages", n, dir] => scale(n).and_then(|n| pages::prepare(Path::new(dir), n)),
         ["--child", name, n, dir, out] => scale(n).and_then(|n| child(name, n, Path::new(dir), Path::new(out))),
         ["--ledger", n, order] => scale(n).map(|n| memory::ledger(n, order == "mixed")),
         ["--list"] => {
@@ -170,6 +174,12 @@ fn child(name: &str, n: u32, dir: &Path, out: &Path) -> Result<(), Fault> {
     // What was measured before a fault is worth keeping.
     fs::write(out, serde_json::to_vec(&sheet.into_figures())?)?;
     result
+}
+
+/// Prepares in a process of its own, so that what it took is gone.
+fn apart(what: &str, n: u32, dir: &Path) -> Result<(), Fault> {
+    let status = Command::new(std::env::current_exe()?).args([what, &n.to_string()]).arg(dir).status()?;
+    if status.success() { Ok(()) } else { Err(format!("preparing ended with {status}").into()) }
 }
 
 fn parent(options: &Options) -> Result<(), Fault> {

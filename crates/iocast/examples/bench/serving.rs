@@ -244,7 +244,7 @@ fn bare_copies(lists: &Path, bytes: u64) -> Result<Took, Fault> {
 }
 
 pub(crate) fn start(dir: &Path, n: u32, sheet: &mut Sheet) -> Result<(), Fault> {
-    prepare_apart(dir, n)?;
+    crate::apart("--prepare", n, dir)?;
     let data = dir.join("data");
     let disk: u64 = fs::read_dir(&data)?.flatten().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
     // What it takes to read the bytes of the database, and nothing else.
@@ -281,12 +281,6 @@ pub(crate) fn start(dir: &Path, n: u32, sheet: &mut Sheet) -> Result<(), Fault> 
         format!("data directory {}", mb(disk)),
     );
     Ok(())
-}
-
-/// Prepares in a process of its own, so that what it took is gone.
-fn prepare_apart(dir: &Path, n: u32) -> Result<(), Fault> {
-    let status = Command::new(std::env::current_exe()?).args(["--prepare", &n.to_string()]).arg(dir).status()?;
-    if status.success() { Ok(()) } else { Err(format!("preparing ended with {status}").into()) }
 }
 
 /// A server with nothing in it.

@@ -182,7 +182,7 @@ fn known_tag<'t>(headers: &HeaderMap, ours: [&'t String; 3]) -> Option<&'t str> 
 }
 
 /// Whether the reader takes gzip: named, or by `*`, and not with a weight of zero.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
+pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut any = false;
     for value in headers.get_all(header::ACCEPT_ENCODING) {
         for coding in value.to_str().unwrap_or_default().split(',') {

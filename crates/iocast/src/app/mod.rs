@@ -8,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod configuration;
 pub(crate) mod crowd;
 pub(crate) mod jobs;
+pub(crate) mod live;
 pub(crate) mod rules;
 pub(crate) mod shelf;
 pub(crate) mod status;
@@ -82,6 +83,7 @@ pub struct App {
     editing: Mutex<()>,
     shelf: Shelf,
     crowd: Crowd,
+    live: live::Live,
     people: People,
     asked: asked::Desk,
 }
@@ -155,6 +157,7 @@ impl App {
             editing: Mutex::new(()),
             shelf,
             crowd: Crowd::default(),
+            live: live::Live::default(),
             people: People::default(),
             asked: asked::Desk::default(),
         });
@@ -233,6 +236,11 @@ impl App {
         &self.crowd
     }
 
+    /// Whose pages are kept up to date.
+    pub(crate) fn live(&self) -> &live::Live {
+        &self.live
+    }
+
     pub(crate) fn progress(&self) -> &dyn Progress {
         &*self.progress
     }
@@ -285,7 +293,7 @@ impl App {
             return Ok(true);
         }
         if let Some(session) = caller.session {
-            return people::session_goes_on(self, session);
+            return Ok(people::in_session_still(self, session)?.is_some_and(|now| now.may(Needs::Read)));
         }
         let now = self.world.now();
         let tokens = self.store.tokens().map_err(|error| {

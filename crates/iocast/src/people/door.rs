@@ -34,6 +34,8 @@ pub(crate) struct Visitor {
     pub(crate) session: Option<kit::Secret>,
     /// The state they were sent to a provider of identities with.
     pub(crate) state: Option<kit::Secret>,
+    /// A page asks for itself again: nobody has to be there, and a session does not go on by it.
+    pub(crate) is_by_itself: bool,
 }
 
 impl Visitor {
@@ -47,7 +49,9 @@ impl Visitor {
         let agent = agent.chars().filter(|c| !c.is_control()).take(MAX_AGENT).collect();
         let session = cookie(headers, if over_tls { COOKIE } else { COOKIE_PLAIN });
         let state = cookie(headers, if over_tls { AWAY_COOKIE } else { AWAY_COOKIE_PLAIN });
-        Visitor { address: address.to_canonical(), agent, over_tls, session, state }
+        // Who sets it although they are there shortens their own session and nobody else's.
+        let is_by_itself = headers.contains_key("x-live");
+        Visitor { address: address.to_canonical(), agent, over_tls, session, state, is_by_itself }
     }
 
     /// The answer's header that hands out a session.

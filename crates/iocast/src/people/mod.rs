@@ -167,7 +167,8 @@ fn in_session(app: &App, visitor: &Visitor) -> Result<Option<Seat>, Problem> {
     let Some((session, person)) = found.filter(|(session, person)| is_good(session, person, now)) else {
         return Ok(None);
     };
-    if now.since(session.last_seen) >= TOUCH_EVERY
+    if !visitor.is_by_itself
+        && now.since(session.last_seen) >= TOUCH_EVERY
         && let Err(error) = app.store().touch_session(session.id, now)
     {
         // A full disk must not sign people out who are about to mend it.
@@ -184,16 +185,17 @@ fn is_good(session: &Session, person: &Person, now: Timestamp) -> bool {
     person.disabled.is_none() && now < session.created.after(LONGEST) && now < session.last_seen.after(IDLE)
 }
 
-/// Whether the session of somebody who was let in goes on.
+/// Who sits in the session of somebody who was let in, with what they may now. None: it is over.
 ///
 /// # Errors
 /// A store that cannot be read.
-pub(crate) fn session_goes_on(app: &App, id: u32) -> Result<bool, Problem> {
+pub(crate) fn in_session_still(app: &App, id: u32) -> Result<Option<Caller>, Problem> {
     let now = app.now();
     let Some(session) = app.store().sessions(None)?.into_iter().find(|session| session.id == id) else {
-        return Ok(false);
+        return Ok(None);
     };
-    Ok(app.store().person(session.person)?.is_some_and(|person| is_good(&session, &person, now)))
+    let person = app.store().person(session.person)?.filter(|person| is_good(&session, person, now));
+    Ok(person.map(|person| caller_of(app, &person, Some(id))))
 }
 
 /// What a person is to every route.

@@ -11,6 +11,7 @@ use axum::response::Response;
 use engine::{Delivery, SuspectPreview};
 use intel::sharing::LineState;
 use intel::{IndicatorId, RunId, TargetId, Timestamp};
+use std::collections::BTreeMap;
 use store::{RunFilter, RunRow};
 
 /// Rows of a page.
@@ -82,7 +83,7 @@ fn empty(shell: Shell, tab: &'static str, fields: &Fields) -> Activity {
     }
 }
 
-fn run_of(row: &RunRow, now: Timestamp) -> Run {
+fn run_of(row: &RunRow, now: Timestamp, under_way: &BTreeMap<RunId, u64>) -> Run {
     let report: serde_json::Value = serde_json::from_str(&row.report).unwrap_or_default();
     let counts =
         ["read", "new", "changed", "rejected", "withdrawn", "push", "update", "retract", "accepted", "refused"];
@@ -100,7 +101,10 @@ fn run_of(row: &RunRow, now: Timestamp) -> Run {
         tone: tone_of(&row.status),
         started: When::at(row.started, now),
         took,
-        counts: counts.iter().filter_map(count).collect::<Vec<_>>().join(" · "),
+        counts: match under_way.get(&row.id) {
+            Some(read) => format!("{} read so far", show::n(*read)),
+            None => counts.iter().filter_map(count).collect::<Vec<_>>().join(" · "),
+        },
         report: serde_json::to_string_pretty(&report).unwrap_or_default(),
     }
 }
@@ -127,7 +131,8 @@ pub(super) async fn runs(visit: Visit, fields: Fields) -> Result<Response, Probl
                     ])
                 )
             });
-            page.runs = rows.iter().map(|row| run_of(row, now)).collect();
+            let under_way = engine.under_way();
+            page.runs = rows.iter().map(|row| run_of(row, now, &under_way)).collect();
             Ok(page)
         })
         .await
@@ -140,7 +145,7 @@ pub(super) async fn run(visit: Visit, Path(id): Path<u64>) -> Result<Response, P
             let row =
                 engine.store().run(RunId(id))?.ok_or_else(|| Problem::not_found(format!("there is no run {id}")))?;
             let suspect = engine.suspect_preview(RunId(id))?;
-            Ok(RunPage { shell, run: run_of(&row, engine.world().now()), suspect })
+            Ok(RunPage { shell, run: run_of(&row, engine.world().now(), &engine.under_way()), suspect })
         })
         .await
 }

@@ -2,16 +2,19 @@
 //!
 //! Every width is a count of entries that are there now: what a source stands by, what a rule selects, what a target
 //! holds because of a rule. An indicator of two sources is in both of their bands. The counting is done once for each
-//! change of what is known, not for each visitor.
+//! change of what is known, not for each visitor. Where it takes long enough to be felt, a visitor sees the last count,
+//! with its age, while the next one is made.
 
 use super::show::{self, Markup, counted, escaped, n, short};
 use crate::api::Problem;
 use crate::app::App;
+use engine::Engine;
 use index::{CountBy, NotShared, Scope, Selection};
-use intel::ConnectionId;
+use intel::{ConnectionId, Timestamp};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Where something stands in the picture.
 #[derive(Debug, Clone)]
@@ -25,7 +28,7 @@ pub(crate) struct Node {
 }
 
 /// What flows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Flow {
     /// Active indicators.
     pub(crate) active: u64,
@@ -39,84 +42,93 @@ pub(crate) struct Flow {
     pub(crate) targets: Vec<Node>,
     /// From a rule to a target, by their places: what is there that the rule selects.
     pub(crate) shared: Vec<(usize, usize, u64)>,
+    /// When it was counted.
+    pub(crate) at: Timestamp,
+}
+
+impl Default for Flow {
+    fn default() -> Flow {
+        Flow {
+            active: 0,
+            kinds: Vec::new(),
+            sources: Vec::new(),
+            rules: Vec::new(),
+            targets: Vec::new(),
+            shared: Vec::new(),
+            at: Timestamp::EPOCH,
+        }
+    }
 }
 
 /// What a count was made from: while it stays, so does the count. A minute old at most.
 type Key = (u64, usize, String, usize, i64);
 
+/// Looks at an indicator for a rule that a page waits for; where there are more the count is made beside it.
+const QUICK: usize = 2_000_000;
+/// A count that is older is not shown, whatever a new one takes.
+const OLDEST: Duration = Duration::from_secs(600);
+
+/// The last count.
+struct Counted {
+    key: Key,
+    flow: Arc<Flow>,
+}
+
+#[derive(Default)]
+struct Place {
+    last: Option<Counted>,
+    /// Somebody counts.
+    is_busy: bool,
+    /// Counts that were made beside a page.
+    n_beside: u64,
+}
+
 /// The last count of each open exchange, by the place of its engine.
-type Kept = BTreeMap<usize, (Key, Arc<Flow>)>;
-static LAST: LazyLock<Mutex<Kept>> = LazyLock::new(Mutex::default);
+static LAST: LazyLock<Mutex<BTreeMap<usize, Place>>> = LazyLock::new(Mutex::default);
 
 impl Flow {
-    /// Counts.
+    /// Counts, or gives the last count where counting takes long.
     ///
     /// # Errors
     /// "Starting".
     pub(crate) fn of(app: &App) -> Result<Arc<Flow>, Problem> {
         let engine = app.engine()?;
         engine.advance().map_err(Problem::from)?;
-        let (config, now) = (engine.config(), engine.world().now());
-        let known = engine.known();
-        let present: usize = known.ledgers.values().map(|ledger| ledger.present().count()).sum();
-        let minute = now.micros() / 60_000_000;
-        let key = (known.index.max_revision(), known.index.len(), config.version.clone(), present, minute);
+        let key = key_of(engine);
         let place = Arc::as_ptr(engine) as usize;
-        if let Some((_, flow)) = lock().get(&place).filter(|(last, _)| *last == key) {
-            return Ok(flow.clone());
-        }
-        let active = known.index.active();
-        let mut flow = Flow { active: active.count() as u64, ..Flow::default() };
-        flow.kinds = known.index.count_by(&active, CountBy::Kind);
-        for connection in config.connections.values() {
-            let count = known.index.active_from(connection.id).count() as u64;
-            let gives = connection.open.source().is_some() || engine.is_bucket(connection);
-            if count > 0 || gives && connection.id != ConnectionId::MANUAL {
-                flow.sources.push(Node {
-                    name: connection.doc.name.clone(),
-                    count,
-                    is_on: connection.doc.enabled,
-                    is_rest: false,
-                });
+        {
+            let mut all = lock();
+            // A process has one exchange; tests have many.
+            if all.len() > 8 {
+                all.clear();
+            }
+            let here = all.entry(place).or_default();
+            if let Some(last) = &here.last {
+                if last.key == key {
+                    return Ok(last.flow.clone());
+                }
+                let age = engine.world().now().since(last.flow.at);
+                let n_looks = key.1.saturating_mul(engine.config().rules.len() + 4);
+                if n_looks > QUICK && age < OLDEST {
+                    let flow = last.flow.clone();
+                    if !std::mem::replace(&mut here.is_busy, true) {
+                        let engine = engine.clone();
+                        std::thread::spawn(move || beside(&engine, place));
+                    }
+                    return Ok(flow);
+                }
             }
         }
-        let mut selected: BTreeMap<String, (usize, Selection)> = BTreeMap::new();
-        for (at, target) in config.targets.values().enumerate() {
-            let ledger = known.ledgers.get(&target.id);
-            let count = ledger.map_or(0, |ledger| ledger.present().count()) as u64;
-            flow.targets.push(Node { name: target.doc.name.clone(), count, is_on: target.doc.enabled, is_rest: false });
-            let mut by_rule: BTreeMap<usize, Selection> = BTreeMap::new();
-            for sharing in &target.sharings {
-                let name = &sharing.doc.rule;
-                if !selected.contains_key(name) {
-                    let selection = known.index.select(&sharing.rule.when, Scope::Active, now, &NotShared);
-                    flow.rules.push(Node {
-                        name: name.clone(),
-                        count: selection.count() as u64,
-                        is_on: !sharing.rule.muted,
-                        is_rest: false,
-                    });
-                    selected.insert(name.clone(), (flow.rules.len() - 1, selection));
-                }
-                let (Some((rule, selection)), Some(ledger)) = (selected.get(name), ledger) else { continue };
-                let mut there = ledger.present().clone();
-                there.and(selection);
-                if let Some(source) = sharing.source {
-                    there.and(&known.index.active_from(source));
-                }
-                by_rule.entry(*rule).or_default().or(&there);
-            }
-            flow.shared.extend(by_rule.into_iter().map(|(rule, there)| (rule, at, there.count() as u64)));
-        }
-        drop(known);
-        let flow = Arc::new(flow);
-        let mut last = lock();
-        // A process has one exchange; tests have many.
-        if last.len() > 8 {
-            last.clear();
-        }
-        last.insert(place, (key, flow.clone()));
+        let made = made(engine);
+        let flow = made.flow.clone();
+        lock().entry(place).or_default().last = Some(made);
         Ok(flow)
+    }
+
+    /// How many counts were made beside pages: who shows one looks again when this changes.
+    pub(crate) fn n_beside(app: &App) -> u64 {
+        let place = app.engine().map_or(0, |engine| Arc::as_ptr(engine) as usize);
+        lock().get(&place).map_or(0, |here| here.n_beside)
     }
 
     /// The picture. It says in words what it shows, and every part of it leads to its page.
@@ -125,7 +137,81 @@ impl Flow {
     }
 }
 
-fn lock() -> std::sync::MutexGuard<'static, BTreeMap<usize, (Key, Arc<Flow>)>> {
+fn key_of(engine: &Engine) -> Key {
+    let known = engine.known();
+    let present: usize = known.ledgers.values().map(|ledger| ledger.present().count()).sum();
+    let minute = engine.world().now().micros() / 60_000_000;
+    (known.index.max_revision(), known.index.len(), engine.config().version.clone(), present, minute)
+}
+
+fn beside(engine: &Arc<Engine>, place: usize) {
+    let made = made(engine);
+    let mut all = lock();
+    let here = all.entry(place).or_default();
+    (here.last, here.is_busy) = (Some(made), false);
+    here.n_beside += 1;
+}
+
+fn made(engine: &Engine) -> Counted {
+    // What changes while it is counted makes another key, and is counted again.
+    let key = key_of(engine);
+    Counted { key, flow: Arc::new(count(engine)) }
+}
+
+/// Counts everything.
+fn count(engine: &Engine) -> Flow {
+    let (config, now) = (engine.config(), engine.world().now());
+    let known = engine.known();
+    let active = known.index.active();
+    let mut flow = Flow { active: active.count() as u64, at: now, ..Flow::default() };
+    flow.kinds = known.index.count_by(&active, CountBy::Kind);
+    // All at once: what one source stands by is a look at everything.
+    let of_source = known.index.count_by_source();
+    for connection in config.connections.values() {
+        let count = of_source.get(&connection.id).copied().unwrap_or(0);
+        let gives = connection.open.source().is_some() || engine.is_bucket(connection);
+        if count > 0 || gives && connection.id != ConnectionId::MANUAL {
+            flow.sources.push(Node {
+                name: connection.doc.name.clone(),
+                count,
+                is_on: connection.doc.enabled,
+                is_rest: false,
+            });
+        }
+    }
+    let mut selected: BTreeMap<String, (usize, Selection)> = BTreeMap::new();
+    let mut of_sources: BTreeMap<ConnectionId, Selection> = BTreeMap::new();
+    for (at, target) in config.targets.values().enumerate() {
+        let ledger = known.ledgers.get(&target.id);
+        let count = ledger.map_or(0, |ledger| ledger.present().count()) as u64;
+        flow.targets.push(Node { name: target.doc.name.clone(), count, is_on: target.doc.enabled, is_rest: false });
+        let mut by_rule: BTreeMap<usize, Selection> = BTreeMap::new();
+        for sharing in &target.sharings {
+            let name = &sharing.doc.rule;
+            if !selected.contains_key(name) {
+                let selection = known.index.select(&sharing.rule.when, Scope::Active, now, &NotShared);
+                flow.rules.push(Node {
+                    name: name.clone(),
+                    count: selection.count() as u64,
+                    is_on: !sharing.rule.muted,
+                    is_rest: false,
+                });
+                selected.insert(name.clone(), (flow.rules.len() - 1, selection));
+            }
+            let (Some((rule, selection)), Some(ledger)) = (selected.get(name), ledger) else { continue };
+            let mut there = ledger.present().clone();
+            there.and(selection);
+            if let Some(source) = sharing.source {
+                there.and(of_sources.entry(source).or_insert_with(|| known.index.active_from(source)));
+            }
+            by_rule.entry(*rule).or_default().or(&there);
+        }
+        flow.shared.extend(by_rule.into_iter().map(|(rule, there)| (rule, at, there.count() as u64)));
+    }
+    flow
+}
+
+fn lock() -> std::sync::MutexGuard<'static, BTreeMap<usize, Place>> {
     LAST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

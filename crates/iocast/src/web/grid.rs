@@ -292,8 +292,8 @@ fn search(app: &App, ask: &Ask, after: Option<&str>) -> Result<Found, Problem> {
     let engine = app.engine()?;
     let sort = sort_of(Some(&ask.sort))?;
     let after = after.map(place_of).transpose()?;
-    let (hits, next) = engine.find(&ask.q, ask.all, sort, after.as_ref(), ask.limit)?;
-    Ok((hits, next.as_ref().map(cursor_text), engine.count(&ask.q, ask.all)?))
+    let (hits, next, count) = engine.find_counted(&ask.q, ask.all, sort, after.as_ref(), ask.limit)?;
+    Ok((hits, next.as_ref().map(cursor_text), count))
 }
 
 /// The page of an indicator.

@@ -22,6 +22,7 @@ pub(crate) mod fields;
 mod flow;
 mod grid;
 mod indicator;
+mod live;
 mod overview;
 mod plans;
 mod providers;
@@ -34,6 +35,8 @@ mod target;
 mod tenants;
 mod things;
 mod trial;
+
+pub(crate) use flow::Flow;
 
 use crate::api::{self, Problem};
 use crate::app::App;

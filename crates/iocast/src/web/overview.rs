@@ -23,6 +23,8 @@ struct Overview {
     /// Things to decide, told in a number.
     waiting: usize,
     picture: Markup,
+    /// When what it shows was counted, where that is not now.
+    counted: Option<When>,
     rows: Vec<FlowRow>,
     kinds: Vec<Kind>,
     todo: Vec<Todo>,
@@ -162,6 +164,7 @@ fn make(app: &App, shell: Shell) -> Result<Overview, Problem> {
         there: n(flow.targets.iter().map(|node| node.count).sum()),
         waiting: decided,
         picture: flow.picture(),
+        counted: (now.since(flow.at).as_secs() >= 2).then(|| When::at(flow.at, now)),
         rows,
         kinds: kinds.collect(),
         todo,

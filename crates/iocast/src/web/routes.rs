@@ -1,6 +1,6 @@
 //! Every page there is. Router, navigation and the tests that open each are read from this table.
 
-use super::{account, activity, adding, asked, bulk, catalogue, connection, door, export, grid, indicator, overview, plans, providers, rules, saved, sharing, target, tenants, things, trial};
+use super::{account, activity, adding, asked, bulk, catalogue, connection, door, export, grid, indicator, live, overview, plans, providers, rules, saved, sharing, target, tenants, things, trial};
 use crate::api::PageRoute;
 use crate::app::things::{Connections, Rules, Sharings, Targets, Tenants};
 use crate::people::roles::Needs::{AnalystWork, Approve, EditConfig, Freeze, ManagePeople, Nothing, Read, ReadAudit, RunNow, Session, Thaw, Undo, WriteSecret};
@@ -116,4 +116,5 @@ pub static TABLE: &[PageRoute] = &[
     PageRoute::post("/settings/sign-in", ManagePeople, || routing::post(providers::save)),
     PageRoute::post("/settings/sign-in/delete", ManagePeople, || routing::post(providers::delete)),
     // -- live
+    PageRoute::get("/live", Read, || routing::get(live::live)).long(),
 ];

@@ -5,6 +5,7 @@ use super::routes;
 use super::show::{self, Markup};
 use crate::api::Problem;
 use crate::app::App;
+use crate::app::live::Pulse;
 use crate::people::Seat;
 use crate::people::roles::{self, Needs};
 use crate::tokens::Caller;
@@ -112,6 +113,8 @@ pub(crate) struct Shell {
     pub(crate) here: String,
     /// What was just done, as a sentence.
     pub(crate) done: Option<&'static str>,
+    /// How things were when the page was made: it hears of what changes from then on. Empty: it hears of nothing.
+    pub(crate) live: String,
 }
 
 impl Shell {
@@ -129,6 +132,7 @@ impl Shell {
             troubles: Vec::new(),
             here: String::new(),
             done: None,
+            live: String::new(),
         }
     }
 
@@ -145,8 +149,9 @@ impl Shell {
         here: String,
     ) -> Result<Shell, Problem> {
         let engine = app.engine()?;
-        let suspects = app.suspect_runs()?;
-        let waiting = engine.plans(Some("waiting"))?.len() as u64 + suspects;
+        // Before anything the page shows: what changes while it is made is told once more than needed, and not missed.
+        let live = Pulse::of(app)?;
+        let waiting = live.waiting;
         let nav = NAV.iter().filter(|(.., href, _)| routes::TABLE.iter().any(|page| page.path == *href));
         let nav = nav.map(|(part, icon, href, label)| NavItem {
             href,
@@ -182,6 +187,7 @@ impl Shell {
             frozen,
             troubles,
             here,
+            live: live.to_string(),
             ..Shell::bare(title, theme)
         })
     }

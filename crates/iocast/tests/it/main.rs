@@ -18,6 +18,7 @@ mod ingest;
 mod kill;
 mod kill_taxii;
 mod lists;
+mod live;
 mod mistakes;
 mod notify;
 mod nouns;

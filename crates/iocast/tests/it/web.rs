@@ -27,7 +27,8 @@ pub(crate) fn open(app: &TestApp, path: &str, token: &str) -> Reply {
 }
 
 /// What leads on to another page, or is a person's own.
-const IS_ELSEWHERE: [&str; 7] = ["/", "/setup", "/sign-in", "/account", BEGIN, "/sharing/test", "/sharing/test.csv"];
+const IS_ELSEWHERE: [&str; 8] =
+    ["/", "/setup", "/sign-in", "/account", "/live", BEGIN, "/sharing/test", "/sharing/test.csv"];
 const BEGIN: &str = "/configure/connection";
 
 /// The pages that need nothing in particular to be there.
