@@ -82,7 +82,8 @@ pub(crate) fn run(root: &Path, out: Option<&str>) -> Result<()> {
 
     photograph(&browser, &address, "set-up", "/setup", &out, &mut wrong)?;
     browser.open(&format!("{address}/setup"))?;
-    for (label, text) in [("Code", &*code), ("Your name", "ada"), ("Password", PASSWORD), ("Password, again", PASSWORD)] {
+    for (label, text) in [("Code", &*code), ("Your name", "ada"), ("Password", PASSWORD), ("Password, again", PASSWORD)]
+    {
         browser.fill(label, text)?;
     }
     browser.click("Set up")?;

@@ -85,8 +85,14 @@ impl Browser {
     /// What is missing, or what the driver says.
     pub fn start() -> Result<Browser> {
         let (driver, port) = driver()?;
-        let args =
-            ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage", "--lang=en-GB"];
+        let args = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--disable-dev-shm-usage",
+            "--lang=en-GB",
+        ];
         let wanted = json!({
             "goog:chromeOptions": { "args": args },
             "goog:loggingPrefs": { "browser": "ALL" },
@@ -322,6 +328,14 @@ impl Browser {
             bail!("{label} offers no {option}");
         }
         self.on(&found, "click", &json!({})).with_context(|| format!("choose {option}"))
+    }
+
+    /// Forgets every cookie.
+    ///
+    /// # Errors
+    /// What the browser says.
+    pub fn forget(&self) -> Result<()> {
+        self.devtools("Network.clearBrowserCookies", &json!({})).map(drop)
     }
 
     /// Answers the question that the browser asks with yes.

@@ -37,7 +37,7 @@ document.addEventListener("keydown", (event) => {
     }
     case "n": document.querySelector("[rel=next]")?.click(); break;
     case "x": current()?.querySelector("input[type=checkbox]")?.click(); break;
-    case "?": help?.open ? help.close() : help?.showModal(); break;
+    case "?": help?.togglePopover(); break;
   }
 });
 

