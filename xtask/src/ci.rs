@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{counterparts, deps, repo, tidy};
+use crate::{browser, counterparts, deps, repo, tidy};
 
 /// One stage: its name for `--only`, and what it does.
 struct Stage {
@@ -33,6 +33,7 @@ const STAGES: &[Stage] = &[
         run: |root| cargo(root, &["test", "--doc", "--workspace", "--all-features", "--locked", "--quiet"]),
     },
     Stage { name: "docs", run: docs },
+    Stage { name: "browser", run: |root| browser::run(root, &[]) },
     Stage { name: "counterparts", run: |root| counterparts::run(root, &[]) },
 ];
 
@@ -91,15 +92,21 @@ fn parse(args: &[String]) -> Result<(Vec<String>, bool)> {
     Ok((only, keep_going))
 }
 
-/// All tests in one call, so that one closing line counts them. nextest where it is installed: it runs binaries side by side.
+/// All tests in one call, so that one closing line counts them; but for those that need a browser, which are a stage of
+/// their own. nextest where it is installed: it runs binaries side by side.
 fn test(root: &Path) -> Result<()> {
     let scope = ["--workspace", "--all-features", "--locked"];
-    let nextest = repo::cargo(root).args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if nextest.is_ok_and(|status| status.success()) {
-        cargo(root, &[&["nextest", "run"], &scope[..]].concat())
+    if has_nextest(root) {
+        cargo(root, &[&["nextest", "run"], &scope[..], &["-E", "not test(/^browser::/)"]].concat())
     } else {
-        cargo(root, &[&["test"], &scope[..], &["--lib", "--bins", "--tests", "--no-fail-fast"]].concat())
+        let rest = ["--lib", "--bins", "--tests", "--no-fail-fast", "--", "--skip", "browser::"];
+        cargo(root, &[&["test"], &scope[..], &rest].concat())
     }
+}
+
+pub(crate) fn has_nextest(root: &Path) -> bool {
+    let nextest = repo::cargo(root).args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    nextest.is_ok_and(|status| status.success())
 }
 
 fn docs(root: &Path) -> Result<()> {
@@ -114,7 +121,7 @@ fn cargo(root: &Path, args: &[&str]) -> Result<()> {
     call(command)
 }
 
-fn call(mut command: Command) -> Result<()> {
+pub(crate) fn call(mut command: Command) -> Result<()> {
     let status = command.status().context("start cargo")?;
     if !status.success() {
         let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -147,6 +154,6 @@ mod tests {
     fn every_stage_of_the_contract_is_there_once() {
         let mut names: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
         names.sort_unstable();
-        assert_eq!(names, ["clippy", "counterparts", "deps", "docs", "doctest", "fmt", "test", "tidy"]);
+        assert_eq!(names, ["browser", "clippy", "counterparts", "deps", "docs", "doctest", "fmt", "test", "tidy"]);
     }
 }

@@ -1,9 +1,10 @@
 //! Developer tasks, so that a laptop, CI and the README run the very same checks (`cargo xtask ci`).
 //!
-//! It depends on none of our crates: a broken crate must not take its judge with it. It is no part of what is shipped.
+//! It depends on no crate that it judges: a broken crate must not take its judge with it. (`chromium` drives a browser.) It is no part of what is shipped.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks through them")]
 
 mod bench;
+mod browser;
 mod ci;
 mod counterparts;
 mod deps;
@@ -24,7 +25,7 @@ const USAGE: &str = "\
 cargo xtask <task>
 
   ci [--only STAGE,…] [--keep-going]   everything: fmt, clippy, tidy, test, doctest, docs, deps,
-                                       counterparts
+                                       browser, counterparts
   tidy                                 walls between crates, and house rules that no lint knows
   deps                                 licences and published advisories of everything in Cargo.lock
   advisories PATH [--date D --commit C]  rewrite advisories/advisories.tsv from a RustSec advisory database
@@ -32,6 +33,8 @@ cargo xtask <task>
   guard [--check]                      make the shipped guard lists from their committed sources, or compare
   guard judge [--flags] PATH…          what the shipped lists stop, or flag, in feeds below these paths
   new-connector NAME                   lay out crates/connectors/src/NAME
+  browser [TEST…]                      the tests that use the console in Chromium, all or those so named; needs
+                                       chromedriver, and Python for the judge of accessibility
   counterparts [CHECK…]                the built iocast against other people's servers, clients and judges,
                                        from PyPI at fixed versions
   fuzz [TARGET…|all] [--seconds N] [--corpus PATH]…
@@ -70,6 +73,7 @@ fn run(args: &[String]) -> Result<()> {
         ("guard", [check]) if check == "--check" => guard::run(&root, true),
         ("guard", [judge, paths @ ..]) if judge == "judge" && !paths.is_empty() => guard::judge(&root, paths),
         ("new-connector", [name]) => scaffold::new_connector(&root, name),
+        ("browser", rest) => browser::run(&root, rest),
         ("counterparts", rest) => counterparts::run(&root, rest),
         ("screenshots", []) => screenshots::run(&root, None),
         ("screenshots", [out]) => screenshots::run(&root, Some(out)),

@@ -5,9 +5,9 @@
 //! Nothing is compared with earlier pictures: fonts differ between machines.
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::{Value, json};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use chromium::Browser;
+use serde_json::json;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -162,22 +162,17 @@ pub(crate) fn run(root: &Path, out: Option<&str>) -> Result<()> {
     server.arg("--data").arg(&data).args(["serve", "--listen", "127.0.0.1:0"]);
     let mut server = Running(server.stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?);
     let (address, code) = greeting(&mut server)?;
-    let (_driver, port) = driver()?;
-    let browser = Browser::new(port)?;
+    let browser = Browser::start()?;
     let mut wrong = Vec::new();
 
     photograph(&browser, &address, "set-up", "/setup", None, &out, &mut wrong)?;
     browser.open(&format!("{address}/setup"))?;
-    browser.run(&format!(
-        "for (const [k, v] of Object.entries({})) document.querySelector(`[name=${{k}}]`).value = v; \
-         document.querySelector('form').requestSubmit();",
-        json!({ "code": code, "name": "ada", "password": PASSWORD, "again": PASSWORD })
-    ))?;
-    // The driver looks until it is there.
-    browser.ask("timeouts", &json!({ "implicit": 10_000 }))?;
-    if let Err(error) = browser.ask("element", &json!({ "using": "css selector", "value": "nav.side" })) {
-        bail!("setting up does not lead in: {error}: {}", browser.run("return document.body.innerText")?);
+    for (label, text) in [("Code", &*code), ("Your name", "ada"), ("Password", PASSWORD), ("Password, again", PASSWORD)]
+    {
+        browser.fill(label, text)?;
     }
+    browser.click("Set up")?;
+    browser.find("//nav[@id='nav']").context("setting up does not lead in")?;
     let only = std::env::var("IOCAST_SCREENSHOTS_ONLY").unwrap_or_default();
     let is_meant = |name: &str| only.is_empty() || only.split(',').any(|part| name.starts_with(part));
     for (name, path) in PAGES.iter().filter(|(name, _)| is_meant(name)) {
@@ -188,7 +183,7 @@ pub(crate) fn run(root: &Path, out: Option<&str>) -> Result<()> {
     }
     for (name, list) in FIRST_ROWS.iter().filter(|(name, _)| is_meant(name)) {
         browser.open(&format!("{address}{list}"))?;
-        let first = browser.run("return document.querySelector('[data-href]')?.dataset.href ?? ''")?;
+        let first = browser.run("return document.querySelector('[data-href]')?.dataset.href ?? ''", &json!([]))?;
         match first.as_str() {
             Some(path) if !path.is_empty() => photograph(&browser, &address, name, path, None, &out, &mut wrong)?,
             _ => println!("{name}: {list} is empty"),
@@ -213,11 +208,10 @@ fn photograph(
             browser.look(width, height, theme)?;
             browser.open(&format!("{address}{path}"))?;
             if let Some(then) = then {
-                // The driver looks until another page is there.
-                browser.run(&format!("document.documentElement.dataset.before = ''; {then}"))?;
-                browser.ask("element", &json!({ "using": "css selector", "value": "html:not([data-before])" }))?;
+                browser.run(&format!("document.documentElement.dataset.before = ''; {then}"), &json!([]))?;
+                browser.find("//html[not(@data-before)]").with_context(|| format!("{name} leads nowhere"))?;
             }
-            let wide = browser.run("return document.documentElement.scrollWidth - window.innerWidth")?;
+            let wide = browser.run("return document.documentElement.scrollWidth - window.innerWidth", &json!([]))?;
             if wide.as_i64().is_some_and(|wide| wide > 0) {
                 wrong.push(format!("{name} at {width}: {wide} px wider than the window"));
             }
@@ -227,7 +221,7 @@ fn photograph(
                     wrong.push(format!("{name}: {line}"));
                 }
             }
-            let png = browser.picture()?;
+            let png = browser.picture(4_000)?;
             let file = out.join(format!("{name}-{width}-{theme}.png"));
             std::fs::write(&file, png).with_context(|| format!("write {}", file.display()))?;
         }
@@ -257,152 +251,4 @@ fn greeting(server: &mut Running) -> Result<(String, String)> {
         }
     }
     bail!("the server ended before it listened")
-}
-
-fn driver() -> Result<(Running, u16)> {
-    let mut command = Command::new("chromedriver");
-    command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = Running(command.spawn().context("chromedriver (Debian: chromium-driver) is needed")?);
-    let mut lines = BufReader::new(child.0.stdout.take().context("chromedriver's words")?).lines();
-    for line in &mut lines {
-        if let Some((_, port)) = line?.split_once("successfully on port ") {
-            let port = port.trim_end_matches('.').parse().context("chromedriver's port")?;
-            std::thread::spawn(move || lines.for_each(drop));
-            return Ok((child, port));
-        }
-    }
-    bail!("chromedriver did not start")
-}
-
-/// A browser, through WebDriver.
-struct Browser {
-    port: u16,
-    session: String,
-}
-
-impl Browser {
-    fn new(port: u16) -> Result<Browser> {
-        let args = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage"];
-        let wanted = json!({ "goog:chromeOptions": { "args": args }, "goog:loggingPrefs": { "browser": "ALL" } });
-        let made = call(port, "/session", &json!({ "capabilities": { "alwaysMatch": wanted } }))?;
-        let session = made["sessionId"].as_str().context("a session of the browser")?.to_owned();
-        Ok(Browser { port, session })
-    }
-
-    fn ask(&self, what: &str, body: &Value) -> Result<Value> {
-        call(self.port, &format!("/session/{}/{what}", self.session), body)
-    }
-
-    fn devtools(&self, command: &str, params: &Value) -> Result<Value> {
-        self.ask("goog/cdp/execute", &json!({ "cmd": command, "params": params }))
-    }
-
-    fn open(&self, url: &str) -> Result<()> {
-        self.ask("url", &json!({ "url": url })).map(drop)
-    }
-
-    fn run(&self, script: &str) -> Result<Value> {
-        self.ask("execute/sync", &json!({ "script": script, "args": [] }))
-    }
-
-    fn look(&self, width: u32, height: u32, theme: &str) -> Result<()> {
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 700 });
-        self.devtools("Emulation.setDeviceMetricsOverride", &size)?;
-        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
-        self.devtools("Emulation.setEmulatedMedia", &media).map(drop)
-    }
-
-    /// What the browser has complained about since it was asked last.
-    fn log(&self) -> Result<Vec<String>> {
-        let entries = self.ask("se/log", &json!({ "type": "browser" }))?;
-        let serious = |entry: &&Value| matches!(entry["level"].as_str(), Some("SEVERE" | "WARNING"));
-        let words = |entry: &Value| entry["message"].as_str().unwrap_or_default().to_owned();
-        Ok(entries.as_array().into_iter().flatten().filter(serious).map(words).collect())
-    }
-
-    /// The whole page as PNG, to 4,000 px.
-    fn picture(&self) -> Result<Vec<u8>> {
-        let size = self.run("return [innerWidth, Math.min(document.documentElement.scrollHeight, 4000)]")?;
-        let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1 });
-        let taken = self.devtools(
-            "Page.captureScreenshot",
-            &json!({ "format": "png", "captureBeyondViewport": true, "clip": clip }),
-        )?;
-        Ok(unpacked(taken["data"].as_str().context("a picture")?))
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        let _ = request(self.port, "DELETE", &format!("/session/{}", self.session), "");
-    }
-}
-
-fn call(port: u16, path: &str, body: &Value) -> Result<Value> {
-    let mut answer: Value = serde_json::from_slice(&request(port, "POST", path, &body.to_string())?)?;
-    let value = answer["value"].take();
-    if let Some(error) = value["error"].as_str() {
-        bail!("{path}: {error}: {}", value["message"].as_str().unwrap_or_default());
-    }
-    Ok(value)
-}
-
-/// HTTP to a server on this machine that says how long its answers are.
-fn request(port: u16, method: &str, path: &str, body: &str) -> Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    let length = body.len();
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-    )?;
-    let mut stream = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line)? == 0 || line.trim().is_empty() {
-            break;
-        }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse()?;
-        }
-    }
-    let mut answer = vec![0; length];
-    stream.read_exact(&mut answer)?;
-    Ok(answer)
-}
-
-/// Base64 to bytes; what is none of its letters is passed over.
-fn unpacked(text: &str) -> Vec<u8> {
-    let digit = |byte: u8| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    };
-    let (mut out, mut held, mut n_bits) = (Vec::with_capacity(text.len() / 4 * 3), 0u32, 0);
-    for six in text.bytes().filter_map(digit) {
-        held = held << 6 | u32::from(six);
-        n_bits += 6;
-        if n_bits >= 8 {
-            n_bits -= 8;
-            out.push((held >> n_bits & 0xff) as u8);
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pictures_are_unpacked() {
-        for (text, expect) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9v\nYmFy", "foobar")] {
-            assert_eq!(unpacked(text), expect.as_bytes(), "{text}");
-        }
-    }
 }

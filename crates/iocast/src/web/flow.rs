@@ -309,7 +309,8 @@ fn picture(flow: &Flow) -> Markup {
         counted(flow.rules.len() as u64, "rule"),
         counted(flow.targets.len() as u64, "target"),
     );
-    let _ = write!(svg, "<svg class=\"flow\" viewBox=\"0 0 {WIDTH} {total:.0}\" role=\"img\" aria-label=\"{label}\">");
+    let _ =
+        write!(svg, "<svg class=\"flow\" viewBox=\"0 0 {WIDTH} {total:.0}\" role=\"group\" aria-label=\"{label}\">");
     for (x, anchor, words) in [
         (COLUMNS[0] + NODE, "end", "Sources"),
         (COLUMNS[1] + NODE / 2.0, "middle", "Active indicators"),

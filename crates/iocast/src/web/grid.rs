@@ -15,8 +15,8 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::Response;
 use engine::Hit;
-use intel::Timestamp;
-use intel::expr::Expr;
+use intel::expr::{Expr, quoted_text};
+use intel::{IndicatorKey, Timestamp};
 use serde_json::{Value, json};
 
 /// Rows of a page where nothing is said, and the choices.
@@ -113,6 +113,15 @@ enum Cell {
     Time(Option<When>),
 }
 
+/// A value alone, in any spelling, is what somebody looks for: said as a filter.
+fn meant(q: &str) -> String {
+    let is_filter = q.is_empty() || q.contains(char::is_whitespace) || Expr::parse(q).is_ok();
+    match IndicatorKey::parse(None, q) {
+        Ok(key) if !is_filter => format!("value = {}", quoted_text(key.value())),
+        _ => q.to_owned(),
+    }
+}
+
 /// What is looked at.
 #[derive(Clone)]
 struct Ask {
@@ -136,7 +145,7 @@ impl Ask {
         let cols = fields.all("col").into_iter().filter(|col| is_column(col)).collect();
         let sort = fields.some("sort").unwrap_or(SORT).to_owned();
         let build = fields.some("build").is_some();
-        Ask { q: fields.get("q").to_owned(), all: fields.some("all").is_some(), sort, cols, limit, build }
+        Ask { q: meant(fields.get("q")), all: fields.some("all").is_some(), sort, cols, limit, build }
     }
 
     fn link(&self, sort: &str, after: Option<&str>) -> String {

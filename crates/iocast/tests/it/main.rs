@@ -1,6 +1,7 @@
 //! The doors, tried from outside: the router, served lists, configuration files, the binary.
 
 mod api;
+mod browser;
 mod cli;
 mod code;
 #[cfg(unix)]
