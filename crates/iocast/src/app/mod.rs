@@ -11,12 +11,14 @@ pub(crate) mod rules;
 pub(crate) mod shelf;
 pub(crate) mod status;
 pub(crate) mod things;
+pub(crate) mod tokens;
+pub(crate) mod upkeep;
 
 use crate::api::Problem;
 use crate::people::roles::Needs;
 use crate::people::{self, People};
 use crate::seal::Keys;
-use crate::tokens::{self, Caller};
+use crate::tokens::Caller;
 use crate::world::{Outside, RealWorld};
 use anyhow::Context as _;
 use crowd::Crowd;
@@ -81,6 +83,8 @@ pub struct App {
     shelf: Shelf,
     crowd: Crowd,
     people: People,
+    /// Since when this process has it open.
+    opened: Timestamp,
 }
 
 /// What is left to do before the exchange can answer everything.
@@ -132,6 +136,7 @@ impl App {
             })
         });
         let store = Arc::new(store);
+        let opened = world.now();
         let app = Arc::new(App {
             store: store.clone(),
             engine: OnceLock::new(),
@@ -144,6 +149,7 @@ impl App {
             shelf,
             crowd: Crowd::default(),
             people: People::default(),
+            opened,
         });
         Ok((app.clone(), Loading { app, store, registry, lists }))
     }
@@ -199,6 +205,11 @@ impl App {
         self.world.now()
     }
 
+    /// Since when this process has it open.
+    pub(crate) fn opened(&self) -> Timestamp {
+        self.opened
+    }
+
     /// What seals secrets.
     pub(crate) fn secrets(&self) -> &dyn SecretResolver {
         self.world.secrets()
@@ -246,7 +257,7 @@ impl App {
             Problem::later("tokens cannot be checked at the moment", 5)
         };
         // The store, not the engine: lists are served before everything is loaded.
-        let found = tokens::look_up(&self.store, secret, self.world.now()).map_err(trouble)?;
+        let found = crate::tokens::look_up(&self.store, secret, self.world.now()).map_err(trouble)?;
         Ok(found.map(|(token, owner)| match owner {
             None => token,
             // Whose name the audit log and the rule of two persons know.

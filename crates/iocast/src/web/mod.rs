@@ -8,6 +8,7 @@ pub mod routes;
 
 mod account;
 mod activity;
+mod api_tokens;
 mod assets;
 pub(crate) mod builder;
 mod door;
@@ -17,10 +18,12 @@ mod grid;
 mod indicator;
 mod overview;
 mod plans;
+mod settings;
 mod shell;
 mod show;
 mod things;
 mod trial;
+mod users;
 
 use crate::api::{self, Problem};
 use crate::app::App;
@@ -180,6 +183,12 @@ fn done_words(word: &str) -> Option<&'static str> {
         // -- sharing
         // -- connections
         // -- settings
+        "session-ended" => "That session has ended.",
+        "signed-out" => "Signed out everywhere.",
+        "signed-out-elsewhere" => "Signed out everywhere but here.",
+        "disabled" => "Disabled: they may not sign in, and their sessions have ended.",
+        "enabled" => "They may sign in again.",
+        "revoked" => "Revoked: the token is no longer good.",
         // -- live
         _ => return None,
     })

@@ -1,10 +1,11 @@
 //! Every page there is. Router, navigation and the tests that open each are read from this table.
 
-use super::{account, activity, door, grid, indicator, overview, plans, things, trial};
+use super::{account, activity, api_tokens, door, grid, indicator, overview, plans, settings, things, trial, users};
 use crate::api::PageRoute;
 use crate::app::things::{Connections, Rules, Sharings, Targets, Tenants};
 use crate::people::roles::Needs::{
-    AnalystWork, Approve, EditConfig, Freeze, Nothing, Read, ReadAudit, Session, Thaw, Undo, WriteSecret,
+    Account, AnalystWork, Approve, EditConfig, Freeze, ManagePeople, Nothing, Read, ReadAudit, Session, Thaw, Undo,
+    WriteSecret,
 };
 use axum::routing;
 
@@ -67,5 +68,21 @@ pub static TABLE: &[PageRoute] = &[
     // -- sharing
     // -- connections
     // -- settings
+    PageRoute::get("/settings", Read, || routing::get(settings::settings)),
+    PageRoute::post("/account/sessions/end", Session, || routing::post(account::do_end_session)),
+    PageRoute::post("/account/sessions/others", Session, || routing::post(account::do_sign_out_elsewhere)),
+    PageRoute::get("/settings/users", ManagePeople, || routing::get(users::users)),
+    PageRoute::post("/settings/users", ManagePeople, || routing::post(users::do_add)),
+    PageRoute::get("/settings/users/{id}", ManagePeople, || routing::get(users::user)),
+    PageRoute::post("/settings/users/{id}/roles", ManagePeople, || routing::post(users::do_roles)),
+    PageRoute::post("/settings/users/{id}/disable", ManagePeople, || routing::post(users::do_disable)),
+    PageRoute::post("/settings/users/{id}/enable", ManagePeople, || routing::post(users::do_enable)),
+    PageRoute::post("/settings/users/{id}/reset", ManagePeople, || routing::post(users::do_reset)),
+    PageRoute::post("/settings/users/{id}/sign-out", ManagePeople, || routing::post(users::do_sign_out)),
+    PageRoute::post("/settings/users/{id}/delete", ManagePeople, || routing::post(users::do_delete)),
+    PageRoute::post("/settings/sessions/end", ManagePeople, || routing::post(settings::do_end_session)),
+    PageRoute::get("/settings/tokens", Account, || routing::get(api_tokens::tokens)),
+    PageRoute::post("/settings/tokens", Account, || routing::post(api_tokens::do_make)),
+    PageRoute::post("/settings/tokens/{id}/revoke", Account, || routing::post(api_tokens::do_revoke)),
     // -- live
 ];

@@ -32,6 +32,7 @@ mod restore;
 mod rig;
 mod security;
 mod server;
+mod settings;
 mod shown;
 #[cfg(all(unix, feature = "rig"))]
 mod stories;
