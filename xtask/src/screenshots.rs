@@ -34,6 +34,25 @@ const PAGES: &[(&str, &str)] = &[
     ("targets", "/targets"),
     ("new-rule", "/configure/rule"),
     ("new-taxii", "/configure/connection?connector=taxii"),
+    ("refused", "/activity/refused"),
+    ("notices", "/activity/notices"),
+    ("audit-found", "/activity/audit?who=ada&action=user"),
+    ("audit-verify", "/activity/audit/verify"),
+    ("settings", "/settings"),
+    ("people", "/settings/users"),
+    ("tokens", "/settings/tokens?all=1"),
+    ("guard", "/settings/guard"),
+    ("guard-tested", "/settings/guard?value=https%3A%2F%2Fdocs.google.com%2Fx"),
+    ("guard-mistake", "/settings/guard?value=not%20a%20value"),
+    ("guard-list", "/settings/guard/lists/shipped:resolvers"),
+    ("new-guard-list", "/settings/guard/list"),
+    ("exceptions", "/settings/exceptions?value=google.com"),
+    ("policy", "/settings/policy"),
+    ("channels", "/settings/channels"),
+    ("new-channel", "/settings/channels/one?channel=mail"),
+    ("backup", "/settings/backup"),
+    ("about", "/settings/about"),
+    ("licences", "/settings/about/licences"),
     ("account", "/account"),
     ("not-here", "/nothing/here"),
 ];
@@ -45,6 +64,7 @@ const FIRST_ROWS: &[(&str, &str)] = &[
     ("rule", "/rules"),
     ("one-sharing", "/sharing"),
     ("target", "/targets"),
+    ("person", "/settings/users"),
 ];
 const PASSWORD: &str = "four words for pictures";
 

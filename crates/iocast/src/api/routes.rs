@@ -27,7 +27,7 @@ use engine::{
 pub use super::route::{Answer, Docs, Needs, Patience, Route, Verb};
 use Needs::{
     Account, AnalystWork, Approve, Backup, EditConfig, EditSettings, Freeze, Ingest, ItsOwn, ManagePeople, Nothing,
-    Propose, Read, ReadAudit, RunNow, Session, Thaw, Undo, WriteSecret,
+    Propose, Read, ReadAudit, Resolve, RunNow, Session, Thaw, Undo, WriteSecret,
 };
 
 /// A configured thing as it is sent and shown.
@@ -347,6 +347,13 @@ pub static TABLE: &[Route] = &[
     })
     .query::<notices::NoticeQuery>()
     .answers::<Vec<NoticeShown>>(),
+    post("/api/v1/notices/{id}/seen-to", Resolve, "Says that a notice is seen to, until its cause is over.", || {
+        routing::post(notices::see)
+    })
+    .body::<notices::SeenBody>()
+    .example(r#"{"note": "the vendor renews the key today"}"#)
+    .answers::<NoticeShown>()
+    .fails(&[404]),
     get("/api/v1/guard/in-force", Read, "Every guard list: built in, shipped, own hosts, configured.", || {
         routing::get(knowledge::guard_lists)
     })

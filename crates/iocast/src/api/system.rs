@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::Response;
 use axum::{Extension, Json};
+use intel::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -120,6 +121,23 @@ pub(super) struct AuditQuery {
     limit: Option<Limit<1_000>>,
     /// Only entries before this one: the last of the page before.
     before: Option<u32>,
+    /// Only what they did.
+    who: Option<String>,
+    /// Only this: `rule.change`, or `rule` for everything about rules.
+    action: Option<String>,
+    /// Only from then on: RFC 3339 or a date.
+    #[schemars(schema_with = "shapes::time")]
+    #[serde(default)]
+    since: Option<String>,
+    /// Only before then: RFC 3339 or a date.
+    #[schemars(schema_with = "shapes::time")]
+    #[serde(default)]
+    until: Option<String>,
+}
+
+fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    let wrong = |text: &str| Problem::invalid(format!("{name}: \"{text}\" is no time, such as 2027-01-31"));
+    text.map(|text| Timestamp::parse(text).ok_or_else(|| wrong(text))).transpose()
 }
 
 pub(super) async fn audit(
@@ -129,7 +147,13 @@ pub(super) async fn audit(
 ) -> Result<Response, Problem> {
     app.hop(move |app| {
         let limit = query.limit.map_or(100, |limit| limit.get());
-        let rows = app.engine()?.store().audit_log(limit, query.before.map(u64::from))?;
+        let filter = store::AuditFilter {
+            who: query.who.as_deref(),
+            action: query.action.as_deref(),
+            since: moment("since", query.since.as_deref())?,
+            until: moment("until", query.until.as_deref())?,
+        };
+        let rows = app.engine()?.store().audit_found(filter, limit, query.before.map(u64::from))?;
         let show = |row: store::AuditRow| AuditShown {
             seq: row.seq,
             at: row.at.to_string(),

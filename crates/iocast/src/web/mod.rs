@@ -10,19 +10,26 @@ mod account;
 mod activity;
 mod api_tokens;
 mod assets;
+mod audit;
 pub(crate) mod builder;
+mod channels;
 mod door;
 pub(crate) mod fields;
 mod flow;
 mod grid;
+mod guards;
 mod indicator;
+mod notices;
 mod overview;
 mod plans;
+mod policy;
+mod refused;
 mod settings;
 mod shell;
 mod show;
 mod things;
 mod trial;
+mod upkeep;
 mod users;
 
 use crate::api::{self, Problem};
@@ -188,6 +195,13 @@ fn done_words(word: &str) -> Option<&'static str> {
         "signed-out-elsewhere" => "Signed out everywhere but here.",
         "disabled" => "Disabled: they may not sign in, and their sessions have ended.",
         "enabled" => "They may sign in again.",
+        "asked" => "Asked for. Nothing changes until somebody allows it.",
+        "asked-no-longer" => "It is asked for no longer.",
+        "excepted" => "Allowed. It may go with the next pass.",
+        "exception-ended" => "Ended: the value is guarded again.",
+        "told" => "The channel took the test.",
+        "seen-to" => "Noted: it is seen to.",
+        "backed-up" => "The backup is written and checked.",
         "revoked" => "Revoked: the token is no longer good.",
         // -- live
         _ => return None,

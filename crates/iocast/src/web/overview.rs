@@ -120,7 +120,7 @@ fn make(app: &App, shell: Shell) -> Result<Overview, Problem> {
     }
     let decided = todo.len();
     // What waits is told above; a freeze has its banner.
-    let others = status.notices.iter().filter(|notice| notice.over.is_none());
+    let others = status.notices.iter().filter(|notice| notice.over.is_none() && notice.seen_to.is_none());
     for notice in
         others.filter(|notice| !matches!(notice.kind.as_str(), "plan_waiting" | "run_suspect" | "frozen" | "thawed"))
     {

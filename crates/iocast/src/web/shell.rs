@@ -247,10 +247,6 @@ impl Shell {
         self.may(Needs::Approve)
     }
 
-    pub(crate) fn may_audit(&self) -> bool {
-        self.may(Needs::ReadAudit)
-    }
-
     pub(crate) fn may_connect(&self) -> bool {
         self.may(Needs::WriteSecret)
     }
@@ -265,10 +261,6 @@ impl Shell {
 
     pub(crate) fn may_thaw(&self) -> bool {
         self.may(Needs::Thaw)
-    }
-
-    pub(crate) fn may_manage(&self) -> bool {
-        self.may(Needs::ManagePeople)
     }
 
     pub(crate) fn may_set(&self) -> bool {

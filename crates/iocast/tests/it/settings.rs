@@ -13,9 +13,8 @@ fn encoded(text: &str) -> String {
 
 /// A form as a browser sends it from a page of ours.
 fn post(browser: &Browser, app: &TestApp, path: &str, pairs: &[(&str, &str)]) -> Reply {
-    let csrf = [("csrf", browser.csrf.as_str())];
-    let all = csrf.iter().chain(pairs).map(|(key, value)| format!("{}={}", encoded(key), encoded(value)));
-    let body = all.collect::<Vec<_>>().join("&");
+    let all = pairs.iter().map(|(key, value)| format!("&{}={}", encoded(key), encoded(value)));
+    let body = format!("csrf={}{}", browser.csrf, all.collect::<String>());
     let request = Request::post(path).header("host", "iocast.example").header("sec-fetch-site", "same-origin");
     let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
     let request = browser.cookie.iter().fold(request, |request, cookie| request.header(header::COOKIE, cookie));
@@ -205,4 +204,287 @@ fn who_freezes_and_thaws_says_why() {
     led_to(&post(&eve, &app, "/thaw", &[("note", "mended"), ("next", "//x.example")]), "/overview?done=thawed");
     let entry = last_audit(&app);
     assert_eq!((&entry["action"], &entry["detail"]), (&json!("thaw"), &json!({ "note": "mended" })));
+}
+
+fn guarded() -> TestApp {
+    TestApp::new().with_list(&json!({ "format": "edl" }))
+}
+
+#[test]
+fn a_value_is_tested_and_lists_are_looked_into_and_changed() {
+    let app = guarded();
+    let ada = person(&app, "ada", &["operator"]);
+    let bob = person(&app, "bob", &["viewer"]);
+    for (value, words) in [
+        ("8.8.8.8", "It is never sent"),
+        ("hxxps://bad-kit[.]example/x", "No list knows it"),
+        ("x.pages.dev", "flagged"),
+        ("not a value", "role=\"alert\""),
+    ] {
+        let html = ada.get(&app, &format!("/settings/guard?value={}", encoded(value))).text();
+        assert!(html.contains(words), "{value}: {html}");
+    }
+    let html = ada.get(&app, "/settings/guard?value=8.8.8.8").text();
+    assert!(html.contains("8[.]8[.]8[.]8") && html.contains("/settings/exceptions?value=8.8.8.8"), "{html}");
+    assert!(!bob.get(&app, "/settings/guard?value=8.8.8.8").text().contains("Ask for an exception"));
+    let list = ada.get(&app, "/settings/guard/lists/shipped%3Aresolvers?q=8.8").text();
+    assert!(list.contains("<span>8.8.8.8</span>") && !list.contains("<span>1.1.1.1</span>"), "{list}");
+    // One of one's own: mistakes at the field, then in force.
+    let at = "/settings/guard/list";
+    let ours =
+        [("name", "ours"), ("class", "lifeline"), ("enabled", "on"), ("values", "intra.example\r\nno value at all")];
+    let wrong = post(&ada, &app, at, &ours);
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", wrong.text());
+    assert!(wrong.text().contains("no value at all"), "{}", wrong.text());
+    let ours = [("name", "ours"), ("class", "lifeline"), ("enabled", "on"), ("values", "intra.example")];
+    assert_eq!(post(&bob, &app, at, &ours).status, StatusCode::FORBIDDEN);
+    led_to(&post(&ada, &app, at, &ours), "/settings/guard?done=saved");
+    assert_eq!(app.get("/api/v1/guard/check?value=x.intra.example").ok()["stopped"], true);
+    // A shipped one gets another class, and is what it was once that is deleted.
+    let shipped = [("list", "shipped:resolvers"), ("class", "warn"), ("enabled", "on")];
+    led_to(&post(&ada, &app, at, &shipped), "/settings/guard?done=saved");
+    assert_eq!(app.get("/api/v1/guard/check?value=8.8.8.8").ok()["stopped"], false);
+    let doc = app.get("/api/v1/guard/lists/shipped%3Aresolvers").ok();
+    assert_eq!(doc, json!({ "name": "shipped:resolvers", "class": "warn" }));
+    let html = ada.get(&app, "/settings/guard/list?key=shipped%3Aresolvers").text();
+    let seen = between(&html, "name=\"seen\" value=\"", "\">").replace("&#34;", "\"");
+    let deleted = post(&ada, &app, &format!("{at}/delete"), &[("key", "shipped:resolvers"), ("seen", &seen)]);
+    led_to(&deleted, "/settings/guard?done=deleted");
+    assert_eq!(app.get("/api/v1/guard/check?value=8.8.8.8").ok()["stopped"], true);
+}
+
+#[test]
+fn an_exception_is_asked_for_by_one_and_allowed_by_another() {
+    let app = guarded();
+    let ada = person(&app, "ada", &["analyst"]);
+    let eve = person(&app, "eve", &["approver"]);
+    let _third = person(&app, "max", &["approver"]);
+    let op = person(&app, "op", &["operator"]);
+    let at = "/settings/exceptions";
+    let asked = [("value", "8.8.8[.]8"), ("target", "block-ip"), ("reason", "sinkhole <b>"), ("until", "2026-09-01")];
+    let ask = |browser: &Browser, pairs: &[(&str, &str)]| post(browser, &app, &format!("{at}/propose"), pairs);
+    complains(
+        &ask(&ada, &[("value", "8.8.8.8"), ("target", "block-ip"), ("reason", "x"), ("until", "2020-01-01")]),
+        "a date ahead",
+    );
+    complains(&ask(&ada, &[("value", "nothing at all"), ("target", "block-ip")]), "nothing at all");
+    complains(
+        &ask(&ada, &[("value", "8.8.8.8"), ("target", "none"), ("reason", "x"), ("until", "2026-09-01")]),
+        "no target",
+    );
+    led_to(&ask(&ada, &asked), &format!("{at}?done=asked"));
+    let html = eve.get(&app, at).text();
+    for there in ["8[.]8[.]8[.]8", "sinkhole &#60;b&#62;", "shipped:resolvers", "ada", "Allow"] {
+        assert!(html.contains(there), "{there}: {html}");
+    }
+    assert!(!ada.get(&app, at).text().contains("Allow</button>"), "she asks and does not allow");
+    let one = |reason| [("value", "8.8.8.8"), ("target", "block-ip"), ("reason", reason), ("until", "2026-09-01")];
+    assert_eq!(post(&ada, &app, &format!("{at}/approve"), &one("sinkhole <b>")).status, StatusCode::FORBIDDEN);
+    complains(&post(&eve, &app, &format!("{at}/approve"), &one("another")), "no longer what you looked at");
+    led_to(&post(&eve, &app, &format!("{at}/approve"), &one("sinkhole <b>")), &format!("{at}?done=excepted"));
+    let check = app.get("/api/v1/guard/check?value=8.8.8.8&target=block-ip").ok();
+    assert_eq!(check["excepted"], true, "{check}");
+    let docs = app.get("/api/v1/guard/exceptions").ok();
+    assert_eq!(docs["items"][0]["approver"], "eve", "{docs}");
+    // One's own is for somebody else.
+    led_to(
+        &ask(&eve, &[("value", "1.1.1.1"), ("target", "block-ip"), ("reason", "x"), ("until", "2026-09-01")]),
+        &format!("{at}?done=asked"),
+    );
+    assert!(!eve.get(&app, at).text().contains("Allow</button>"));
+    let hers = [("value", "1.1.1.1"), ("target", "block-ip"), ("reason", "x"), ("until", "2026-09-01")];
+    complains(&post(&eve, &app, &format!("{at}/approve"), &hers), "somebody else must approve");
+    led_to(&post(&eve, &app, &format!("{at}/withdraw"), &hers), &format!("{at}?done=asked-no-longer"));
+    let html = op.get(&app, at).text();
+    let seen = between(&html, "name=\"seen\" value=\"", "\">").replace("&#34;", "\"");
+    let end = [("value", "8.8.8.8"), ("target", "block-ip"), ("seen", seen.as_str())];
+    complains(
+        &post(&op, &app, &format!("{at}/end"), &[("value", "8.8.8.8"), ("target", "block-ip"), ("seen", "old")]),
+        "meanwhile",
+    );
+    led_to(&post(&op, &app, &format!("{at}/end"), &end), &format!("{at}?done=exception-ended"));
+    assert_eq!(app.get("/api/v1/guard/check?value=8.8.8.8&target=block-ip").ok()["excepted"], false);
+    assert!(op.get(&app, at).text().contains("Nothing is excepted"));
+}
+
+#[test]
+fn the_policy_is_a_form_that_changes_what_was_changed() {
+    let app = TestApp::new();
+    let ada = person(&app, "ada", &["administrator"]);
+    let op = person(&app, "op", &["operator"]);
+    let at = "/settings/policy";
+    let html = ada.get(&app, at).text();
+    let seen = between(&html, "name=\"seen\" value=\"", "\">").replace("&#34;", "\"");
+    let typed =
+        [("seen", seen.as_str()), ("default_tlp", "amber"), ("prune_days", "100"), ("budget.adds.percent", "33")];
+    assert!(op.get(&app, at).text().contains("for an administrator"));
+    assert_eq!(post(&op, &app, at, &typed).status, StatusCode::FORBIDDEN);
+    led_to(&post(&ada, &app, at, &typed), &format!("{at}?done=saved"));
+    let settings = app.get("/api/v1/settings").ok();
+    assert_eq!(settings, json!({ "default_tlp": "amber", "prune_days": 100, "budget": { "adds": { "percent": 33 } } }));
+    // What was looked at is no longer there.
+    let stale = post(&ada, &app, at, &typed);
+    assert_eq!(stale.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(stale.text().contains("meanwhile"), "{}", stale.text());
+    let html = ada.get(&app, at).text();
+    let seen = between(&html, "name=\"seen\" value=\"", "\">").replace("&#34;", "\"");
+    for (name, value, words) in
+        [("prune_days", "soon", "whole number"), ("budget.adds.percent", "400", "100"), ("four_eyes", "maybe", "maybe")]
+    {
+        let wrong = post(&ada, &app, at, &[("seen", &seen), (name, value)]);
+        assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}");
+        assert!(wrong.text().contains("<em>") && wrong.text().contains(words), "{name}: {}", wrong.text());
+    }
+    // What is emptied counts as never said.
+    led_to(&post(&ada, &app, at, &[("seen", &seen)]), &format!("{at}?done=saved"));
+    assert_eq!(app.get("/api/v1/settings").ok(), json!({}));
+    app.post(
+        "/api/v1/config/apply",
+        &json!({ "tenant": [{ "name": "acme", "proxy": "http://u:p4ssw0rd@proxy.example:3128", "allow_private": ["10.0.0.0/8"] }] }),
+    )
+    .ok();
+    let html = ada.get(&app, at).text();
+    assert!(html.contains("acme") && html.contains("10.0.0.0/8") && !html.contains("p4ssw0rd"), "{html}");
+}
+
+#[test]
+fn a_channel_is_made_told_a_test_and_its_secret_is_never_shown() {
+    let app = TestApp::new();
+    let op = person(&app, "op", &["operator"]);
+    let bob = person(&app, "bob", &["viewer"]);
+    let at = "/settings/channels/one";
+    let typed = [
+        ("channel", "webhook"),
+        ("name", "chat"),
+        ("enabled", "on"),
+        ("on", "frozen"),
+        ("min_severity", "warning"),
+        ("settings.url", "https://chat.example/hook"),
+        ("settings.secret", "s3cret-words-of-ours"),
+    ];
+    assert_eq!(post(&bob, &app, at, &typed).status, StatusCode::FORBIDDEN);
+    led_to(&post(&op, &app, at, &typed), "/settings/channels?done=saved");
+    let doc = app.get("/api/v1/notify/chat").ok();
+    assert_eq!((&doc["on"], &doc["channel"]), (&json!(["frozen"]), &json!("webhook")), "{doc}");
+    let html = op.get(&app, "/settings/channels").text();
+    assert!(html.contains("frozen, warning or graver") && html.contains("Send a test"), "{html}");
+    assert!(!bob.get(&app, "/settings/channels").text().contains("Send a test"));
+    assert!(!op.get(&app, &format!("{at}?key=chat")).text().contains("s3cret-words"));
+    // The world of tests tells nobody.
+    complains(&post(&op, &app, "/settings/channels/test", &[("name", "chat")]), "did not take it");
+    assert_eq!(last_audit(&app)["action"], "notify.test");
+    assert_eq!(post(&op, &app, "/settings/channels/test", &[("name", "none")]).status, StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn a_backup_is_a_new_file_among_the_servers_and_is_not_handed_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = TestApp::with(Some(folder.path().to_owned()), Vec::new());
+    let ada = person(&app, "ada", &["administrator"]);
+    assert!(ada.get(&app, "/settings/backup").text().contains("There is no backup here"));
+    for name in ["../x.db", "/tmp/x.db", ".hidden", "a b", ""] {
+        complains(&post(&ada, &app, "/settings/backup", &[("name", name)]), "letters, digits");
+    }
+    led_to(&post(&ada, &app, "/settings/backup", &[("name", "one.db")]), "/settings/backup?done=backed-up");
+    assert!(folder.path().join("backups/one.db").is_file());
+    complains(&post(&ada, &app, "/settings/backup", &[("name", "one.db")]), "exists already");
+    let html = ada.get(&app, "/settings/backup").text();
+    assert!(html.contains("one.db") && !html.contains("href=\"/settings/backup/"), "{html}");
+    let about = ada.get(&app, "/settings/about").text();
+    for there in [env!("CARGO_PKG_VERSION"), "Database", "kB", "SQLite", &folder.path().display().to_string()] {
+        assert!(about.contains(there), "{there}: {about}");
+    }
+    let licences = ada.get(&app, "/settings/about/licences?q=0bsd").text();
+    assert!(licences.contains("<td>htmx</td>") && !licences.contains("<td>axum</td>"), "{licences}");
+}
+
+#[test]
+fn a_notice_is_seen_to_and_stands_until_its_cause_is_over() {
+    let app = TestApp::new();
+    let op = person(&app, "op", &["operator"]);
+    let eve = person(&app, "eve", &["approver"]);
+    let bob = person(&app, "bob", &["viewer"]);
+    let at = "/activity/notices";
+    assert!(op.get(&app, at).text().contains("Nothing has needed a person"));
+    post(&op, &app, "/freeze", &[("note", "quiet")]);
+    let html = op.get(&app, at).text();
+    assert!(html.contains("critical") || html.contains("warning"), "{html}");
+    let action = between(&html, "action=\"/activity/notices/", "\"");
+    let action = format!("/activity/notices/{action}");
+    assert!(!bob.get(&app, at).text().contains(&action), "it is not offered to who may not");
+    assert_eq!(post(&bob, &app, &action, &[]).status, StatusCode::FORBIDDEN);
+    led_to(
+        &post(&op, &app, &action, &[("note", "asked <i> them"), ("next", "/activity/notices?state=open")]),
+        "/activity/notices?state=open&done=seen-to",
+    );
+    let html = bob.get(&app, at).text();
+    assert!(html.contains("op has seen to it") && html.contains("asked &#60;i&#62; them"), "{html}");
+    assert!(op.get(&app, &format!("{at}?state=open")).text().contains("No notice of the last 30 days"));
+    let shown = app.get("/api/v1/notices").ok();
+    assert_eq!((&shown[0]["seen_to"]["who"], &shown[0]["over"]), (&json!("op"), &Value::Null), "{shown}");
+    assert_eq!(post(&op, &app, "/activity/notices/4711/seen-to", &[]).status, StatusCode::NOT_FOUND);
+    // It is over with its cause; the next one is another.
+    post(&eve, &app, "/thaw", &[]);
+    assert!(op.get(&app, &format!("{at}?state=seen")).text().contains("No notice"));
+    app.world.advance(60);
+    post(&op, &app, "/freeze", &[]);
+    assert!(op.get(&app, &format!("{at}?state=open")).text().contains("/seen-to"));
+}
+
+#[test]
+fn the_audit_log_is_filtered_paged_and_verified_by_who_may_read_it() {
+    let app = TestApp::new();
+    let ada = person(&app, "ada", &["auditor"]);
+    let op = person(&app, "op", &["operator"]);
+    let at = "/activity/audit";
+    assert!(!op.get(&app, "/activity").text().contains(at), "who may not is not led there");
+    for path in [at, "/activity/audit/verify", "/activity/audit?who=op"] {
+        assert_eq!(op.get(&app, path).status, StatusCode::FORBIDDEN, "{path}");
+    }
+    for n in 0..60 {
+        post(&op, &app, "/freeze", &[("note", &n.to_string())]);
+    }
+    let html = ada.get(&app, "/activity/audit?who=op&action=freeze").text();
+    assert_eq!(html.matches("<td class=\"nowrap\">freeze</td>").count(), 50, "{html}");
+    assert!(!html.contains("user.add"), "{html}");
+    let next = between(&html, "rel=\"next\" href=\"", "\"").replace("&#38;", "&").replace("&amp;", "&");
+    let rest = ada.get(&app, &next).text();
+    assert_eq!(rest.matches("<td class=\"nowrap\">freeze</td>").count(), 10, "{next}: {rest}");
+    let nouns = ada.get(&app, "/activity/audit?action=user").text();
+    assert!(nouns.contains("user.add") && !nouns.contains(">freeze<"), "{nouns}");
+    for (query, has) in
+        [("since=2026-06-01&until=2026-06-01", true), ("until=2026-05-31", false), ("since=2026-06-02", false)]
+    {
+        assert_eq!(ada.get(&app, &format!("{at}?{query}")).text().contains("freeze"), has, "{query}");
+    }
+    assert!(ada.get(&app, "/activity/audit?since=soon").text().contains("role=\"alert\""));
+    let api = app.get("/api/v1/audit?who=op&action=freeze&limit=1000").ok();
+    assert_eq!(api.as_array().unwrap().len(), 60);
+    assert_eq!(app.get("/api/v1/audit?since=soon").status, StatusCode::BAD_REQUEST);
+    let checked = ada.get(&app, "/activity/audit/verify").text();
+    assert!(checked.contains("The log is what was written"), "{checked}");
+}
+
+#[test]
+fn what_is_refused_is_told_with_the_destinations_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock: iocast::demo::Clock = std::sync::Arc::new(|| intel::Timestamp::from_secs(1_780_000_000));
+    iocast::demo::once(folder.path(), clock, &mut Vec::new()).unwrap();
+    let app = iocast::app::App::open(iocast::app::OpenOptions::at(folder.path())).unwrap();
+    let app = TestApp::over(app, crate::support::StillWorld::new(Vec::new()));
+    let bob = person(&app, "bob", &["viewer"]);
+    let all = app.get("/api/v1/deliveries?state=refused&limit=1000").ok();
+    let all = all["items"].as_array().unwrap().clone();
+    let html = bob.get(&app, "/activity/refused").text();
+    if all.is_empty() {
+        assert!(html.contains("Nothing is refused"), "{html}");
+        return;
+    }
+    assert_eq!(html.matches("<tr data-href=").count(), all.len().min(50), "{html}");
+    let words = all.iter().find_map(|line| line["words"].as_str()).unwrap();
+    assert!(html.contains(&words.replace('\'', "&#39;").replace('"', "&#34;")), "{words}");
+    let target = all[0]["target"].as_str().unwrap();
+    let n_there = all.iter().filter(|line| line["target"] == target).count();
+    let html = bob.get(&app, &format!("/activity/refused?target={target}")).text();
+    assert_eq!(html.matches("<tr data-href=").count(), n_there.min(50));
 }
