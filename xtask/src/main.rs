@@ -28,6 +28,7 @@ cargo xtask <task>
                                        browser, counterparts
   tidy                                 walls between crates, and house rules that no lint knows
   deps                                 licences and published advisories of everything in Cargo.lock
+  licences                             write docs/reference/licences.md: what others wrote and is in the program
   advisories PATH [--date D --commit C]  rewrite advisories/advisories.tsv from a RustSec advisory database
                                        (a folder, a git checkout or a .tar.gz of it)
   guard [--check]                      make the shipped guard lists from their committed sources, or compare
@@ -68,6 +69,7 @@ fn run(args: &[String]) -> Result<()> {
         ("ci", rest) => ci::run(&root, rest),
         ("tidy", []) => tidy::run(&root),
         ("deps", []) => deps::run(&root),
+        ("licences", []) => deps::shipped::write(&root),
         ("advisories", [path, rest @ ..]) => deps::advisories::refresh(&root, path, rest),
         ("guard", []) => guard::run(&root, false),
         ("guard", [check]) if check == "--check" => guard::run(&root, true),

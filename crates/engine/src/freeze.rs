@@ -135,13 +135,22 @@ impl Engine {
     /// # Errors
     /// A failing store, or a file that cannot be removed.
     pub fn thaw(&self, who: &str) -> Result<(), EngineError> {
+        self.thaw_because(who, None)
+    }
+
+    /// The same, with why: it stands in the audit log.
+    ///
+    /// # Errors
+    /// As [`Engine::thaw`].
+    pub fn thaw_because(&self, who: &str, note: Option<&str>) -> Result<(), EngineError> {
         if let Some(path) = file_of(&self.store).filter(|path| is_there(path)) {
             fs::remove_file(&path).map_err(|error| {
                 EngineError::Conflict(format!("{} freezes the exchange and cannot be removed: {error}", path.display()))
             })?;
         }
         self.store.set_setting("frozen", "false")?;
-        self.store.audit(who, "thaw", "exchange", "{}", self.world.now())?;
+        let detail = note.map_or_else(|| "{}".to_owned(), |note| serde_json::json!({ "note": note }).to_string());
+        self.store.audit(who, "thaw", "exchange", &detail, self.world.now())?;
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use intel::schedule::{backoff, jitter_of};
 use intel::{DAY, Timestamp};
 use kit::ConnectorError;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use store::{NewNotice, NoticeRow, Telling};
 
@@ -132,7 +132,28 @@ pub struct NoticeShown {
     pub over: Option<String>,
     /// What became of telling it.
     pub told: Vec<Told>,
+    /// Who has seen to it; None: nobody said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_to: Option<SeenTo>,
 }
+
+/// Who has seen to a notice. It stands all the same until its cause is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SeenTo {
+    /// Who.
+    pub who: String,
+    /// When. RFC 3339.
+    pub at: String,
+    /// What they did about it.
+    pub note: Option<String>,
+}
+
+/// The setting that remembers who has seen to what, by number.
+const SEEN_TO: &str = "notices_seen_to";
+/// How long that is remembered.
+const SEEN_TO_KEPT: std::time::Duration = std::time::Duration::from_secs(366 * 86_400);
+/// Longest note, in characters.
+const NOTE_MOST: usize = 500;
 
 /// What became of telling a notice through one channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -363,6 +384,7 @@ impl Engine {
         };
         let Some(first) = rows.first() else { return Ok(Vec::new()) };
         let tellings = self.tellings(first.id)?;
+        let seen = self.seen_to()?;
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
         let mut shown: Vec<NoticeShown> = rows
             .iter()
@@ -376,6 +398,7 @@ impl Engine {
                 link: link(&config.public_url, &row.path),
                 since: row.first.to_string(),
                 over: time(row.over),
+                seen_to: seen.get(&row.id).cloned(),
                 told: tellings
                     .of(row.id)
                     .map(|telling| Told {
@@ -390,6 +413,37 @@ impl Engine {
             .collect();
         shown.sort_by_key(|notice| (notice.over.is_some(), std::cmp::Reverse(Severity::parse(&notice.severity))));
         Ok(shown)
+    }
+
+    fn seen_to(&self) -> Result<BTreeMap<u64, SeenTo>, EngineError> {
+        let kept = self.store.setting(SEEN_TO)?;
+        Ok(kept.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    }
+
+    /// Says that somebody has seen to a notice. It stands until its cause is over, and comes back as a new one when that
+    /// does.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], a note that is too long, or a failing store.
+    pub fn see_to_notice(&self, id: u64, who: &str, note: Option<&str>) -> Result<NoticeShown, EngineError> {
+        let _one = crate::unpoison(self.noticing.lock());
+        let shown = || Ok::<_, EngineError>(self.notices_shown(365)?.into_iter().find(|notice| notice.id == id));
+        if shown()?.is_none() {
+            return Err(EngineError::NotFound(format!("there is no notice {id}")));
+        }
+        let note = note.map(str::trim).filter(|note| !note.is_empty());
+        if note.is_some_and(|note| note.chars().count() > NOTE_MOST) {
+            return Err(EngineError::Invalid(format!("note: at most {NOTE_MOST} characters")));
+        }
+        let now = self.world.now();
+        let mut seen = self.seen_to()?;
+        let oldest = now.before(SEEN_TO_KEPT);
+        seen.retain(|_, seen| Timestamp::parse(&seen.at).is_some_and(|at| at >= oldest));
+        seen.insert(id, SeenTo { who: who.to_owned(), at: now.to_string(), note: note.map(plain) });
+        self.store.set_setting(SEEN_TO, &serde_json::to_string(&seen).unwrap_or_default())?;
+        let detail = serde_json::json!({ "note": note }).to_string();
+        self.store.audit(who, "notice.seen_to", &id.to_string(), &detail, now)?;
+        shown()?.ok_or_else(|| EngineError::NotFound(format!("there is no notice {id}")))
     }
 
     /// The channels, and whether they work.

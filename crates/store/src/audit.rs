@@ -115,6 +115,19 @@ impl Checkpoint {
     }
 }
 
+/// Which entries of the audit log; what is None is no matter.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AuditFilter<'a> {
+    /// Who did it.
+    pub who: Option<&'a str>,
+    /// What was done: `rule.change`, or `rule` for everything about rules.
+    pub action: Option<&'a str>,
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+}
+
 /// What a look at the whole log found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditVerdict {
@@ -162,11 +175,27 @@ impl Store {
 
     /// Entries of the audit log, latest first, at most `limit`, those before `before` only.
     pub fn audit_log(&self, limit: usize, before: Option<u64>) -> Result<Vec<AuditRow>, StoreError> {
+        self.audit_found(AuditFilter::default(), limit, before)
+    }
+
+    /// The same, of those that a filter finds.
+    pub fn audit_found(
+        &self,
+        filter: AuditFilter<'_>,
+        limit: usize,
+        before: Option<u64>,
+    ) -> Result<Vec<AuditRow>, StoreError> {
         self.read(|conn| {
-            let mut statement =
-                conn.prepare_cached(&format!("{AUDIT} WHERE ?1 IS NULL OR seq < ?1 ORDER BY seq DESC LIMIT ?2"))?;
+            // '/' is what follows '.'.
+            let mut statement = conn.prepare_cached(&format!(
+                "{AUDIT} WHERE (?1 IS NULL OR seq < ?1) AND (?3 IS NULL OR who = ?3) \
+                 AND (?4 IS NULL OR action = ?4 OR action BETWEEN ?4 || '.' AND ?4 || '/') \
+                 AND (?5 IS NULL OR at >= ?5) AND (?6 IS NULL OR at < ?6) ORDER BY seq DESC LIMIT ?2"
+            ))?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let rows = statement.query_map(params![before.map(u64::cast_signed), limit], audit)?;
+            let (since, until) = (filter.since.map(Timestamp::micros), filter.until.map(Timestamp::micros));
+            let before = before.map(u64::cast_signed);
+            let rows = statement.query_map(params![before, limit, filter.who, filter.action, since, until], audit)?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }

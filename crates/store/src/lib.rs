@@ -39,7 +39,8 @@ mod undo;
 pub use accounts::{Token, TokenToBe};
 pub use answers::Answer;
 pub use audit::{
-    AuditRow, AuditSink, AuditVerdict, Checkpoint, Judge, Origin, asked_from, audit_hash_in, check_audit_file,
+    AuditFilter, AuditRow, AuditSink, AuditVerdict, Checkpoint, Judge, Origin, asked_from, audit_hash_in,
+    check_audit_file,
 };
 pub use backup::restore;
 pub use changes::{Changed, Changes};
@@ -86,6 +87,11 @@ pub struct Store {
 struct Writer {
     conn: Connection,
     tagsets: TagSets,
+}
+
+/// The version of SQLite that is in the program.
+pub fn library() -> &'static str {
+    rusqlite::version()
 }
 
 impl Store {

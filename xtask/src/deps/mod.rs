@@ -4,6 +4,7 @@
 
 pub(crate) mod advisories;
 mod licence;
+pub(crate) mod shipped;
 
 use std::path::Path;
 
@@ -96,19 +97,26 @@ fn banned(packages: &[Package]) -> Vec<String> {
     banned.map(|(name, reason)| format!("{name} is in Cargo.lock: {reason}")).collect()
 }
 
-fn licences(root: &Path) -> Result<Vec<String>> {
-    let metadata = match repo::metadata(root, &[]) {
-        Ok(metadata) => metadata,
+/// What cargo says of the workspace, and whether of every system.
+fn metadata(root: &Path) -> Result<(Value, bool)> {
+    match repo::metadata(root, &[]) {
+        Ok(metadata) => Ok((metadata, true)),
         Err(error) => {
             // Crates for other systems are not on this disk and there is no network: judge those that are built here.
             let host = host(root)?;
             println!("note: licences of crates for {host} only ({error:#})");
-            repo::metadata(root, &["--offline", "--filter-platform", &host])?
+            Ok((repo::metadata(root, &["--offline", "--filter-platform", &host])?, false))
         }
-    };
+    }
+}
+
+fn licences(root: &Path) -> Result<Vec<String>> {
+    let (metadata, whole) = metadata(root)?;
     let packages = metadata["packages"].as_array().context("cargo metadata lists packages")?;
     let outside = packages.iter().filter(|package| !package["source"].is_null());
-    Ok(outside.filter_map(licence_problem).collect())
+    let mut problems: Vec<String> = outside.filter_map(licence_problem).collect();
+    problems.extend(shipped::problems(root, &metadata, whole)?);
+    Ok(problems)
 }
 
 fn licence_problem(package: &Value) -> Option<String> {

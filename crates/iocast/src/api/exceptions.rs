@@ -68,23 +68,41 @@ pub(super) async fn propose(
     Body(body): Body<ProposalBody>,
 ) -> Result<Json<ProposalShown>, Problem> {
     app.hop(move |app| {
-        if app.engine()?.config().target(&target).is_none() {
-            return Err(Problem::not_found(format!("there is no target \"{target}\"")));
-        }
-        if body.reason.trim().is_empty() || body.reason.chars().count() > MAX_REASON {
-            return Err(Problem::invalid(format!("reason: 1 to {MAX_REASON} characters")));
-        }
-        if intel::Timestamp::parse(&body.until).is_none_or(|until| until <= app.now()) {
-            return Err(Problem::invalid("until: a date ahead, such as 2027-01-31"));
-        }
-        let one = Proposal { target, value, reason: body.reason, until: body.until, who: caller.name, at: app.now() };
-        app.store().put_proposal(&one)?;
-        let object = format!("{} \u{2192} {}", one.value, one.target);
-        let detail = json!({ "reason": one.reason, "until": one.until }).to_string();
-        app.store().audit(&one.who, "proposal.put", &object, &detail, one.at)?;
-        Ok(Json(one.into()))
+        let asked = Asked { target, value, reason: body.reason, until: body.until };
+        Ok(Json(ask(app, &caller, asked)?.into()))
     })
     .await
+}
+
+/// An exception as somebody asks for it.
+pub(crate) struct Asked {
+    pub(crate) target: String,
+    pub(crate) value: String,
+    pub(crate) reason: String,
+    pub(crate) until: String,
+}
+
+/// Asks for an exception; nothing changes by that.
+///
+/// # Errors
+/// A target that is not there, a reason or an end that will not do; a store that cannot be written.
+pub(crate) fn ask(app: &App, caller: &Caller, asked: Asked) -> Result<Proposal, Problem> {
+    let Asked { target, value, reason, until } = asked;
+    if app.engine()?.config().target(&target).is_none() {
+        return Err(Problem::not_found(format!("there is no target \"{target}\"")));
+    }
+    if reason.trim().is_empty() || reason.chars().count() > MAX_REASON {
+        return Err(Problem::invalid(format!("reason: 1 to {MAX_REASON} characters")));
+    }
+    if intel::Timestamp::parse(&until).is_none_or(|until| until <= app.now()) {
+        return Err(Problem::invalid("until: a date ahead, such as 2027-01-31"));
+    }
+    let one = Proposal { target, value, reason, until, who: caller.name.clone(), at: app.now() };
+    app.store().put_proposal(&one)?;
+    let object = format!("{} \u{2192} {}", one.value, one.target);
+    let detail = json!({ "reason": one.reason, "until": one.until }).to_string();
+    app.store().audit(&one.who, "proposal.put", &object, &detail, one.at)?;
+    Ok(one)
 }
 
 /// Asks no longer, or says no.
@@ -93,14 +111,20 @@ pub(super) async fn withdraw(
     Extension(caller): Extension<Caller>,
     Part((target, value)): Part<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    app.hop(move |app| {
-        if !app.store().drop_proposal(&target, &value)? {
-            return Err(Problem::not_found("nobody asks for this exception"));
-        }
-        app.store().audit(&caller.name, "proposal.delete", &format!("{value} \u{2192} {target}"), "{}", app.now())?;
-        Ok(StatusCode::NO_CONTENT)
-    })
-    .await
+    app.hop(move |app| ask_no_longer(app, &caller, &target, &value)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Asks no longer, or says no.
+///
+/// # Errors
+/// Nobody asks for it; a store that cannot be written.
+pub(crate) fn ask_no_longer(app: &App, caller: &Caller, target: &str, value: &str) -> Result<(), Problem> {
+    if !app.store().drop_proposal(target, value)? {
+        return Err(Problem::not_found("nobody asks for this exception"));
+    }
+    app.store().audit(&caller.name, "proposal.delete", &format!("{value} \u{2192} {target}"), "{}", app.now())?;
+    Ok(())
 }
 
 /// Whether this caller may have an exception be in force.

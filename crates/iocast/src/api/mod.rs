@@ -22,7 +22,7 @@ pub(crate) mod indicators;
 mod jobs;
 mod knowledge;
 pub mod lists;
-mod notices;
+pub(crate) mod notices;
 mod nouns;
 pub mod observations;
 pub mod origin;

@@ -1,7 +1,7 @@
 //! What people are told, and whether the channels work.
 
 use super::error::Problem;
-use super::extract::{Params, Part};
+use super::extract::{Body, Params, Part};
 use crate::app::App;
 use crate::tokens::Caller;
 use axum::Extension;
@@ -57,15 +57,40 @@ pub(super) async fn test(
     Part(name): Part<String>,
 ) -> Result<Json<Tested>, Problem> {
     app.hop(move |app| {
-        let engine = app.engine()?;
-        let tested = match engine.tell_test(&name) {
-            Ok(()) => Tested { notify: name, ok: true, error: None },
-            Err(engine::EngineError::Conflict(why)) => Tested { notify: name, ok: false, error: Some(why) },
-            Err(error) => return Err(error.into()),
-        };
-        let detail = json!({ "ok": tested.ok }).to_string();
-        engine.store().audit(&caller.name, "notify.test", &tested.notify, &detail, engine.world().now())?;
-        Ok(Json(tested))
+        let error = tell_test(app, &caller, &name)?;
+        Ok(Json(Tested { notify: name, ok: error.is_none(), error }))
     })
     .await
+}
+
+/// Tells a test through a channel. Gives why it did not take it.
+///
+/// # Errors
+/// Not there; a store that cannot be written.
+pub(crate) fn tell_test(app: &App, caller: &Caller, name: &str) -> Result<Option<String>, Problem> {
+    let engine = app.engine()?;
+    let why = match engine.tell_test(name) {
+        Ok(()) => None,
+        Err(engine::EngineError::Conflict(why)) => Some(why),
+        Err(error) => return Err(error.into()),
+    };
+    let detail = json!({ "ok": why.is_none() }).to_string();
+    engine.store().audit(&caller.name, "notify.test", name, &detail, engine.world().now())?;
+    Ok(why)
+}
+
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SeenBody {
+    /// What was done about it.
+    note: Option<String>,
+}
+
+pub(super) async fn see(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Part(id): Part<u64>,
+    Body(body): Body<SeenBody>,
+) -> Result<Json<NoticeShown>, Problem> {
+    app.hop(move |app| Ok(Json(app.engine()?.see_to_notice(id, &caller.name, body.note.as_deref())?))).await
 }

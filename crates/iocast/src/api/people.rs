@@ -352,3 +352,12 @@ pub(super) async fn reset_user(
 ) -> Result<Json<Handed>, Problem> {
     app.hop(move |app| accounts::reset(app, &caller, &name, body.second_factor)).await.map(Json)
 }
+
+pub(super) async fn sign_out_user(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Part(name): Part<String>,
+) -> Result<StatusCode, Problem> {
+    app.hop(move |app| accounts::sign_out_everywhere(app, &caller, &name)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

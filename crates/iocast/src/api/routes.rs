@@ -13,6 +13,8 @@ use super::{
 };
 use crate::app::rules::{RuleReport, RuleTest};
 use crate::app::status::Status;
+use crate::app::tokens::{TokenEnded, TokenMade, TokenShown};
+use crate::app::upkeep::BackupMade;
 use crate::people::{PersonShown, SessionShown, accounts};
 use axum::routing;
 use engine::config::PolicyDoc;
@@ -26,7 +28,7 @@ use engine::{
 pub use super::route::{Answer, Docs, Needs, Patience, Route, Verb};
 use Needs::{
     Account, AnalystWork, Approve, Backup, EditConfig, EditSettings, Freeze, Ingest, ItsOwn, ManagePeople, Nothing,
-    Propose, Read, ReadAudit, RunNow, Session, Thaw, Undo, WriteSecret,
+    Propose, Read, ReadAudit, Resolve, RunNow, Session, Thaw, Undo, WriteSecret,
 };
 
 /// A configured thing as it is sent and shown.
@@ -378,6 +380,13 @@ pub static TABLE: &[Route] = &[
     })
     .query::<notices::NoticeQuery>()
     .answers::<Vec<NoticeShown>>(),
+    post("/api/v1/notices/{id}/seen-to", Resolve, "Says that a notice is seen to, until its cause is over.", || {
+        routing::post(notices::see)
+    })
+    .body::<notices::SeenBody>()
+    .example(r#"{"note": "the vendor renews the key today"}"#)
+    .answers::<NoticeShown>()
+    .fails(&[404]),
     get("/api/v1/guard/in-force", Read, "Every guard list: built in, shipped, own hosts, configured.", || {
         routing::get(knowledge::guard_lists)
     })
@@ -634,18 +643,23 @@ pub static TABLE: &[Route] = &[
     .example(r#"{"second_factor": true}"#)
     .answers::<accounts::Handed>()
     .fails(&[404]),
+    post("/api/v1/users/{name}/sign-out", ManagePeople, "Ends every session of somebody.", || {
+        routing::post(people::sign_out_user)
+    })
+    .answers_nothing()
+    .fails(&[404]),
     get("/api/v1/tokens", Account, "The tokens, without their secrets.", || routing::get(system::tokens))
-        .answers::<Vec<system::TokenShown>>(),
+        .answers::<Vec<TokenShown>>(),
     post("/api/v1/tokens", Account, "Makes a token; its secret is shown this once.", || {
         routing::post(system::new_token)
     })
     .body::<system::TokenBody>()
     .example(r#"{"name": "soar", "scope": "read"}"#)
-    .answers::<system::TokenMade>()
+    .answers::<TokenMade>()
     .makes()
     .fails(&[404, 409]),
     delete("/api/v1/tokens/{id}", Account, "Ends a token.", || routing::delete(system::revoke_token))
-        .answers::<system::TokenEnded>(),
+        .answers::<TokenEnded>(),
     get("/api/v1/audit", ReadAudit, "Who did what, the latest first.", || routing::get(system::audit))
         .query::<system::AuditQuery>()
         .answers::<Vec<system::AuditShown>>(),
@@ -672,7 +686,7 @@ pub static TABLE: &[Route] = &[
     })
     .body::<system::BackupBody>()
     .example(r#"{"path": "today.db"}"#)
-    .answers::<system::BackupMade>()
+    .answers::<BackupMade>()
     .fails(&[409]),
     post("/api/v1/freeze", Freeze, "Stops every new call to a destination.", || routing::post(system::freeze))
         .body::<system::FreezeNote>()

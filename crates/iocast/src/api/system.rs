@@ -5,9 +5,9 @@ use super::extract::{Body, Params, Part};
 use super::shapes::{self, Limit, next_page};
 use crate::app::App;
 use crate::app::status::Status;
-use crate::people;
-use crate::people::roles::{self, Needs};
-use crate::tokens::{self, Caller, NewToken, Scope};
+use crate::app::tokens::{TokenAsked, TokenEnded, TokenMade, TokenShown};
+use crate::app::upkeep::BackupMade;
+use crate::tokens::Caller;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::Response;
@@ -15,7 +15,7 @@ use axum::{Extension, Json};
 use intel::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,57 +25,6 @@ pub(super) struct Health {
     /// `ok`; `starting` while everything known is loaded; or, while nothing can be written, `disk full`, `store locked`,
     /// `store cannot be written`, `store failed` or `store damaged`.
     status: &'static str,
-}
-
-/// A token, without its secret.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct TokenShown {
-    /// Which one.
-    id: u32,
-    /// What people call it.
-    name: String,
-    /// What it allows.
-    scope: String,
-    /// RFC 3339.
-    created: String,
-    /// From when it is no longer good; null: never. RFC 3339.
-    expires_at: Option<String>,
-    /// RFC 3339, to the hour or so.
-    last_used: Option<String>,
-    /// When it was revoked. RFC 3339.
-    revoked: Option<String>,
-    /// Whose it is: it may never do more than they may. Null: nobody's, as the first one and those of devices.
-    owner: Option<String>,
-    /// Who made it; null: not known.
-    made_by: Option<String>,
-    /// Networks from which alone it is good; empty: from anywhere.
-    networks: Vec<String>,
-}
-
-/// A token just made.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct TokenMade {
-    /// Which one.
-    id: u32,
-    /// What people call it.
-    name: String,
-    /// What it allows; of `ingest` with its bucket, `ingest:NAME`.
-    scope: String,
-    /// From when it is no longer good; null: never. RFC 3339.
-    expires_at: Option<String>,
-    /// Networks from which alone it is good; empty: from anywhere.
-    networks: Vec<String>,
-    /// The secret, shown this once.
-    token: String,
-}
-
-/// A token that is no longer good.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct TokenEnded {
-    /// Which one.
-    id: u32,
-    /// Since when. RFC 3339.
-    revoked: String,
 }
 
 /// An entry of the audit log.
@@ -97,15 +46,6 @@ pub(super) struct AuditShown {
     address: Option<String>,
     /// With which token.
     token: Option<u32>,
-}
-
-/// A copy of the store.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct BackupMade {
-    /// Where it lies on the server.
-    path: String,
-    /// Its length.
-    bytes: u64,
 }
 
 /// Whether calls to destinations are stopped.
@@ -132,36 +72,7 @@ pub(super) async fn tokens(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Vec<TokenShown>>, Problem> {
-    app.hop(move |app| {
-        let tokens = app.engine()?.store().tokens()?;
-        let people = app.store().people()?;
-        let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
-        let show = |token: store::Token| TokenShown {
-            owner: token.owner.map(|id| {
-                people.iter().find(|person| person.id == id).map_or_else(|| "(gone)".to_owned(), |p| p.name.clone())
-            }),
-            id: token.id,
-            name: token.name,
-            scope: token.scope,
-            created: token.created.to_string(),
-            expires_at: time(token.expires),
-            last_used: time(token.last_used),
-            revoked: time(token.revoked),
-            made_by: token.made_by,
-            networks: token.networks,
-        };
-        Ok(Json(tokens.into_iter().filter(|token| keeps(&caller, token)).map(show).collect()))
-    })
-    .await
-}
-
-/// Whether a token is one that this caller sees and ends: their own, a device's for who configures, any for who manages
-/// people.
-fn keeps(caller: &Caller, token: &store::Token) -> bool {
-    let of_device = token.owner.is_none() && !matches!(token.scope.as_str(), "admin" | "read");
-    (token.owner.is_some() && token.owner == caller.user)
-        || caller.may(Needs::ManagePeople)
-        || (of_device && caller.may(Needs::EditConfig))
+    app.hop(move |app| app.tokens(&caller)).await.map(Json)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -187,105 +98,15 @@ pub(super) struct TokenBody {
     networks: Vec<String>,
 }
 
-/// Whose a new token is. None: nobody's.
-fn owner_of(app: &App, caller: &Caller, scope: Scope, body: &TokenBody) -> Result<Option<u32>, Problem> {
-    // A firewall goes on fetching its list when the person who set it up has left.
-    let for_device = matches!(scope, Scope::List | Scope::Ingest);
-    if for_device {
-        roles::decide(caller, Needs::EditConfig)
-            .map_err(|why| Problem::forbidden(format!("tokens of devices: {why}")))?;
-    }
-    match (&body.owner, caller.user) {
-        (Some(_), Some(_)) => Err(Problem::invalid("owner: you make tokens for yourself alone; leave it out")),
-        (Some(_), None) if for_device => Err(Problem::invalid("owner: a token of a device has none")),
-        (Some(owner), None) => {
-            let person = app.store().person_named(&people::fold(owner))?;
-            person
-                .map(|person| Some(person.id))
-                .ok_or_else(|| Problem::not_found(format!("there is no user \"{owner}\"")))
-        }
-        (None, Some(user)) if !for_device => Ok(Some(user)),
-        // The audit log and the rule of two persons know people by name: no token of nobody's may have it.
-        (None, _) if app.store().is_name_taken(&people::fold(&body.name))? => Err(Problem::new(
-            StatusCode::CONFLICT,
-            format!("name: \"{}\" is that of a user; call the token otherwise", body.name),
-        )),
-        (None, _) => Ok(None),
-    }
-}
-
-/// Longest life of a token that does more than fetch lists, in days.
-const MAX_DAYS: u32 = 366;
-/// Its life where nothing is said, in days.
-const DEFAULT_DAYS: u32 = 90;
-
 pub(super) async fn new_token(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Body(body): Body<TokenBody>,
 ) -> Result<(StatusCode, [(header::HeaderName, String); 1], Json<TokenMade>), Problem> {
-    app.hop(move |app| {
-        let engine = app.engine()?;
-        let now = engine.world().now();
-        let scope = Scope::parse(&body.scope).ok_or_else(|| {
-            let names: Vec<&str> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
-            Problem::invalid(format!("scope: \"{}\" is none of {}", body.scope, names.join(", ")))
-        })?;
-        let owner = owner_of(app, &caller, scope, &body)?;
-        if body.name.trim().is_empty() || body.name.chars().count() > 64 || body.name.chars().any(char::is_control) {
-            return Err(Problem::invalid("name: 1 to 64 characters"));
-        }
-        let stored = tokens::to_store(scope, body.connection.as_deref()).ok_or_else(|| {
-            Problem::invalid("connection: scope ingest is for one bucket, named here; no other scope takes one")
-        })?;
-        if let Some(bucket) = &body.connection {
-            engine.bucket(&engine.config(), bucket)?;
-        }
-        let expires =
-            match &body.expires_at {
-                Some(text) => Some(Timestamp::parse(text).ok_or_else(|| {
-                    Problem::invalid(format!("expires_at: \"{text}\" is no date, such as 2027-01-31"))
-                })?),
-                None => (scope != Scope::List).then(|| now.after(DEFAULT_DAYS * intel::DAY)),
-            };
-        if expires.is_some_and(|expires| expires <= now) {
-            return Err(Problem::invalid("expires_at: lies in the past"));
-        }
-        if scope != Scope::List && expires.is_some_and(|expires| expires > now.after(MAX_DAYS * intel::DAY)) {
-            return Err(Problem::invalid("expires_at: at most a year ahead, except for scope list"));
-        }
-        let networks = tokens::networks(body.networks.iter().map(String::as_str))
-            .map_err(|why| Problem::invalid(format!("networks: {why}")))?;
-        let token = NewToken::generate().map_err(|error| Problem::internal(error.to_string()))?;
-        let store = engine.store();
-        let id = store.put_token_of(&store::TokenToBe {
-            owner,
-            made_by: Some(&caller.name),
-            name: &body.name,
-            hash: &token.hash,
-            scope: &stored,
-            created: now,
-            expires,
-            networks: &networks,
-        })?;
-        store.audit(
-            &caller.name,
-            "token.create",
-            &body.name,
-            &json!({ "id": id, "scope": stored, "owner": body.owner, "networks": networks }).to_string(),
-            now,
-        )?;
-        let made = TokenMade {
-            id,
-            name: body.name,
-            scope: stored,
-            networks,
-            expires_at: expires.map(|expires| expires.to_string()),
-            token: token.secret.reveal().to_owned(),
-        };
-        Ok((StatusCode::CREATED, [(header::LOCATION, format!("/api/v1/tokens/{id}"))], Json(made)))
-    })
-    .await
+    let TokenBody { name, scope, connection, expires_at, owner, networks } = body;
+    let asked = TokenAsked { name, scope, connection, expires_at, owner, networks };
+    let made = app.hop(move |app| app.new_token(&caller, asked)).await?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, format!("/api/v1/tokens/{}", made.id))], Json(made)))
 }
 
 pub(super) async fn revoke_token(
@@ -293,17 +114,7 @@ pub(super) async fn revoke_token(
     Extension(caller): Extension<Caller>,
     Part(id): Part<u32>,
 ) -> Result<Json<TokenEnded>, Problem> {
-    app.hop(move |app| {
-        let engine = app.engine()?;
-        let now = engine.world().now();
-        let is_theirs = engine.store().tokens()?.iter().any(|token| token.id == id && keeps(&caller, token));
-        if !is_theirs || !engine.store().revoke_token(id, now)? {
-            return Err(Problem::not_found(format!("there is no token {id} that is still good")));
-        }
-        engine.store().audit(&caller.name, "token.revoke", &id.to_string(), "{}", now)?;
-        Ok(Json(TokenEnded { id, revoked: now.to_string() }))
-    })
-    .await
+    app.hop(move |app| app.revoke_token(&caller, id)).await.map(Json)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -313,6 +124,23 @@ pub(super) struct AuditQuery {
     limit: Option<Limit<1_000>>,
     /// Only entries before this one: the last of the page before.
     before: Option<u32>,
+    /// Only what they did.
+    who: Option<String>,
+    /// Only this: `rule.change`, or `rule` for everything about rules.
+    action: Option<String>,
+    /// Only from then on: RFC 3339 or a date.
+    #[schemars(schema_with = "shapes::time")]
+    #[serde(default)]
+    since: Option<String>,
+    /// Only before then: RFC 3339 or a date.
+    #[schemars(schema_with = "shapes::time")]
+    #[serde(default)]
+    until: Option<String>,
+}
+
+fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
+    let wrong = |text: &str| Problem::invalid(format!("{name}: \"{text}\" is no time, such as 2027-01-31"));
+    text.map(|text| Timestamp::parse(text).ok_or_else(|| wrong(text))).transpose()
 }
 
 pub(super) async fn audit(
@@ -322,7 +150,13 @@ pub(super) async fn audit(
 ) -> Result<Response, Problem> {
     app.hop(move |app| {
         let limit = query.limit.map_or(100, |limit| limit.get());
-        let rows = app.engine()?.store().audit_log(limit, query.before.map(u64::from))?;
+        let filter = store::AuditFilter {
+            who: query.who.as_deref(),
+            action: query.action.as_deref(),
+            since: moment("since", query.since.as_deref())?,
+            until: moment("until", query.until.as_deref())?,
+        };
+        let rows = app.engine()?.store().audit_found(filter, limit, query.before.map(u64::from))?;
         let show = |row: store::AuditRow| AuditShown {
             seq: row.seq,
             at: row.at.to_string(),
@@ -353,34 +187,7 @@ pub(super) async fn backup(
     Extension(caller): Extension<Caller>,
     Body(body): Body<BackupBody>,
 ) -> Result<Json<BackupMade>, Problem> {
-    app.hop(move |app| {
-        let engine = app.engine()?;
-        let store = engine.store();
-        // Over the network a caller names a file, and the server says where it lies: who holds a token must not
-        // thereby write anywhere on the machine.
-        let path = match (caller.is_local, body.path.file_name(), store.path()) {
-            (true, _, _) => body.path.clone(),
-            (false, Some(name), Some(dir)) if Some(name) == body.path.as_os_str().into() => {
-                let dir = dir.join("backups");
-                std::fs::create_dir_all(&dir).map_err(|error| Problem::internal(error.to_string()))?;
-                dir.join(name)
-            }
-            _ => {
-                return Err(Problem::invalid(
-                    "path: a plain name; the server puts it in the backups of its data directory",
-                ));
-            }
-        };
-        store.backup(&path).map_err(|error| match error {
-            store::StoreError::Io { .. } if caller.is_local => Problem::invalid(error.to_string()),
-            error => error.into(),
-        })?;
-        let now = engine.world().now();
-        store.audit(&caller.name, "backup", &path.display().to_string(), "{}", now)?;
-        let bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
-        Ok(Json(BackupMade { path: path.display().to_string(), bytes }))
-    })
-    .await
+    app.hop(move |app| app.back_up(&caller, &body.path)).await.map(Json)
 }
 
 /// Why, in a person's own words.

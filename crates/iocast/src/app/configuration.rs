@@ -3,8 +3,10 @@
 //! What is shown can be sent back: a place holder stands for the secret that is there (see `engine::seal`).
 
 use super::App;
+use super::things::tag_of;
 use crate::api::Problem;
 use axum::http::StatusCode;
+use engine::config::PolicyDoc;
 use engine::{Applied, ApplyOptions, ConfigFile};
 
 impl App {
@@ -37,6 +39,20 @@ impl App {
             self.reconfigured();
         }
         Ok(applied)
+    }
+
+    /// Replaces the settings of the whole exchange for somebody who has seen those there are; `seen` is their tag.
+    pub(crate) fn put_policy_seen(&self, policy: PolicyDoc, seen: &str, who: &str) -> Result<(), Problem> {
+        let _one = self.editing();
+        if tag_of(&self.config_shown()?.policy.unwrap_or_default()) != seen {
+            return Err(Problem::new(
+                StatusCode::CONFLICT,
+                "somebody changed the settings meanwhile: open them again, so that nobody's change is lost",
+            ));
+        }
+        let file = ConfigFile { policy: Some(policy), ..ConfigFile::default() };
+        self.apply_held(&file, who, ApplyOptions::default())?;
+        Ok(())
     }
 
     /// Makes a new key and seals every secret with it. The old keys are forgotten where that is asked for, once nothing

@@ -13,6 +13,8 @@ pub(crate) mod rules;
 pub(crate) mod shelf;
 pub(crate) mod status;
 pub(crate) mod things;
+pub(crate) mod tokens;
+pub(crate) mod upkeep;
 
 use crate::api::Problem;
 use crate::people::roles::Needs;
@@ -86,6 +88,8 @@ pub struct App {
     live: live::Live,
     people: People,
     asked: asked::Desk,
+    /// Since when this process has it open.
+    opened: Timestamp,
 }
 
 /// Whether who shows a token may come in with it.
@@ -146,6 +150,7 @@ impl App {
             })
         });
         let store = Arc::new(store);
+        let opened = world.now();
         let app = Arc::new(App {
             store: store.clone(),
             engine: OnceLock::new(),
@@ -160,6 +165,7 @@ impl App {
             live: live::Live::default(),
             people: People::default(),
             asked: asked::Desk::default(),
+            opened,
         });
         Ok((app.clone(), Loading { app, store, registry, lists }))
     }
@@ -218,6 +224,11 @@ impl App {
     /// The outside.
     pub(crate) fn world(&self) -> &dyn World {
         &*self.world
+    }
+
+    /// Since when this process has it open.
+    pub(crate) fn opened(&self) -> Timestamp {
+        self.opened
     }
 
     /// What seals secrets.

@@ -201,6 +201,30 @@ pub(crate) fn delete(app: &App, caller: &Caller, name: &str) -> Result<(), Probl
     Ok(())
 }
 
+/// Ends every session of somebody. Their account stays as it is.
+///
+/// # Errors
+/// Not there; a store that cannot be written.
+pub(crate) fn sign_out_everywhere(app: &App, caller: &Caller, name: &str) -> Result<(), Problem> {
+    let person = named(app, name)?;
+    let what = PersonChange { end_sessions: Some(None), ..PersonChange::default() };
+    app.store().change_person(person.id, &what, app.now())?;
+    app.store().audit(&caller.name, "user.sign_out", &person.name, "{}", app.now())?;
+    Ok(())
+}
+
+/// Ends every session of one's own but this one.
+///
+/// # Errors
+/// A store that cannot be written.
+pub(crate) fn sign_out_elsewhere(app: &App, seat: &Seat) -> Result<(), Problem> {
+    let (person, session) = oneself(app, seat)?;
+    let what = PersonChange { end_sessions: Some(Some(session)), ..PersonChange::default() };
+    app.store().change_person(person.id, &what, app.now())?;
+    app.store().audit(&person.name, "user.sign_out", &person.name, r#"{"but":"this session"}"#, app.now())?;
+    Ok(())
+}
+
 fn not_oneself(caller: &Caller, person: &Person) -> Result<(), Problem> {
     match caller.user == Some(person.id) {
         true => Err(Problem::forbidden("nobody does this to their own account: ask another administrator")),

@@ -163,6 +163,8 @@ pub enum Needs {
     Undo,
     /// Ask for an exception from the guard.
     Propose,
+    /// Say that what needed a person is seen to.
+    Resolve,
     /// Allow or reject held plans, suspect runs and guard exceptions.
     Approve,
     /// Stop every call to a destination.
@@ -208,6 +210,7 @@ pub static TABLE: &[Row] = &[
     row(Needs::EditSettings, "change the settings of the whole exchange", &[Administrator]),
     row(Needs::Undo, "roll back a source, undo a run, return a target to a time", &[Operator, Approver, Administrator]),
     row(Needs::Propose, "propose guard exceptions", &[Analyst, Operator, Approver, Administrator]),
+    row(Needs::Resolve, "say that a notice is seen to", &[Analyst, Operator, Approver, Administrator]),
     row(Needs::Approve, "decide on held plans, suspect runs and guard exceptions", &[Approver]),
     row(Needs::Freeze, "stop every call to a destination", &[Analyst, Operator, Approver, Administrator]),
     row(Needs::Thaw, "end a freeze, trust a clock", &[Approver]),

@@ -3,7 +3,9 @@
 //! Whoever must set a password or enrol a factor first is led here by signing in; nothing else opens until they have.
 
 use super::door::{again, in_now, untrimmed};
+use super::settings::{self, SessionRow};
 use super::shell::{Section, Shell};
+use super::show::Markup;
 use super::{Sent, Visit};
 use crate::api::Problem;
 use crate::people::accounts::{self, Enrolling};
@@ -23,8 +25,14 @@ struct AccountPage {
     mistake: Option<String>,
     /// A factor that waits for its first code.
     enrolling: Option<Enrolling>,
+    /// The same to be read by a phone.
+    picture: Option<Markup>,
     /// Codes to keep on paper, shown this once.
     recovery: Vec<String>,
+    sessions: Vec<SessionRow>,
+    end_at: &'static str,
+    here: &'static str,
+    with_names: bool,
 }
 
 impl AccountPage {
@@ -59,7 +67,21 @@ async fn page(visit: Visit, shown: Shown) -> Result<Response, Problem> {
             let name = seat.caller.name.clone();
             let person = accounts::person(app, &name)?;
             let shell = Shell::of(app, &seat, "Your account".to_owned(), Section::Settings, theme, ACCOUNT.to_owned())?;
-            Ok(AccountPage { shell, person, mistake: words, enrolling, recovery })
+            // One's own, whoever else's one may see.
+            let sessions = accounts::sessions(app, &seat.caller)?.into_iter();
+            let sessions = sessions.filter(|session| session.user == person.name);
+            Ok(AccountPage {
+                shell,
+                mistake: words,
+                picture: enrolling.as_ref().and_then(|enrolling| qr(&enrolling.url)),
+                enrolling,
+                recovery,
+                sessions: sessions.map(|session| SessionRow::of(session, app.now())).collect(),
+                end_at: "/account/sessions/end",
+                here: ACCOUNT,
+                with_names: false,
+                person,
+            })
         })
         .await?;
     match mistake {
@@ -122,4 +144,47 @@ pub(super) async fn do_confirm(
         Err(problem) => Shown { mistake: Some(problem), ..Shown::default() },
     };
     page(visit, shown).await
+}
+
+pub(super) async fn do_end_session(visit: Visit, Sent(form): Sent) -> Result<Response, Problem> {
+    visit
+        .act(move |app, caller| {
+            let id: u32 = form.get("id").parse().map_err(|_| Problem::invalid("id: which session?"))?;
+            // Who manages people ends those of others on their page.
+            if !accounts::sessions(app, caller)?.iter().any(|one| one.id == id && one.user == caller.name) {
+                return Err(Problem::not_found(format!("there is no session {id} of yours that goes on")));
+            }
+            settings::end_session(app, caller, &form)
+        })
+        .await
+}
+
+pub(super) async fn do_sign_out_elsewhere(visit: Visit) -> Result<Response, Problem> {
+    let seat = visit.seat.clone();
+    visit
+        .act(move |app, _| {
+            accounts::sign_out_elsewhere(app, &seat)?;
+            Ok(settings::done(ACCOUNT, "signed-out-elsewhere"))
+        })
+        .await
+}
+
+/// A text as a QR code, dark on light in either theme: phones read no other. None: it is too long for one.
+fn qr(text: &str) -> Option<Markup> {
+    use qrcode::{Color, EcLevel, QrCode};
+    let code = QrCode::with_error_correction_level(text.as_bytes(), EcLevel::M).ok()?;
+    let width = code.width();
+    // Four modules of quiet around it, as the standard asks.
+    let size = width + 8;
+    let mut path = String::new();
+    for (at, color) in code.to_colors().into_iter().enumerate() {
+        if color == Color::Dark {
+            path.push_str(&format!("M{},{}h1v1h-1z", at % width + 4, at / width + 4));
+        }
+    }
+    Some(Markup::new(format!(
+        "<svg class=\"qr\" viewBox=\"0 0 {size} {size}\" role=\"img\" aria-label=\"QR code of the secret\" \
+         shape-rendering=\"crispEdges\"><rect width=\"{size}\" height=\"{size}\" fill=\"#fff\"/>\
+         <path d=\"{path}\" fill=\"#000\"/></svg>"
+    )))
 }

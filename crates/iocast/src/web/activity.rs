@@ -1,4 +1,4 @@
-//! What happened: runs, what stands at targets, and who did what.
+//! What happened: runs, and what stands at targets.
 
 use super::overview::tone_of;
 use super::shell::{Section, Shell};
@@ -27,7 +27,6 @@ struct Activity {
     status: String,
     runs: Vec<Run>,
     deliveries: Vec<Line>,
-    audit: Vec<Entry>,
     states: Vec<&'static str>,
     targets: Vec<String>,
     next: Option<String>,
@@ -53,11 +52,6 @@ struct Line {
     updated: Option<When>,
 }
 
-struct Entry {
-    row: store::AuditRow,
-    at: When,
-}
-
 #[derive(Template)]
 #[template(path = "run.html")]
 struct RunPage {
@@ -76,7 +70,6 @@ fn empty(shell: Shell, tab: &'static str, fields: &Fields) -> Activity {
         status: text("status"),
         runs: Vec::new(),
         deliveries: Vec::new(),
-        audit: Vec::new(),
         states: Vec::new(),
         targets: Vec::new(),
         next: None,
@@ -226,21 +219,4 @@ fn line_of(line: Delivery, now: Timestamp) -> Line {
         tone,
         line,
     }
-}
-
-pub(super) async fn audit(visit: Visit, fields: Fields) -> Result<Response, Problem> {
-    visit
-        .page("Audit", Section::Activity, move |app, shell| {
-            let engine = app.engine()?;
-            let now = engine.world().now();
-            let rows = engine.store().audit_log(ROWS, fields.get("before").parse().ok())?;
-            let mut page = empty(shell, "audit", &fields);
-            page.next = rows
-                .last()
-                .filter(|row| rows.len() == ROWS && row.seq > 1)
-                .map(|row| format!("/activity/audit?before={}", row.seq));
-            page.audit = rows.into_iter().map(|row| Entry { at: When::at(row.at, now), row }).collect();
-            Ok(page)
-        })
-        .await
 }

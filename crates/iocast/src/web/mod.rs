@@ -9,11 +9,14 @@ pub mod routes;
 mod account;
 mod activity;
 mod adding;
+mod api_tokens;
 mod asked;
 mod assets;
+mod audit;
 pub(crate) mod builder;
 mod bulk;
 mod catalogue;
+mod channels;
 mod connection;
 mod door;
 mod download;
@@ -21,13 +24,18 @@ mod export;
 pub(crate) mod fields;
 mod flow;
 mod grid;
+mod guards;
 mod indicator;
 mod live;
+mod notices;
 mod overview;
 mod plans;
+mod policy;
 mod providers;
+mod refused;
 mod rules;
 mod saved;
+mod settings;
 mod sharing;
 mod shell;
 mod show;
@@ -35,6 +43,8 @@ mod target;
 mod tenants;
 mod things;
 mod trial;
+mod upkeep;
+mod users;
 
 pub(crate) use flow::Flow;
 
@@ -214,6 +224,19 @@ fn done_words(word: &str) -> Option<&'static str> {
         "connection-off" => "Switched off: it is neither read nor written to.",
         "rolled-back" => "Rolled back. Destinations follow with their next passes, within their budgets.",
         // -- settings
+        "session-ended" => "That session has ended.",
+        "signed-out" => "Signed out everywhere.",
+        "signed-out-elsewhere" => "Signed out everywhere but here.",
+        "disabled" => "Disabled: they may not sign in, and their sessions have ended.",
+        "enabled" => "They may sign in again.",
+        "asked" => "Asked for. Nothing changes until somebody allows it.",
+        "asked-no-longer" => "It is asked for no longer.",
+        "excepted" => "Allowed. It may go with the next pass.",
+        "exception-ended" => "Ended: the value is guarded again.",
+        "told" => "The channel took the test.",
+        "seen-to" => "Noted: it is seen to.",
+        "backed-up" => "The backup is written and checked.",
+        "revoked" => "Revoked: the token is no longer good.",
         // -- live
         _ => return None,
     })

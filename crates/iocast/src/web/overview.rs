@@ -3,7 +3,7 @@
 use super::flow::Flow;
 use super::shell::{Section, Shell};
 use super::show::{self, Markup, When, bar, counted, n};
-use super::{Sent, Visit};
+use super::{Sent, Visit, own_path};
 use crate::api::Problem;
 use crate::app::App;
 use crate::app::status::{SourceStatus, TargetStatus};
@@ -122,7 +122,7 @@ fn make(app: &App, shell: Shell) -> Result<Overview, Problem> {
     }
     let decided = todo.len();
     // What waits is told above; a freeze has its banner.
-    let others = status.notices.iter().filter(|notice| notice.over.is_none());
+    let others = status.notices.iter().filter(|notice| notice.over.is_none() && notice.seen_to.is_none());
     for notice in
         others.filter(|notice| !matches!(notice.kind.as_str(), "plan_waiting" | "run_suspect" | "frozen" | "thawed"))
     {
@@ -251,17 +251,17 @@ pub(super) async fn do_freeze(visit: Visit, Sent(form): Sent) -> Result<Response
     visit
         .act(move |app, caller| {
             app.engine()?.freeze(&caller.name, form.some("note"))?;
-            Ok("/overview?done=frozen".to_owned())
+            Ok(super::settings::done(own_path(form.get("next")), "frozen"))
         })
         .await
 }
 
-pub(super) async fn do_thaw(visit: Visit) -> Result<Response, Problem> {
+pub(super) async fn do_thaw(visit: Visit, Sent(form): Sent) -> Result<Response, Problem> {
     visit
-        .act(|app, caller| {
-            app.engine()?.thaw(&caller.name)?;
+        .act(move |app, caller| {
+            app.engine()?.thaw_because(&caller.name, form.some("note"))?;
             app.hurry();
-            Ok("/overview?done=thawed".to_owned())
+            Ok(super::settings::done(own_path(form.get("next")), "thawed"))
         })
         .await
 }

@@ -1,9 +1,9 @@
 //! Every page there is. Router, navigation and the tests that open each are read from this table.
 
-use super::{account, activity, adding, asked, bulk, catalogue, connection, door, export, grid, indicator, live, overview, plans, providers, rules, saved, sharing, target, tenants, things, trial};
+use super::{account, activity, adding, api_tokens, asked, audit, bulk, catalogue, channels, connection, door, export, grid, guards, indicator, live, notices, overview, plans, policy, providers, refused, rules, saved, settings, sharing, target, tenants, things, trial, upkeep, users};
 use crate::api::PageRoute;
-use crate::app::things::{Connections, Rules, Sharings, Targets, Tenants};
-use crate::people::roles::Needs::{AnalystWork, Approve, EditConfig, Freeze, ManagePeople, Nothing, Read, ReadAudit, RunNow, Session, Thaw, Undo, WriteSecret};
+use crate::app::things::{Connections, GuardLists, Notifies, Rules, Sharings, Targets, Tenants};
+use crate::people::roles::Needs::{Account, AnalystWork, Approve, Backup, EditConfig, EditSettings, Freeze, ManagePeople, Nothing, Propose, Read, ReadAudit, Resolve, RunNow, Session, Thaw, Undo, WriteSecret};
 use axum::routing;
 
 /// The table.
@@ -33,7 +33,8 @@ pub static TABLE: &[PageRoute] = &[
     PageRoute::post("/activity/runs/{id}/discard", Approve, || routing::post(activity::do_discard)),
     PageRoute::post("/activity/runs/{id}/undo", Undo, || routing::post(activity::do_undo)),
     PageRoute::get("/activity/deliveries", Read, || routing::get(activity::deliveries)),
-    PageRoute::get("/activity/audit", ReadAudit, || routing::get(activity::audit)),
+    PageRoute::get("/activity/audit", ReadAudit, || routing::get(audit::audit)),
+    PageRoute::get("/activity/audit/verify", ReadAudit, || routing::get(audit::checked)).long(),
     PageRoute::get("/plans", Read, || routing::get(plans::plans)),
     PageRoute::get("/plans/{id}", Read, || routing::get(plans::plan)),
     PageRoute::post("/plans/{id}/approve", Approve, || routing::post(plans::do_approve)),
@@ -115,6 +116,46 @@ pub static TABLE: &[PageRoute] = &[
     PageRoute::get("/settings/sign-in", ManagePeople, || routing::get(providers::show)),
     PageRoute::post("/settings/sign-in", ManagePeople, || routing::post(providers::save)),
     PageRoute::post("/settings/sign-in/delete", ManagePeople, || routing::post(providers::delete)),
+    PageRoute::get("/settings", Read, || routing::get(settings::settings)),
+    PageRoute::post("/account/sessions/end", Session, || routing::post(account::do_end_session)),
+    PageRoute::post("/account/sessions/others", Session, || routing::post(account::do_sign_out_elsewhere)),
+    PageRoute::get("/settings/users", ManagePeople, || routing::get(users::users)),
+    PageRoute::post("/settings/users", ManagePeople, || routing::post(users::do_add)),
+    PageRoute::get("/settings/users/{id}", ManagePeople, || routing::get(users::user)),
+    PageRoute::post("/settings/users/{id}/roles", ManagePeople, || routing::post(users::do_roles)),
+    PageRoute::post("/settings/users/{id}/disable", ManagePeople, || routing::post(users::do_disable)),
+    PageRoute::post("/settings/users/{id}/enable", ManagePeople, || routing::post(users::do_enable)),
+    PageRoute::post("/settings/users/{id}/reset", ManagePeople, || routing::post(users::do_reset)),
+    PageRoute::post("/settings/users/{id}/sign-out", ManagePeople, || routing::post(users::do_sign_out)),
+    PageRoute::post("/settings/users/{id}/delete", ManagePeople, || routing::post(users::do_delete)),
+    PageRoute::post("/settings/sessions/end", ManagePeople, || routing::post(settings::do_end_session)),
+    PageRoute::get("/settings/tokens", Account, || routing::get(api_tokens::tokens)),
+    PageRoute::post("/settings/tokens", Account, || routing::post(api_tokens::do_make)),
+    PageRoute::post("/settings/tokens/{id}/revoke", Account, || routing::post(api_tokens::do_revoke)),
+    PageRoute::get("/settings/guard", Read, || routing::get(guards::guard)),
+    PageRoute::get("/settings/guard/lists/{value}", Read, || routing::get(guards::list)),
+    PageRoute::get("/settings/guard/list", Read, || routing::get(things::edit::<GuardLists>)),
+    PageRoute::post("/settings/guard/list", EditConfig, || routing::post(things::save::<GuardLists>)),
+    PageRoute::post("/settings/guard/list/delete", EditConfig, || routing::post(things::delete::<GuardLists>)),
+    PageRoute::get("/settings/exceptions", Read, || routing::get(guards::exceptions)),
+    PageRoute::post("/settings/exceptions/propose", Propose, || routing::post(guards::do_propose)),
+    PageRoute::post("/settings/exceptions/withdraw", Propose, || routing::post(guards::do_withdraw)),
+    PageRoute::post("/settings/exceptions/approve", Approve, || routing::post(guards::do_approve)),
+    PageRoute::post("/settings/exceptions/end", EditConfig, || routing::post(guards::do_end)),
+    PageRoute::get("/settings/policy", Read, || routing::get(policy::policy)),
+    PageRoute::post("/settings/policy", EditSettings, || routing::post(policy::do_policy)),
+    PageRoute::get("/settings/channels", Read, || routing::get(channels::channels)),
+    PageRoute::get("/settings/channels/one", Read, || routing::get(things::edit::<Notifies>)),
+    PageRoute::post("/settings/channels/one", WriteSecret, || routing::post(things::save::<Notifies>)),
+    PageRoute::post("/settings/channels/one/delete", WriteSecret, || routing::post(things::delete::<Notifies>)),
+    PageRoute::get("/settings/backup", Backup, || routing::get(upkeep::backup)),
+    PageRoute::post("/settings/backup", Backup, || routing::post(upkeep::do_backup)).long(),
+    PageRoute::get("/settings/about", Read, || routing::get(upkeep::about)),
+    PageRoute::get("/settings/about/licences", Read, || routing::get(upkeep::all_licences)),
+    PageRoute::get("/activity/refused", Read, || routing::get(refused::refused)),
+    PageRoute::get("/activity/notices", Read, || routing::get(notices::notices)),
+    PageRoute::post("/activity/notices/{id}/seen-to", Resolve, || routing::post(notices::do_see)),
+    PageRoute::post("/settings/channels/test", RunNow, || routing::post(channels::do_test)).long(),
     // -- live
     PageRoute::get("/live", Read, || routing::get(live::live)).long(),
 ];

@@ -44,6 +44,48 @@ const NAV: [(Section, &str, &str, &str); 8] = [
     (Section::Settings, "settings", "/settings", "Settings"),
 ];
 
+/// The pages of parts that have several: part, address, name. Who may not open one is not led to it.
+const SUBS: [(Section, &str, &str); 17] = [
+    (Section::Activity, "/activity", "Runs"),
+    (Section::Activity, "/activity/deliveries", "Deliveries"),
+    (Section::Activity, "/activity/refused", "Refused"),
+    (Section::Activity, "/plans", "Plans"),
+    (Section::Activity, "/activity/notices", "Notices"),
+    (Section::Activity, "/activity/audit", "Audit"),
+    (Section::Settings, "/settings", "All settings"),
+    (Section::Settings, "/account", "Your account"),
+    (Section::Settings, "/settings/users", "People"),
+    (Section::Settings, "/settings/tokens", "API tokens"),
+    (Section::Settings, "/settings/sign-in", "Sign-in"),
+    (Section::Settings, "/settings/guard", "Guard"),
+    (Section::Settings, "/settings/exceptions", "Exceptions"),
+    (Section::Settings, "/settings/policy", "Policy"),
+    (Section::Settings, "/settings/channels", "Channels"),
+    (Section::Settings, "/settings/backup", "Backup"),
+    (Section::Settings, "/settings/about", "About"),
+];
+
+/// One page of a part that has several.
+pub(crate) struct SubItem {
+    pub(crate) href: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) is_here: bool,
+}
+
+/// The pages of a part that somebody may open.
+fn subs(section: Section, caller: &Caller, here: &str) -> Vec<SubItem> {
+    let path = here.split('?').next().unwrap_or_default();
+    let is_below = |href: &str| path.strip_prefix(href).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let opens = |href: &str| {
+        let page = routes::TABLE.iter().find(|page| page.path == href);
+        page.is_some_and(|page| roles::decide(caller, page.needs).is_ok())
+    };
+    let there: Vec<_> = SUBS.iter().filter(|(part, href, _)| *part == section && opens(href)).collect();
+    // The one that says most of the address.
+    let at = there.iter().map(|(_, href, _)| *href).filter(|href| is_below(href)).max_by_key(|href| href.len());
+    there.into_iter().map(|(_, href, label)| SubItem { href, label, is_here: at == Some(*href) }).collect()
+}
+
 /// How pages look, as a person chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Theme {
@@ -97,6 +139,8 @@ pub(crate) struct Shell {
     pub(crate) title: String,
     pub(crate) theme: Theme,
     pub(crate) nav: Vec<NavItem>,
+    /// The pages of this part, where it has several.
+    pub(crate) subs: Vec<SubItem>,
     /// Who is here; empty: nobody.
     pub(crate) who: String,
     /// What they are, in words.
@@ -124,6 +168,7 @@ impl Shell {
             title: title.into(),
             theme,
             nav: Vec::new(),
+            subs: Vec::new(),
             who: String::new(),
             role: String::new(),
             caller: None,
@@ -180,6 +225,7 @@ impl Shell {
         }
         Ok(Shell {
             nav: nav.collect(),
+            subs: subs(section, &seat.caller, &here),
             who: seat.caller.name.clone(),
             role: role(seat),
             caller: Some(seat.caller.clone()),
@@ -201,10 +247,6 @@ impl Shell {
         self.may(Needs::Approve)
     }
 
-    pub(crate) fn may_audit(&self) -> bool {
-        self.may(Needs::ReadAudit)
-    }
-
     pub(crate) fn may_connect(&self) -> bool {
         self.may(Needs::WriteSecret)
     }
@@ -219,6 +261,26 @@ impl Shell {
 
     pub(crate) fn may_thaw(&self) -> bool {
         self.may(Needs::Thaw)
+    }
+
+    pub(crate) fn may_set(&self) -> bool {
+        self.may(Needs::EditSettings)
+    }
+
+    pub(crate) fn may_edit(&self) -> bool {
+        self.may(Needs::EditConfig)
+    }
+
+    pub(crate) fn may_propose(&self) -> bool {
+        self.may(Needs::Propose)
+    }
+
+    pub(crate) fn may_run(&self) -> bool {
+        self.may(Needs::RunNow)
+    }
+
+    pub(crate) fn may_resolve(&self) -> bool {
+        self.may(Needs::Resolve)
     }
 
     pub(crate) fn may_undo(&self) -> bool {

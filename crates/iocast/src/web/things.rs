@@ -120,7 +120,7 @@ struct About {
     carried: Vec<(String, String)>,
 }
 
-const CARRIED: [&str; 2] = ["connector", "connection"];
+const CARRIED: [&str; 4] = ["connector", "connection", "channel", "list"];
 
 fn about(fields: &Fields) -> About {
     let key: Vec<String> = fields.all("key").into_iter().filter(|key| !key.is_empty()).collect();
@@ -315,31 +315,31 @@ pub(super) async fn delete<S: Screen>(visit: Visit, Sent(sent): Sent) -> Result<
 
 // --- the things
 
-fn text(name: &str, label: &str, help: &str) -> Field {
+pub(super) fn text(name: &str, label: &str, help: &str) -> Field {
     Field::new(name, SettingType::Text, label, help)
 }
 
-fn name_of(is_new: bool, help: &str) -> Field {
+pub(super) fn name_of(is_new: bool, help: &str) -> Field {
     text("name", "Name", help).required().locked(!is_new)
 }
 
-fn tick(name: &str, label: &str, help: &str, default: bool) -> Field {
+pub(super) fn tick(name: &str, label: &str, help: &str, default: bool) -> Field {
     Field::new(name, SettingType::Bool, label, help).default(default)
 }
 
-fn days(name: &str, label: &str, help: &str) -> Field {
+pub(super) fn days(name: &str, label: &str, help: &str) -> Field {
     Field::new(name, SettingType::Int, label, help)
 }
 
-fn lines(name: &str, label: &str, help: &str) -> Field {
+pub(super) fn lines(name: &str, label: &str, help: &str) -> Field {
     Field::new(name, SettingType::List, label, help)
 }
 
-fn one_of<'a>(name: &str, label: &str, help: &str, all: impl IntoIterator<Item = &'a str>) -> Field {
+pub(super) fn one_of<'a>(name: &str, label: &str, help: &str, all: impl IntoIterator<Item = &'a str>) -> Field {
     Field::new(name, SettingType::Choice, label, help).choices(all.into_iter().map(|one| (one, one)))
 }
 
-fn tlp(name: &str, label: &str, help: &str) -> Field {
+pub(super) fn tlp(name: &str, label: &str, help: &str) -> Field {
     one_of(name, label, help, intel::Tlp::ALL.iter().map(|tlp| tlp.as_str()))
 }
 
@@ -360,7 +360,7 @@ fn network(file: &str) -> Vec<Field> {
 /// Exceptions that one form takes.
 const MOST_EXCEPTIONS: usize = 200;
 
-const FILES: &str = "below a directory that the server may read";
+pub(super) const FILES: &str = "below a directory that the server may read";
 
 fn manifest(app: &App, doc: &Value) -> Result<Manifest, Problem> {
     let name = doc["connector"].as_str().unwrap_or_default();

@@ -36,6 +36,7 @@ mod restore;
 mod rig;
 mod security;
 mod server;
+mod settings;
 mod sharing;
 mod shown;
 #[cfg(all(unix, feature = "rig"))]
