@@ -384,7 +384,7 @@ pub(super) async fn verdict(
 /// One value to judge or to take back.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Named {
+pub(super) struct Named {
     /// In any spelling.
     value: String,
     /// Where the value does not speak for itself.
@@ -393,7 +393,7 @@ struct Named {
     kind: Option<String>,
 }
 
-fn named(items: Vec<Named>) -> Result<Vec<(String, Option<IndicatorKind>)>, Problem> {
+pub(super) fn named(items: Vec<Named>) -> Result<Vec<(String, Option<IndicatorKind>)>, Problem> {
     if items.len() > engine::RETRACT_MOST {
         return Err(Problem::invalid(format!("items: at most {} at once", engine::RETRACT_MOST)));
     }

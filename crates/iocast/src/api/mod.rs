@@ -11,6 +11,7 @@ pub mod route;
 pub mod routes;
 
 pub(crate) mod auth;
+pub(crate) mod bulk;
 pub mod changes;
 mod config;
 mod connectors;

@@ -8,8 +8,8 @@ use super::nouns::{
 use super::route::{delete, follow, get, job, post, put};
 use super::shapes::{Page, PageQuery};
 use super::{
-    changes, config, connectors, exceptions, export, import, indicators, jobs, knowledge, lists, notices, observations,
-    openapi, people, preview, rules, runs, sealed, sources, system, targets,
+    bulk, changes, config, connectors, exceptions, export, import, indicators, jobs, knowledge, lists, notices,
+    observations, openapi, people, preview, rules, runs, sealed, sources, system, targets,
 };
 use crate::app::rules::{RuleReport, RuleTest};
 use crate::app::status::Status;
@@ -21,8 +21,8 @@ use engine::config::PolicyDoc;
 use engine::guards::{GuardListInForce, GuardListShown};
 use engine::notice::NoticeShown;
 use engine::{
-    AdoptReport, Applied, ConfigFile, Delivery, GuardAnswer, HeldPlan, Hit, PastWord, PullReport, Record, Retracted,
-    Rollback, ShareReport, SourceShown, SuspectPreview, TargetShown, VerifyReport, WhyReport,
+    AdoptReport, Applied, ConfigFile, Delivery, GuardAnswer, HeldPlan, Hit, ManyDone, ManyShown, PastWord, PullReport,
+    Record, Retracted, Rollback, ShareReport, SourceShown, SuspectPreview, TargetShown, VerifyReport, WhyReport,
 };
 
 pub use super::route::{Answer, Docs, Needs, Patience, Route, Verb};
@@ -441,6 +441,19 @@ pub static TABLE: &[Route] = &[
     .example(r#"{"items": [{"value": "203.0.113.9"}]}"#)
     .answers::<Vec<Retracted>>()
     .fails(&[404]),
+    post("/api/v1/indicators/bulk/preview", AnalystWork, "What doing something to many indicators would do.", || {
+        routing::post(bulk::preview)
+    })
+    .body::<bulk::ManyBody>()
+    .example(r#"{"q": "tag = \"lab\"", "act": "mute"}"#)
+    .answers::<ManyShown>(),
+    job("/api/v1/indicators/bulk", AnalystWork, "Does something to many indicators, as the preview showed it.", || {
+        routing::post(bulk::act)
+    })
+    .body::<bulk::ManyBody>()
+    .example(r#"{"q": "tag = \"lab\"", "act": "mute", "mark": "99aa06d3014798d86001c324468d497f"}"#)
+    .answers::<ManyDone>()
+    .fails(&[409]),
     post("/api/v1/indicators/annotate", AnalystWork, "Mutes, tags or comments a value.", || {
         routing::post(indicators::annotate)
     })

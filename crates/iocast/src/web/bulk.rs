@@ -4,8 +4,7 @@
 use super::shell::{Section, Shell};
 use super::show::{counted, defanged, n, part};
 use super::{Fields, Sent, Visit};
-use crate::api::Problem;
-use crate::api::indicators::verdict_of;
+use crate::api::{self, Problem};
 use crate::app::App;
 use askama::Template;
 use axum::http::StatusCode;
@@ -91,17 +90,13 @@ fn many_of(form: &Fields) -> Result<Many, Problem> {
 
 /// What is to be done; None: that is yet to be said.
 fn act_of(form: &Fields) -> Result<Option<Act>, Problem> {
-    let tags = super::adding::words(form.get("tags"));
-    Ok(Some(match form.get("act") {
-        "" => return Ok(None),
-        "tag" => Act::Tag(tags),
-        "untag" => Act::Untag(tags),
-        "mute" => Act::Mute,
-        "unmute" => Act::Unmute,
-        "verdict" => Act::Verdict(verdict_of(form.some("verdict"), form.some("until"))?),
-        "retract" => Act::Retract,
-        other => return Err(Problem::invalid(format!("there is nothing called \"{other}\" to be done"))),
-    }))
+    match form.get("act") {
+        "" => Ok(None),
+        act => {
+            let tags = super::adding::words(form.get("tags"));
+            api::bulk::act_of(act, tags, form.some("verdict"), form.some("until")).map(Some)
+        }
+    }
 }
 
 /// What is done, on the button that does it.

@@ -226,6 +226,33 @@ fn many_are_tagged_muted_and_judged_as_was_shown() {
 }
 
 #[test]
+fn a_program_does_the_same_to_many() {
+    let app = TestApp::new();
+    add(&app, &json!([{ "value": "bad.example" }, { "value": "worse.example" }, { "value": "203.0.113.9" }]));
+    let ask = json!({ "q": "kind = domain", "act": "tag", "tags": ["lab"] });
+    let shown = app.post("/api/v1/indicators/bulk/preview", &ask).ok();
+    assert_eq!(
+        (&shown["chosen"], &shown["changes"], &shown["unchanged"]),
+        (&json!(2), &json!(2), &json!(0)),
+        "{shown}"
+    );
+    assert_eq!(app.post("/api/v1/indicators/bulk", &ask).status, StatusCode::BAD_REQUEST, "not without its mark");
+    let mut act = ask.clone();
+    act["mark"] = "0".repeat(32).into();
+    assert_eq!(app.post("/api/v1/indicators/bulk", &act).status, StatusCode::CONFLICT);
+    act["mark"] = shown["mark"].clone();
+    let done = app.post("/api/v1/indicators/bulk", &act).ok();
+    assert_eq!((&done["read"], &done["changed"]), (&json!(2), &json!(2)), "{done}");
+    assert_eq!(hits(&app, "tag = \"lab\""), 2);
+    let items = json!({ "items": [{ "value": "203.0.113.9" }, { "value": "203.0.113.10" }], "act": "mute" });
+    let shown = app.post("/api/v1/indicators/bulk/preview", &items).ok();
+    assert_eq!((&shown["chosen"], &shown["not_known"]), (&json!(1), &json!(1)), "{shown}");
+    for wrong in [json!({ "act": "mute" }), json!({ "q": "", "act": "explode" }), json!({ "q": "", "act": "tag" })] {
+        assert_eq!(app.post("/api/v1/indicators/bulk/preview", &wrong).status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+}
+
+#[test]
 fn many_are_changed_only_as_they_were_shown() {
     let app = TestApp::new();
     let token = app.token("admin");
