@@ -160,7 +160,7 @@ pub static TABLE: &[Route] = &[
         "Lets the next run of a source begin anew: from a time, or as far back as its first run did.",
         || routing::post(sources::again),
     )
-    .body::<sources::AgainBody>()
+    .body::<sources::ReadAgainBody>()
     .example(r#"{"from": "2026-11-01T00:00:00Z"}"#)
     .answers::<SourceShown>()
     .fails(&[404, 409]),

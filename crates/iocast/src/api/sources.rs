@@ -93,7 +93,7 @@ pub(super) async fn rollback(
 /// From when on.
 #[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct AgainBody {
+pub(super) struct ReadAgainBody {
     /// RFC 3339. Left out: as far back as its first run read, or the whole.
     #[schemars(schema_with = "shapes::time")]
     from: Option<String>,
@@ -103,7 +103,7 @@ pub(super) async fn again(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     Part(name): Part<String>,
-    Body(body): Body<AgainBody>,
+    Body(body): Body<ReadAgainBody>,
 ) -> Result<Json<SourceShown>, Problem> {
     app.hop(move |app| {
         let from = body.from.as_deref().map(|text| {

@@ -202,7 +202,7 @@ fn source_row(source: &SourceStatus, active: u64, now: Timestamp) -> SourceRow {
         tone,
         last: When::maybe(source.last_run.as_deref(), now),
         active: n(active),
-        link: format!("/activity{}", show::query(&[("subject", &source.name)])),
+        link: format!("/connections/{}", show::part(&source.name)),
     }
 }
 
@@ -243,7 +243,7 @@ fn target_row(app: &App, target: &TargetStatus, now: Timestamp) -> Result<Target
         pending: n(pending),
         refused: n(refused),
         room,
-        link: format!("/activity/deliveries{}", show::query(&[("target", &target.name)])),
+        link: format!("/targets/{}", show::part(&target.name)),
     })
 }
 

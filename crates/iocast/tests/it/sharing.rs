@@ -412,3 +412,39 @@ fn a_tenant_says_what_uses_it() {
     let shown = text(&app, "/tenants");
     assert!(shown.contains("href=\"/connections/b\"") && shown.contains("7 days back"), "{shown}");
 }
+
+#[test]
+fn a_plan_says_how_it_stands_and_what_a_newer_one_changed() {
+    let app = with_addresses();
+    let target = json!({
+        "name": "block-ip", "connection": "edge", "action": "publish", "first_fill": "approve", "params": { "format": "edl" },
+    });
+    app.post("/api/v1/config/apply", &json!({ "target": [target] })).ok();
+    let held = || app.post("/api/v1/passes", &json!({ "all": true })).ok()[0]["plan"].as_u64().unwrap();
+    let first = held();
+    let shown = text(&app, &format!("/plans/{first}"));
+    assert_eq!(stat(&shown, "to add"), "+4");
+    assert!(shown.contains(">waiting<") && shown.contains(&format!("hx-get=\"/plans/{first}/rest\"")), "{shown}");
+    let rest = text(&app, &format!("/plans/{first}/rest"));
+    assert!(rest.contains("kept out by an exception") && rest.contains("href=\"/targets/block-ip/cut\""), "{rest}");
+    add(&app, &[("45.9.1.9", 8)]);
+    let second = held();
+    let shown = text(&app, &format!("/plans/{second}"));
+    assert!(shown.contains(&format!("Since plan {first}")) && shown.contains("push 45[.]9[.]1[.]9"), "{shown}");
+    let gone = page(&app, &format!("/plans/{first}"));
+    assert!(gone.status == StatusCode::CONFLICT && gone.text().contains("took its place"), "{}", gone.text());
+    led(&app, &format!("/plans/{second}/reject"), &[("note", "<b>not</b> today")]);
+    let shown = text(&app, &format!("/plans/{second}"));
+    assert!(shown.contains("exactly this is not asked again") && shown.contains("not&#60;/b&#62; today"), "{shown}");
+    assert!(!shown.contains("/approve\""), "it is decided: {shown}");
+    let listed = text(&app, "/plans?status=rejected");
+    assert!(listed.contains(&format!("data-href=\"/plans/{second}\"")) && listed.contains("rejected 1"), "{listed}");
+    add(&app, &[("45.9.1.10", 8)]);
+    let third = held();
+    assert!(!text(&app, "/plans?status=rejected").contains(&format!("data-href=\"/plans/{third}\"")));
+    app.world.advance(31 * 86_400);
+    assert_eq!(app.app.engine().unwrap().expire_held().unwrap(), 1);
+    assert!(text(&app, &format!("/plans/{third}")).contains("Nobody decided in time"));
+    assert_eq!(page(&app, "/plans/999").status, StatusCode::NOT_FOUND);
+    assert_eq!(page(&app, "/plans/999/steps.csv").status, StatusCode::NOT_FOUND);
+}
