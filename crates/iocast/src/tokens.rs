@@ -161,14 +161,14 @@ pub fn look_up(store: &Store, secret: &str, from: Option<IpAddr>, now: Timestamp
         // A full disk must not keep a reader of lists out.
         tracing::warn!(token = token.id, %error, "cannot note that a token was used");
     }
-    Ok(Some(Found::Good(Caller::nobodys(token.name, scope, bucket, token.id), owner)))
+    Ok(Some(Found::Good(Caller::nobodys(token.name, scope, bucket, token.id), owner.map(Box::new))))
 }
 
 /// What a token that is known comes to.
 #[derive(Debug)]
 pub enum Found {
     /// Who holds it, and whose it is.
-    Good(Caller, Option<Person>),
+    Good(Caller, Option<Box<Person>>),
     /// It is shown from outside of the networks it is bound to: whoever shows it may nothing.
     Elsewhere(Caller),
 }

@@ -139,7 +139,9 @@ impl Engine {
             }
             let (severity, text) = match end > now {
                 true => (Severity::Warning, format!("The certificate {name} ends on {}.", day(end))),
-                false => (Severity::Critical, format!("The certificate {name} ended on {}: nobody trusts it.", day(end))),
+                false => {
+                    (Severity::Critical, format!("The certificate {name} ended on {}: nobody trusts it.", day(end)))
+                }
             };
             let next = "put a new one in its place and start the server again";
             out.push(notice(Kind::Ending, severity, format!("certificate {name}"), &text, next, "/api/v1/status"));
@@ -157,7 +159,9 @@ impl Engine {
                 Kind::Ending,
                 Severity::Warning,
                 format!("exceptions of {target} until {day}"),
-                &format!("{exceptions} on {day}: what they let through to {target} is guarded again and taken back then."),
+                &format!(
+                    "{exceptions} on {day}: what they let through to {target} is guarded again and taken back then."
+                ),
                 "`iocast guard exception list` names them; propose and approve those that are still needed again",
                 "/api/v1/guard/exceptions",
             ));
@@ -171,7 +175,10 @@ impl Engine {
                 Kind::Ending,
                 Severity::Info,
                 format!("secret {} {} {}", secret.section, secret.name, secret.key),
-                &format!("The secret {} of {} {} was given more than a year ago.", secret.key, secret.section, secret.name),
+                &format!(
+                    "The secret {} of {} {} was given more than a year ago.",
+                    secret.key, secret.section, secret.name
+                ),
                 "make a new one at the other side, give it here, and end the old one there",
                 "/api/v1/secrets",
             ));

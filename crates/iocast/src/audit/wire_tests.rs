@@ -80,7 +80,7 @@ fn seqs(connections: &[Vec<u8>]) -> Vec<u64> {
 }
 
 /// Sends, goes away, comes back at the same place, and has everything.
-fn story(transport: &str, tls: Option<Arc<rustls::ServerConfig>>, ca_pem: Option<String>) {
+fn story(transport: &str, tls: Option<Arc<rustls::ServerConfig>>, ca_pem: Option<&str>) {
     let store = Store::in_memory().unwrap();
     let write = |n: u64| {
         for n in 0..n {
@@ -90,8 +90,12 @@ fn story(transport: &str, tls: Option<Arc<rustls::ServerConfig>>, ca_pem: Option
     };
     let receiver = Receiver::listen(([127, 0, 0, 1], 0).into(), tls.clone());
     let address = receiver.address;
-    let relay =
-        Relay { transport: transport.into(), host: "localhost".into(), port: address.port(), ca_pem: ca_pem.clone() };
+    let relay = Relay {
+        transport: transport.into(),
+        host: "localhost".into(),
+        port: address.port(),
+        ca_pem: ca_pem.map(str::to_owned),
+    };
     let mut outlet = Outlet { sink: SinkAt::Syslog(relay).open(), rest: 0, failures: 0 };
     write(1_200);
     while outlet.catch_up(&store, START).unwrap() {}
@@ -137,7 +141,7 @@ fn s37_the_log_reaches_a_syslog_server_over_tls_and_nobody_else() {
         (Arc::new(config), certificate.pem())
     };
     let ((ours, pem), (theirs, _)) = (made(), made());
-    story("tls", Some(ours), Some(pem.clone()));
+    story("tls", Some(ours), Some(&pem));
     let store = Store::in_memory().unwrap();
     store.audit("ann", "rule.update", "r", "{}", START).unwrap();
     let receiver = Receiver::listen(([127, 0, 0, 1], 0).into(), Some(theirs));

@@ -142,6 +142,7 @@ pub(super) async fn do_make(visit: Visit, Sent(form): Sent) -> Result<Response, 
             scope,
             expires_at: text("expires_at"),
             owner: None,
+            networks: form.get("networks").split([',', ' ']).filter(|n| !n.is_empty()).map(str::to_owned).collect(),
         };
         let made = app.new_token(&seat.caller, asked);
         let shell = Shell::of(app, &seat, "API tokens".to_owned(), Section::Settings, theme, TOKENS.to_owned())?;

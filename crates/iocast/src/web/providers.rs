@@ -67,9 +67,9 @@ fn typed(form: &Fields) -> Result<ProviderDoc, Problem> {
     let some = |name: &str| form.some(name).map(str::to_owned);
     let mut roles: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in form.get("roles").lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (group, names) = line.rsplit_once('=').ok_or_else(|| {
-            Problem::invalid(format!("roles: \"{line}\" is no line such as soc = analyst, approver"))
-        })?;
+        let (group, names) = line
+            .rsplit_once('=')
+            .ok_or_else(|| Problem::invalid(format!("roles: \"{line}\" is no line such as soc = analyst, approver")))?;
         roles.entry(group.trim().to_owned()).or_default().extend(words(names));
     }
     let kept = (!form.get("seen").is_empty() && form.get("has_secret") == "yes" && form.get("forget_secret") != "on")
@@ -94,8 +94,7 @@ fn typed(form: &Fields) -> Result<ProviderDoc, Problem> {
 
 fn forms(app: &App, typed: Option<(ProviderDoc, String)>) -> Result<(String, Vec<Form>), Problem> {
     let public_url = app.engine()?.config().public_url.clone().unwrap_or_default();
-    let mut forms: Vec<Form> =
-        app.things::<Providers>()?.into_iter().map(|doc| Form::of(doc, &public_url)).collect();
+    let mut forms: Vec<Form> = app.things::<Providers>()?.into_iter().map(|doc| Form::of(doc, &public_url)).collect();
     forms.push(Form::of(ProviderDoc { enabled: true, ..ProviderDoc::default() }, &public_url));
     if let Some((doc, seen)) = typed {
         let at = forms.iter().position(|form| !seen.is_empty() && form.doc.name == doc.name);

@@ -8,6 +8,7 @@ mod code;
 mod collections;
 mod config;
 mod demo;
+mod doors;
 #[cfg(target_os = "linux")]
 mod endless;
 mod forms;

@@ -415,8 +415,8 @@ fn s06_a_sign_in_ends_where_it_began() {
     // Nobody is led away from here by what stands in the address.
     idp.lie.lock().unwrap().metadata = Vec::new();
     let reply = get(&app, &Browser::default(), "/sign-in/at/corp?next=//evil.example/");
-    let mut browser = Browser::default();
-    browser.cookie = Some(reply.header("set-cookie").unwrap().split(';').next().unwrap().to_owned());
+    let cookie = reply.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let browser = Browser { cookie: Some(cookie), ..Browser::default() };
     let (code, state) = idp.sign_in(reply.header("location").unwrap());
     let reply = get(&app, &browser, &back(&code, &state));
     assert!(reply.text().contains("0;url=/overview") && !reply.text().contains("evil.example"), "{}", reply.text());

@@ -330,7 +330,7 @@ fn s07_names_and_numbers_are_no_credentials() {
 }
 
 /// S08: the same is said of an unknown user, a wrong password and a disabled account, and each costs exactly one hash of a
-/// password: thirty tries each. The medians, which that hash makes up, are printed.
+/// password: forty tries each, in turn. The medians, which that hash makes up, are printed.
 #[test]
 #[allow(clippy::print_stdout)]
 fn s08_nobody_learns_who_has_an_account() {
@@ -341,9 +341,11 @@ fn s08_nobody_learns_who_has_an_account() {
     app.send(iocast::api::local(put.body(Body::from(r#"{"disabled":true}"#)).unwrap())).ok();
     Browser::default().sign_in(&app, "first", "wrong wrong wrong");
     let mut said = Vec::new();
-    for (who, password) in [("ada", "wrong wrong wrong"), ("unheard-of", "wrong wrong wrong"), ("gone", PASSWORD)] {
-        let mut took = Vec::new();
-        for n in 0..30 {
+    let tries = [("ada", "wrong wrong wrong"), ("unheard-of", "wrong wrong wrong"), ("gone", PASSWORD)];
+    let mut took = [(); 3].map(|()| Vec::new());
+    // One after the other, so that what else the machine does meets all of them alike.
+    for n in 0..40 {
+        for ((who, password), took) in tries.iter().zip(&mut took) {
             app.world.advance(900);
             let before = app.app.password_hashes();
             let start = std::time::Instant::now();
@@ -353,8 +355,10 @@ fn s08_nobody_learns_who_has_an_account() {
             assert_eq!(app.app.password_hashes() - before, 1, "{who}");
             said.push(reply.text());
         }
+    }
+    for ((who, _), took) in tries.iter().zip(&mut took) {
         took.sort();
-        println!("{who}: median {:?}", took[15]);
+        println!("{who}: median {:?}, fastest {:?}", took[20], took[0]);
     }
     said.dedup();
     assert_eq!(said.len(), 1, "{said:?}");

@@ -435,7 +435,10 @@ fn s36_each_action_has_one_entry() {
             wrong.push(format!("{name}: {new:?}, {} {}", reply.status, reply.text()));
             continue;
         }
-        let is_whole = entry["who"] == "admin" && entry["action"] != "request" && entry["address"] == "192.0.2.5" && entry["token"] == 1;
+        let is_whole = entry["who"] == "admin"
+            && entry["action"] != "request"
+            && entry["address"] == "192.0.2.5"
+            && entry["token"] == 1;
         // What is about the whole exchange names nothing in it.
         let is_named = !entry["object"].as_str().unwrap().is_empty() || action == "policy.update";
         let is_said = is_named && entry["action"].as_str().unwrap().starts_with(action);

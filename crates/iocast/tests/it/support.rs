@@ -20,12 +20,15 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tower::ServiceExt as _;
 
+/// Plays another side of a call.
+type Answering = dyn Fn(&Sent) -> Answer + Send + Sync;
+
 /// A world without a network, whose clock is moved by hand.
 pub(crate) struct StillWorld {
     now: AtomicI64,
     chance: AtomicU64,
     files: Files,
-    provider: Mutex<Option<Arc<dyn Fn(&Sent) -> Answer + Send + Sync>>>,
+    provider: Mutex<Option<Arc<Answering>>>,
 }
 
 impl StillWorld {
