@@ -7,8 +7,9 @@
 use anyhow::{Context as _, Result, bail};
 use chromium::Browser;
 use serde_json::json;
+use std::cell::RefCell;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Width and height of the windows.
@@ -78,20 +79,20 @@ const PAGES: &[(&str, &str)] = &[
     ("account", "/account"),
     ("settings-sign-in", "/settings/sign-in"),
     ("not-here", "/nothing/here"),
+    ("deliveries-refused", "/activity/deliveries?state=refused"),
 ];
-/// Lists whose first row is opened.
-const FIRST_ROWS: &[(&str, &str)] = &[
-    ("indicator", "/indicators?sort=-reputation"),
-    ("plan", "/plans"),
-    ("connection", "/connections"),
-    ("rule", "/rules"),
-    ("one-sharing", "/sharing"),
-    ("plan-waiting", "/plans?status=waiting"),
-    ("plan-approved", "/plans?status=approved"),
-    ("plan-rejected", "/plans?status=rejected"),
-    ("suspect", "/activity?status=suspect"),
-    ("target", "/targets"),
-    ("person", "/settings/users"),
+/// Lists whose first row is opened, and what the row says that is meant.
+const FIRST_ROWS: &[(&str, &str, &str)] = &[
+    ("indicator", "/indicators?sort=-reputation", ""),
+    ("indicator-guarded", "/indicators?q=dropbox.com", ""),
+    ("plan", "/plans", "waiting"),
+    ("suspect", "/activity?kind=pull&subject=mirror", "suspect"),
+    ("undoable", "/activity?kind=share", "accepted"),
+    ("failed-run", "/activity?kind=pull&subject=down-mirror", ""),
+    ("connection", "/connections", ""),
+    ("rule", "/rules", ""),
+    ("one-sharing", "/sharing", ""),
+    ("target", "/targets", ""),
 ];
 /// Pages that a form leads to: name, the page of the form, and what is done on it.
 const SENT: &[(&str, &str, &str)] = &[
@@ -144,7 +145,69 @@ const SENT: &[(&str, &str, &str)] = &[
          .then(() => location.assign('/indicators/url/' + encodeURIComponent(document.querySelector('textarea').value)))",
     ),
 ];
+/// Posts that fill pages of settings: path, and the form without its session token.
+const POSTED: &[(&str, &str)] = &[
+    ("/settings/users", "name=grace&role=analyst&role=approver"),
+    (
+        "/settings/users",
+        "name=someone.with-a-very-long-name%2Band-more%40department.example&role=viewer&role=auditor&role=operator",
+    ),
+    ("/settings/tokens", "name=border+firewall&scope=list&networks=10.1.0.0%2F16"),
+    ("/settings/tokens", "name=dashboard&scope=read&expires_at=2027-01-31"),
+    (
+        "/settings/exceptions/propose",
+        "value=google.com&target=block-names&reason=Our+own+page+lies+there%3A+until+it+has+moved.&until=2027-01-31",
+    ),
+];
+/// What they are then.
+const FILLED: &[(&str, &str)] = &[
+    ("people-some", "/settings/users"),
+    ("tokens-some", "/settings/tokens"),
+    ("exceptions-some", "/settings/exceptions"),
+    ("audit-some", "/activity/audit?who=ada"),
+];
+/// Pages of an exchange in which nothing is configured.
+const EMPTY: &[(&str, &str)] = &[
+    ("empty-overview", "/overview"),
+    ("empty-indicators", "/indicators"),
+    ("empty-connections", "/connections"),
+    ("empty-rules", "/rules"),
+    ("empty-sharing", "/sharing"),
+    ("empty-activity", "/activity"),
+    ("empty-plans", "/plans"),
+];
+/// What somebody sees who may only look.
+const LOOKING_ON: &[(&str, &str)] = &[
+    ("viewer-overview", "/overview"),
+    ("viewer-connections", "/connections"),
+    ("viewer-rule", "/configure/rule?key=strong-addresses"),
+    ("viewer-refused", "/activity/audit"),
+];
+/// Longer than anybody would write, to see what gives way, and a rule of many groups.
+const STRAINED: &str = r#"
+[[tenant]]
+name = "the-account-of-the-subsidiary-with-the-longest-name-we-have-ever"
+allow_private = ["10.1.0.0/16", "10.2.0.0/16"]
+
+[[connection]]
+name = "a-connection-whose-name-is-as-long-as-any-name-may-ever-be-here1"
+connector = "manual"
+enabled = false
+
+[[rule]]
+name = "a-rule-whose-name-is-as-long-as-any-name-may-be-and-nobody-reads"
+folder = "a-folder-of-some-length/another-one-below-it/and-a-third-of-the-same-length"
+when = """((kind in (url, domain) and (tag in ("phishing", "c2") or (reputation >= 8 and not (severity = low or \
+    confidence < 30)))) or (kind in (sha256, sha1, md5) and record(source = "eset" and reputation >= 7))) and not \
+    (tag = "a tag that is rather long and has spaces in it" or value contains "an-uncommonly-long-part-of-a-value.example")"""
+exceptions = [
+  { name = "an exception with a name that goes on for longer than any label should", values = ["198.51.100.0/24", "203.0.113.0/24"] },
+  { name = "second", tags = ["ours", "a partner's own tag"] },
+]
+"#;
 const PASSWORD: &str = "four words for pictures";
+/// That of who may only look.
+const OTHER: &str = "other words for pictures";
 
 /// Something that ends with us.
 struct Running(Child);
@@ -164,89 +227,216 @@ pub(crate) fn run(root: &Path, out: Option<&str>) -> Result<()> {
         bail!("iocast does not build");
     }
     let binary = root.join("target/debug/iocast");
-    // What somebody made for it, with plans that wait, say; else the demo.
-    let data = match std::env::var_os("IOCAST_SCREENSHOTS_DATA") {
-        Some(data) => std::path::PathBuf::from(data),
-        None => {
-            let data = root.join("target/tmp/screenshots");
-            let _ = std::fs::remove_dir_all(&data);
-            std::fs::create_dir_all(&data).with_context(|| format!("make {}", data.display()))?;
-            let demo = Command::new(&binary).arg("--data").arg(&data).args(["demo", "--once"]).output()?;
-            if !demo.status.success() {
-                bail!("the demo: {}", String::from_utf8_lossy(&demo.stderr));
-            }
-            data
-        }
-    };
-    let mut server = Command::new(&binary);
-    server.arg("--data").arg(&data).args(["serve", "--listen", "127.0.0.1:0"]);
-    let mut server = Running(server.stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?);
-    let (address, code) = greeting(&mut server)?;
-    let browser = Browser::start()?;
-    let mut wrong = Vec::new();
+    let shop = Shop { browser: Browser::start()?, out, wrong: RefCell::default() };
 
-    photograph(&browser, &address, "set-up", "/setup", None, &out, &mut wrong)?;
-    browser.open(&format!("{address}/setup"))?;
-    for (label, text) in [("Code", &*code), ("Your name", "ada"), ("Password", PASSWORD), ("Password, again", PASSWORD)]
-    {
-        browser.fill(label, text)?;
+    // Nothing yet.
+    let mut site = Site::serve(&binary, &root.join("target/tmp/screenshots-empty"), &[])?;
+    shop.photograph(&site, "set-up", "/setup")?;
+    shop.set_up(&site)?;
+    EMPTY.iter().try_for_each(|(name, path)| shop.photograph(&site, name, path))?;
+    drop(site);
+
+    // The demo.
+    shop.browser.forget()?;
+    site = Site::serve(&binary, &root.join("target/tmp/screenshots"), &[&["demo", "--once"]])?;
+    shop.set_up(&site)?;
+    PAGES.iter().try_for_each(|(name, path)| shop.photograph(&site, name, path))?;
+    SENT.iter().try_for_each(|(name, path, then)| shop.photograph_after(&site, name, path, then))?;
+    for (path, form) in POSTED {
+        shop.browser.open(&format!("{}/account", site.address))?;
+        let post = "const request = new XMLHttpRequest(); request.open('POST', arguments[0], false); \
+                    request.setRequestHeader('Content-Type', 'application/x-www-form-urlencoded'); \
+                    request.send('csrf=' + document.querySelector('[name=csrf]').value + '&' + arguments[1]);";
+        shop.browser.run(post, &json!([path, form]))?;
     }
-    browser.click("Set up")?;
-    browser.find("//nav[@id='nav']").context("setting up does not lead in")?;
-    let only = std::env::var("IOCAST_SCREENSHOTS_ONLY").unwrap_or_default();
-    let is_meant = |name: &str| only.is_empty() || only.split(',').any(|part| name.starts_with(part));
-    for (name, path) in PAGES.iter().filter(|(name, _)| is_meant(name)) {
-        photograph(&browser, &address, name, path, None, &out, &mut wrong)?;
-    }
-    for (name, path, then) in SENT.iter().filter(|(name, ..)| is_meant(name)) {
-        photograph(&browser, &address, name, path, Some(then), &out, &mut wrong)?;
-    }
-    for (name, list) in FIRST_ROWS.iter().filter(|(name, _)| is_meant(name)) {
-        browser.open(&format!("{address}{list}"))?;
-        let first = browser.run("return document.querySelector('[data-href]')?.dataset.href ?? ''", &json!([]))?;
-        match first.as_str() {
-            Some(path) if !path.is_empty() => photograph(&browser, &address, name, path, None, &out, &mut wrong)?,
-            _ => println!("{name}: {list} is empty"),
+    FILLED.iter().try_for_each(|(name, path)| shop.photograph(&site, name, path))?;
+    for (name, list, says) in FIRST_ROWS {
+        shop.browser.open(&format!("{}{list}", site.address))?;
+        let first = "return [...document.querySelectorAll('[data-href]')] \
+                     .find((row) => row.innerText.includes(arguments[0]))?.dataset.href ?? ''";
+        match shop.browser.run(first, &json!([says]))?.as_str() {
+            Some(path) if !path.is_empty() => shop.photograph(&site, name, path)?,
+            _ => println!("{name}: {list} has no such row"),
         }
     }
-    println!("pictures in {}", out.display());
+    shop.mistaken(&site)?;
+    shop.sign_in_as_viewer(&site)?;
+    LOOKING_ON.iter().try_for_each(|(name, path)| shop.photograph(&site, name, path))?;
+    shop.browser.forget()?;
+    shop.photograph(&site, "sign-in", "/sign-in")?;
+    drop(site);
+
+    // Stopped, and strained.
+    let strained = root.join("target/tmp/strained.toml");
+    std::fs::write(&strained, STRAINED)?;
+    let strained = strained.to_string_lossy();
+    let data = root.join("target/tmp/screenshots-strained");
+    site = Site::serve(
+        &binary,
+        &data,
+        &[&["demo", "--once"], &["apply", "--yes", &strained], &["freeze", "--note", WHY]],
+    )?;
+    shop.set_up(&site)?;
+    for (name, path) in [
+        ("frozen-overview", "/overview"),
+        ("long-tenants", "/tenants"),
+        ("long-rules", "/rules"),
+        ("long-rule", "/configure/rule?key=a-rule-whose-name-is-as-long-as-any-name-may-be-and-nobody-reads"),
+        ("long-indicator", "/indicators?sort=value"),
+    ] {
+        shop.photograph(&site, name, path)?;
+    }
+    println!("pictures in {}", shop.out.display());
+    let wrong = shop.wrong.into_inner();
     if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("\n")) }
 }
 
-/// Takes all pictures of a page.
-fn photograph(
-    browser: &Browser,
-    address: &str,
-    name: &str,
-    path: &str,
-    then: Option<&str>,
-    out: &Path,
-    wrong: &mut Vec<String>,
-) -> Result<()> {
-    for (width, height) in WINDOWS {
-        for theme in THEMES {
-            browser.look(width, height, theme)?;
-            browser.open(&format!("{address}{path}"))?;
-            if let Some(then) = then {
-                browser.run(&format!("document.documentElement.dataset.before = ''; {then}"), &json!([]))?;
-                browser.find("//html[not(@data-before)]").with_context(|| format!("{name} leads nowhere"))?;
+/// Why it is stopped.
+const WHY: &str = "the gateway's vendor has an outage, and answers with what it held last week";
+
+/// An exchange that serves.
+struct Site {
+    /// With its scheme.
+    address: String,
+    /// For the first account.
+    code: String,
+    _server: Running,
+}
+
+impl Site {
+    /// On a directory made anew, after these commands.
+    fn serve(binary: &Path, data: &Path, commands: &[&[&str]]) -> Result<Site> {
+        let _ = std::fs::remove_dir_all(data);
+        std::fs::create_dir_all(data).with_context(|| format!("make {}", data.display()))?;
+        for words in commands {
+            let done = Command::new(binary).arg("--data").arg(data).args(*words).output()?;
+            if !done.status.success() {
+                bail!("{}: {}", words.join(" "), String::from_utf8_lossy(&done.stderr));
             }
-            let wide = browser.run("return document.documentElement.scrollWidth - window.innerWidth", &json!([]))?;
-            if wide.as_i64().is_some_and(|wide| wide > 0) {
-                wrong.push(format!("{name} at {width}: {wide} px wider than the window"));
-            }
-            for line in browser.log()? {
-                let expected = name == "not-here" && line.contains("404");
-                if !expected {
-                    wrong.push(format!("{name}: {line}"));
+        }
+        let mut server = Command::new(binary);
+        server.arg("--data").arg(data).args(["serve", "--listen", "127.0.0.1:0"]);
+        let mut server = Running(server.stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?);
+        let (address, code) = greeting(&mut server)?;
+        Ok(Site { address, code, _server: server })
+    }
+}
+
+/// Who takes the pictures.
+struct Shop {
+    browser: Browser,
+    out: PathBuf,
+    /// What the browser complained about.
+    wrong: RefCell<Vec<String>>,
+}
+
+impl Shop {
+    /// The first account, by the form; ada is in then.
+    fn set_up(&self, site: &Site) -> Result<()> {
+        self.browser.open(&format!("{}/setup", site.address))?;
+        let typed =
+            [("Code", &*site.code), ("Your name", "ada"), ("Password", PASSWORD), ("Password, again", PASSWORD)];
+        typed.iter().try_for_each(|(label, text)| self.browser.fill(label, text))?;
+        self.browser.click("Set up")?;
+        self.browser.find("//nav[@id='nav']").context("setting up does not lead in")?;
+        Ok(())
+    }
+
+    /// Forms that were sent as nobody should.
+    fn mistaken(&self, site: &Site) -> Result<()> {
+        for (name, path, label, text) in [
+            ("mistaken-rule", "/configure/rule", "Selects", "kind = ulr"),
+            ("mistaken-taxii", "/configure/connection?connector=taxii", "Name", "has a blank"),
+            ("mistaken-tenant", "/configure/tenant?connector=feed", "Days of the first pull", "soon"),
+        ] {
+            for (width, height) in WINDOWS {
+                for theme in THEMES {
+                    self.browser.look(width, height, theme)?;
+                    self.browser.open(&format!("{}{path}", site.address))?;
+                    self.browser.fill(label, text)?;
+                    self.browser.click("Save")?;
+                    self.browser.find("//em")?;
+                    self.keep(name, width, theme, "422")?;
                 }
             }
-            let png = browser.picture(4_000)?;
-            let file = out.join(format!("{name}-{width}-{theme}.png"));
-            std::fs::write(&file, png).with_context(|| format!("write {}", file.display()))?;
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Makes somebody who may only look, and signs them in.
+    fn sign_in_as_viewer(&self, site: &Site) -> Result<()> {
+        self.browser.open(&format!("{}/overview", site.address))?;
+        let make = "
+            const done = arguments[0];
+            const headers = { 'content-type': 'application/json', 'x-csrf-token': document.querySelector('[name=csrf]').value };
+            const body = JSON.stringify({ name: 'vera', roles: ['viewer'] });
+            fetch('/api/v1/users', { method: 'POST', headers, body }).then((a) => a.json()).then((a) => done(a.password));";
+        let first = self.browser.run_async(make, &json!([]))?;
+        let first = first.as_str().context("an account for who looks on")?.to_owned();
+        self.browser.forget()?;
+        self.browser.open(&format!("{}/sign-in", site.address))?;
+        self.browser.fill("Name", "vera")?;
+        self.browser.fill("Password", &first)?;
+        self.browser.click("Sign in")?;
+        self.browser.find("//nav[@id='nav']")?;
+        self.photograph(site, "must-set-password", "/account")?;
+        self.browser.open(&format!("{}/account", site.address))?;
+        for (label, text) in [("The one there is", &*first), ("New", OTHER), ("New, again", OTHER)] {
+            self.browser.fill(label, text)?;
+        }
+        self.browser.click("Set password")?;
+        self.browser.find("//nav[@id='nav']").map(drop)
+    }
+
+    /// Takes all pictures of a page.
+    fn photograph(&self, site: &Site, name: &str, path: &str) -> Result<()> {
+        self.photograph_after(site, name, path, "")
+    }
+
+    /// Takes all pictures of the page that what is done on another one leads to.
+    fn photograph_after(&self, site: &Site, name: &str, path: &str, then: &str) -> Result<()> {
+        if !is_meant(name) {
+            return Ok(());
+        }
+        for (width, height) in WINDOWS {
+            for theme in THEMES {
+                self.browser.look(width, height, theme)?;
+                self.browser.open(&format!("{}{path}", site.address))?;
+                if !then.is_empty() {
+                    self.browser.run(&format!("document.documentElement.dataset.before = ''; {then}"), &json!([]))?;
+                    self.browser
+                        .find("//html[not(@data-before)]")
+                        .with_context(|| format!("{name} leads nowhere"))?;
+                }
+                let status = match name {
+                    "not-here" => "404",
+                    "viewer-refused" => "403",
+                    _ => "none",
+                };
+                self.keep(name, width, theme, status)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The page that is open, and what is wrong with it; an answer of this status is not.
+    fn keep(&self, name: &str, width: u32, theme: &str, status: &str) -> Result<()> {
+        let mut wrong = self.wrong.borrow_mut();
+        let wide = "return document.documentElement.scrollWidth - window.innerWidth";
+        if let Some(wide) = self.browser.run(wide, &json!([]))?.as_i64().filter(|wide| *wide > 0) {
+            wrong.push(format!("{name} at {width}: {wide} px wider than the window"));
+        }
+        let complaints = self.browser.log()?.into_iter().filter(|line| !line.contains(status));
+        wrong.extend(complaints.map(|line| format!("{name}: {line}")));
+        let file = self.out.join(format!("{name}-{width}-{theme}.png"));
+        std::fs::write(&file, self.browser.picture(4_000)?).with_context(|| format!("write {}", file.display()))
+    }
+}
+
+/// Whether a picture is asked for: by the beginnings of names in IOCAST_SCREENSHOTS_ONLY; all where nothing is said.
+fn is_meant(name: &str) -> bool {
+    let only = std::env::var("IOCAST_SCREENSHOTS_ONLY").unwrap_or_default();
+    only.is_empty() || only.split(',').any(|part| name.starts_with(part))
 }
 
 /// Where the server listens, and the code for the first account.

@@ -20,6 +20,8 @@ macro_rules! embedded {
 const FEEDS: &[Embedded] = embedded! {
     "ipsum/3.txt" = "demo/ipsum/levels/3.txt",
     "ipsum/5.txt" = "demo/ipsum/levels/5.txt",
+    // A copy of it, of which most is going to be lost.
+    "mirror/addresses.txt" = "demo/ipsum/levels/5.txt",
     "tweetfeed/20260401.csv" = "demo/tweetfeed/daily-csv/2026/202604/20260401.csv",
     "tweetfeed/20260402.csv" = "demo/tweetfeed/daily-csv/2026/202604/20260402.csv",
     "tweetfeed/20260403.csv" = "demo/tweetfeed/daily-csv/2026/202604/20260403.csv",
@@ -87,6 +89,25 @@ pub(super) fn write_out(folder: &Path) -> io::Result<()> {
             fs::create_dir_all(parent).map_err(told)?;
         }
         fs::write(&path, feed.body).map_err(told)?;
+    }
+    Ok(())
+}
+
+/// The copy of which most is lost between two pulls.
+const MIRROR: &str = "mirror/addresses.txt";
+/// Lines of it that are left.
+const LEFT: usize = 40;
+
+/// Loses most of the mirror, as mirrors do. Once: what is left is left.
+///
+/// # Errors
+/// What the file system says.
+pub(super) fn lose_most_of_the_mirror(folder: &Path) -> io::Result<()> {
+    let path = folder.join(MIRROR);
+    let text = fs::read_to_string(&path)?;
+    if text.lines().count() > LEFT {
+        let left: String = text.lines().take(LEFT).flat_map(|line| [line, "\n"]).collect();
+        fs::write(&path, left)?;
     }
     Ok(())
 }

@@ -173,6 +173,11 @@ impl Stage {
             let pulled: PullReport = self.engine.pull(name, &Silent)?;
             report::pulled(out, &pulled)?;
         }
+        if sources.contains(&"mirror") {
+            feeds::lose_most_of_the_mirror(&self.folder.join("feeds"))?;
+            writeln!(out, "  and again, when most of the mirror is lost:")?;
+            report::pulled(out, &self.engine.pull("mirror", &Silent)?)?;
+        }
 
         report::heading(out, "SHARE", "what the rules select goes to the targets, and nothing else")?;
         report::share_head(out)?;
@@ -304,7 +309,7 @@ mod tests {
         assert!(!text.contains("\"@demo"), "a place was left out");
         assert!(text.contains(r#"url = "/data \"one\"/demo/feeds/ipsum/3.txt""#));
         let loaded = configfile::parse(Path::new("demo.toml"), &text).unwrap();
-        assert_eq!((loaded.file.rule.len(), loaded.file.target.len()), (4, 5));
+        assert_eq!((loaded.file.rule.len(), loaded.file.target.len()), (4, 6));
         assert!(loaded.file.rule.iter().all(|rule| !rule.exceptions.is_empty()));
         assert!(configuration(Path::new("/da*a/demo")).is_err());
     }

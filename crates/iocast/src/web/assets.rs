@@ -39,6 +39,7 @@ pub(crate) static TABLE: &[Asset] = &[
     },
     Asset { name: "builder.js", media: SCRIPT, bytes: include_bytes!("../../assets/builder.js"), sha256: None },
     Asset { name: "console.js", media: SCRIPT, bytes: include_bytes!("../../assets/console.js"), sha256: None },
+    Asset { name: "trusted.js", media: SCRIPT, bytes: include_bytes!("../../assets/trusted.js"), sha256: None },
     Asset { name: "icon.svg", media: "image/svg+xml", bytes: include_bytes!("../../assets/icon.svg"), sha256: None },
     Asset {
         name: "htmx.js",

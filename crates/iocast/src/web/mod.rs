@@ -63,9 +63,11 @@ use axum::routing;
 use shell::{Section, Shell, Theme};
 use std::sync::Arc;
 
-/// What a browser may do with a page: what the page needs, and nothing of anybody else's.
+/// What a browser may do with a page: what the page needs, and nothing of anybody else's. Text becomes a part of a page
+/// by the policy of `trusted.js` alone, and never a script.
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-                          connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+                          connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
+                          require-trusted-types-for 'script'; trusted-types default";
 
 /// Puts every page and file on the router.
 pub(crate) fn mount(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {

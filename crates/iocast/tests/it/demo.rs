@@ -28,9 +28,10 @@ const TABLE: &str = "\
   prince-of-persia        238       238       238  feed
   merged-badly              4         4         4  feed
   down-mirror               0         0         0  feed
+  mirror                1,413     1,413         0  feed
   edr                   2,507         7         6  demo-edr
-  gateway               5,046         8         7  demo-gateway
-  together             39,235    30,281
+  gateway               5,040         8         7  demo-gateway
+  together             40,642    30,281
       not active: entries the tools read back that we put there (echo)
 
   target                there   skipped   refused  not ours   waiting  connection
@@ -38,7 +39,8 @@ const TABLE: &str = "\
   block-names           5,035       162         0         0         0  edge
   siem                  1,093     1,418         0         0         0  disk
   edr-block             2,500       627         0         0         0  edr
-  gateway-block         5,038       165         0         1         0  gateway
+  gateway-block         5,032       171         6         1         0  gateway
+  block-mail                0       162         0         0     5,035  edge
 ";
 
 fn at(seconds: i64) -> Clock {
@@ -113,6 +115,11 @@ fn the_table_is_exact_the_date_does_not_matter_and_a_second_run_changes_nothing(
     for said in ["an echo: we put it there first", "gateway-block   there: wanted", "moz-top500"] {
         assert!(why.contains(said), "{said} is not in\n{why}");
     }
+
+    // What waits for a person, and what a tool does not take.
+    let pull = part(&first, "PULL");
+    assert!(pull.contains("suspect") && pull.contains("at most half of the last believed one"), "{pull}");
+    assert!(part(&first, "SHARE").contains("waits for a person"), "{first}");
 
     // The files are there to be looked at.
     let folder = one.path().join("demo");

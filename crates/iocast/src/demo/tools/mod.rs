@@ -22,6 +22,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Longest state file read, in bytes: ten times what a full tool writes.
 const STATE_BYTES: u64 = 64 << 20;
 
+/// Longest address that the gateway takes, in characters. Some of the feeds' are longer: an entry that is refused is
+/// part of the picture.
+const LONGEST: usize = 96;
+
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Product {
@@ -42,8 +46,8 @@ impl Product {
     /// Why the tool cannot hold this, in its own words.
     fn refuses(self, entry: &Outgoing) -> Option<String> {
         let length = entry.entry.chars().count();
-        (self == Product::Gateway && length > 256)
-            .then(|| format!("ADDR_TOO_LONG: {length} characters, at most 256 are taken"))
+        (self == Product::Gateway && length > LONGEST)
+            .then(|| format!("ADDR_TOO_LONG: {length} characters, at most {LONGEST} are taken"))
     }
 }
 

@@ -14,6 +14,7 @@ use engine::World as _;
 use intel::Timestamp;
 use iocast::app::{App, OpenOptions};
 use iocast::demo;
+use iocast::people::roles::{Needs, Role, Roles, allows};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -158,4 +159,12 @@ impl Site {
     fn reload_until(&self, browser: &Browser, path: &str, xpath: &str) {
         browser.reload_until(&format!("{}{path}", self.address), xpath).unwrap();
     }
+}
+
+/// Whether this one of them may open, or press, what needs this.
+fn may(who: &str, needs: Needs) -> bool {
+    let (_, names) = PEOPLE.iter().find(|(name, _)| *name == who).unwrap();
+    let roles: Vec<Role> =
+        names.iter().map(|name| *Role::ALL.iter().find(|role| role.as_str() == *name).unwrap()).collect();
+    matches!(needs, Needs::Nothing | Needs::Session) || allows(Roles::of(&roles), needs)
 }

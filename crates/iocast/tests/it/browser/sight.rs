@@ -1,9 +1,9 @@
 //! Every page for people who cannot see it, or not well: axe-core finds nothing serious, in light and dark.
 
-use super::{PEOPLE, Site, is_skipped};
+use super::{Site, is_skipped, may};
 use chromium::Browser;
 use iocast::api::route::Verb;
-use iocast::people::roles::{Needs, Role, Roles, allows};
+use iocast::people::roles::Needs;
 use iocast::web::routes;
 use serde_json::{Value, json};
 
@@ -42,13 +42,6 @@ fn judge(browser: &Browser, site: &Site, path: &str, wrong: &mut Vec<String>) {
             wrong.push(format!("{path} {theme}: {}", line.as_str().unwrap()));
         }
     }
-}
-
-fn may(who: &str, needs: Needs) -> bool {
-    let (_, names) = PEOPLE.iter().find(|(name, _)| *name == who).unwrap();
-    let roles: Vec<Role> =
-        names.iter().map(|name| *Role::ALL.iter().find(|role| role.as_str() == *name).unwrap()).collect();
-    matches!(needs, Needs::Nothing | Needs::Session) || allows(Roles::of(&roles), needs)
 }
 
 #[test]
