@@ -404,9 +404,7 @@ impl Shop {
                 self.browser.open(&format!("{}{path}", site.address))?;
                 if !then.is_empty() {
                     self.browser.run(&format!("document.documentElement.dataset.before = ''; {then}"), &json!([]))?;
-                    self.browser
-                        .find("//html[not(@data-before)]")
-                        .with_context(|| format!("{name} leads nowhere"))?;
+                    self.browser.find("//html[not(@data-before)]").with_context(|| format!("{name} leads nowhere"))?;
                 }
                 let status = match name {
                     "not-here" => "404",

@@ -34,13 +34,7 @@ const TORTURES: &[Torture] = &[
         cases: "IOCAST_SEEDS",
         per_round: 2_000,
     },
-    Torture {
-        name: "wide worlds",
-        package: "engine",
-        test: "wide_worlds::",
-        cases: "IOCAST_SEEDS",
-        per_round: 500,
-    },
+    Torture { name: "wide worlds", package: "engine", test: "wide_worlds::", cases: "IOCAST_SEEDS", per_round: 500 },
     Torture {
         name: "others' entries",
         package: "engine",

@@ -404,11 +404,9 @@ impl Engine {
                     counts.refused += 1;
                     settled.push(self.settled(pass, step, entry, &ItemOutcome::Foreign, None));
                 }
-                // It was asked to give it back lately, and what it shows may be older: others may have put one like it
-                // there since.
-                Some(Presence::Ours { .. })
-                    if lags && before.as_ref().is_some_and(|line| line.line.state == LineState::Retracting) =>
-                {
+                // It was asked to give it back lately, and what it shows, or does not show yet, may be older: others may
+                // have put one like it there since.
+                Some(_) if lags && before.as_ref().is_some_and(|line| line.line.state == LineState::Retracting) => {
                     counts.deferred += 1;
                 }
                 Some(Presence::Absent) if !lags && !pass.target.action.deploys => {

@@ -112,3 +112,30 @@ fn another_reputation_is_an_update_where_entries_are_objects() {
         });
     }
 }
+
+/// A retraction whose answer was lost, at a destination that lags: what was there shows neither before nor after it yet,
+/// and others put one like it there meanwhile. It is not taken back a second time before the answer can be believed.
+#[test]
+fn f42_a_lost_retraction_is_not_repeated_while_the_destination_lags() {
+    let bench = Bench::new(1, &[("t", "append", json!({}))]);
+    bench.tool(|tool| tool.lag = 15 * MINUTE);
+    listed(&bench, &[1, 2]);
+    bench.share("t");
+    bench.sim.wait(5 * MINUTE);
+    // Carried out, and nobody hears of it.
+    listed(&bench, &[2]);
+    bench.tool(|tool| tool.lost = 100);
+    let _ = bench.try_share("t");
+    let now = bench.sim.lock().now;
+    bench.tool(|tool| {
+        tool.lost = 0;
+        assert_eq!(tool.ours(), [value(2)]);
+        tool.others_add(&value(1));
+        tool.shows_from(now);
+    });
+    bench.sim.wait(4 * MINUTE);
+    let _ = bench.try_share("t");
+    bench.tool(|tool| assert_eq!((tool.damaged.len(), tool.foreign()), (0, vec![value(1)])));
+    bench.rest("t");
+    bench.tool(|tool| assert_eq!((tool.damaged.len(), tool.foreign()), (0, vec![value(1)])));
+}

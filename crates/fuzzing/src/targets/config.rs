@@ -29,6 +29,7 @@ fn documents(file: ConfigFile) -> Documents {
         guards: file.guard.into_iter().map(|doc| Stored { id: stored(), doc }).collect(),
         guard_exceptions: file.guard_exception.into_iter().map(|doc| Stored { id: stored(), doc }).collect(),
         notifies: file.notify.into_iter().map(|doc| Stored { id: stored(), doc }).collect(),
+        providers: file.provider.into_iter().map(|doc| Stored { id: stored(), doc }).collect(),
         former: Vec::new(),
     }
 }

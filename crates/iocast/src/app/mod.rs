@@ -20,7 +20,7 @@ use crate::api::Problem;
 use crate::people::roles::Needs;
 use crate::people::{self, People};
 use crate::seal::Keys;
-use crate::tokens::{self, Caller, Found};
+use crate::tokens::{Caller, Found};
 use crate::world::{Outside, RealWorld};
 use anyhow::Context as _;
 use crowd::Crowd;
@@ -283,7 +283,7 @@ impl App {
             Problem::later("tokens cannot be checked at the moment", 5)
         };
         // The store, not the engine: lists are served before everything is loaded.
-        let found = tokens::look_up(&self.store, secret, from, self.world.now()).map_err(trouble)?;
+        let found = crate::tokens::look_up(&self.store, secret, from, self.world.now()).map_err(trouble)?;
         Ok(found.map(|found| match found {
             Found::Elsewhere(token) => (token, Entry::Elsewhere),
             Found::Good(token, None) => (token, Entry::Good),

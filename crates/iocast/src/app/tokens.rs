@@ -194,8 +194,7 @@ impl App {
             expires,
             networks: &networks,
         })?;
-        let detail =
-            json!({ "id": id, "scope": stored, "owner": asked.owner, "networks": networks }).to_string();
+        let detail = json!({ "id": id, "scope": stored, "owner": asked.owner, "networks": networks }).to_string();
         store.audit(&caller.name, "token.create", &asked.name, &detail, now)?;
         Ok(TokenMade {
             id,

@@ -88,16 +88,10 @@ pub(super) async fn do_test(visit: Visit, Sent(form): Sent) -> Result<Response, 
 
 impl Screen for Notifies {
     const SECTION: Section = Section::Settings;
-    const TITLE: &'static str = "Channels";
     const INTRO: &'static str = "Through a channel people are told what needs them, wherever they are.";
     const LIST: &'static str = CHANNELS;
     const FORM: &'static str = "/settings/channels/one";
     const NEEDS: Needs = Needs::WriteSecret;
-    const COLUMNS: &'static [&'static str] = &["By", "State"];
-
-    fn cells(doc: &Self::Doc) -> Vec<String> {
-        vec![doc.channel.clone(), if doc.enabled { "on" } else { "off" }.to_owned()]
-    }
 
     fn form(_: &App, doc: &mut Value, is_new: bool) -> Result<Form, Problem> {
         if doc["channel"].is_null() {

@@ -181,16 +181,9 @@ pub(super) async fn list(visit: Visit, Path(name): Path<String>, query: Fields) 
 
 impl Screen for GuardLists {
     const SECTION: Section = Section::Settings;
-    const TITLE: &'static str = "Guard";
     const INTRO: &'static str = "What is on a list is never sent, or flagged, at every target.";
     const LIST: &'static str = LISTS;
     const FORM: &'static str = "/settings/guard/list";
-    const COLUMNS: &'static [&'static str] = &["Class", "State"];
-
-    fn cells(doc: &Self::Doc) -> Vec<String> {
-        let state = if doc.enabled { "on" } else { "off" };
-        vec![doc.class.clone().unwrap_or_else(|| "lifeline".to_owned()), state.to_owned()]
-    }
 
     fn form(_: &App, doc: &mut Value, is_new: bool) -> Result<Form, Problem> {
         if let Some(list) = doc["list"].as_str().map(Value::from) {

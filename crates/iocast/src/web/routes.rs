@@ -1,9 +1,16 @@
 //! Every page there is. Router, navigation and the tests that open each are read from this table.
 
-use super::{account, activity, adding, api_tokens, asked, audit, bulk, catalogue, channels, connection, door, export, grid, guards, indicator, live, notices, overview, plans, policy, providers, refused, rules, saved, settings, sharing, target, tenants, things, trial, upkeep, users};
+use super::{
+    account, activity, adding, api_tokens, asked, audit, bulk, catalogue, channels, connection, door, export, grid,
+    guards, indicator, live, notices, overview, plans, policy, providers, refused, rules, saved, settings, sharing,
+    target, tenants, things, trial, upkeep, users,
+};
 use crate::api::PageRoute;
 use crate::app::things::{Connections, GuardLists, Notifies, Rules, Sharings, Targets, Tenants};
-use crate::people::roles::Needs::{Account, AnalystWork, Approve, Backup, EditConfig, EditSettings, Freeze, ManagePeople, Nothing, Propose, Read, ReadAudit, Resolve, RunNow, Session, Thaw, Undo, WriteSecret};
+use crate::people::roles::Needs::{
+    Account, AnalystWork, Approve, Backup, EditConfig, EditSettings, Freeze, ManagePeople, Nothing, Propose, Read,
+    ReadAudit, Resolve, RunNow, Session, Thaw, Undo, WriteSecret,
+};
 use axum::routing;
 
 /// The table.
