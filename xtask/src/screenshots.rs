@@ -66,6 +66,37 @@ const FIRST_ROWS: &[(&str, &str)] = &[
     ("target", "/targets"),
     ("person", "/settings/users"),
 ];
+/// Forms that are sent once the empty pages are pictured: path and fields, as a browser writes them.
+const SENT: &[(&str, &str)] = &[
+    ("/settings/users", "name=grace&role=analyst&role=approver"),
+    (
+        "/settings/users",
+        "name=someone.with-a-very-long-name%2Band-more%40department.example&role=viewer&role=auditor&role=operator",
+    ),
+    ("/settings/tokens", "name=border+firewall&scope=list"),
+    ("/settings/tokens", "name=dashboard&scope=read&expires_at=2027-01-31"),
+    (
+        "/settings/exceptions/propose",
+        "value=google.com&target=block-names&reason=Our+own+page+lies+there%3A+until+it+has+moved.&until=2027-01-31",
+    ),
+    (
+        "/settings/channels/one",
+        "channel=webhook&name=chat&enabled=on&settings.url=https%3A%2F%2Fchat.example%2Fhook&on=frozen&on=denied",
+    ),
+    ("/settings/backup", "name=today.db"),
+    ("/freeze", "note=A+feed+lists+half+of+the+internet"),
+];
+/// And the pages that show what came of it.
+const FILLED: &[(&str, &str)] = &[
+    ("settings-frozen", "/settings"),
+    ("people-some", "/settings/users"),
+    ("tokens-some", "/settings/tokens"),
+    ("exceptions-some", "/settings/exceptions"),
+    ("channels-some", "/settings/channels"),
+    ("backup-some", "/settings/backup"),
+    ("notices-some", "/activity/notices"),
+    ("audit-some", "/activity/audit?who=ada"),
+];
 const PASSWORD: &str = "four words for pictures";
 
 /// Something that ends with us.
@@ -124,6 +155,25 @@ pub(crate) fn run(root: &Path, out: Option<&str>) -> Result<()> {
             _ => println!("{name}: {list} is empty"),
         }
     }
+    for (path, form) in SENT {
+        browser.open(&format!("{address}/account"))?;
+        browser.run(&format!(
+            "const request = new XMLHttpRequest(); request.open('POST', {path:?}, false); \
+             request.setRequestHeader('Content-Type', 'application/x-www-form-urlencoded'); \
+             request.send('csrf=' + document.querySelector('[name=csrf]').value + '&' + {form:?});"
+        ))?;
+    }
+    for (name, path) in FILLED {
+        photograph(&browser, &address, name, path, &out, &mut wrong)?;
+    }
+    // What is shown once has no address of its own.
+    browser.open(&format!("{address}/account"))?;
+    browser.run(&format!(
+        "const form = document.querySelector('[action=\"/account/second-factor\"]'); \
+         form.elements.password.value = {PASSWORD:?}; form.requestSubmit();"
+    ))?;
+    browser.ask("element", &json!({ "using": "css selector", "value": "svg.qr" }))?;
+    pictures(&browser, None, "second-factor", &out, &mut wrong)?;
     println!("pictures in {}", out.display());
     if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("\n")) }
 }
@@ -137,10 +187,17 @@ fn photograph(
     out: &Path,
     wrong: &mut Vec<String>,
 ) -> Result<()> {
+    pictures(browser, Some(&format!("{address}{path}")), name, out, wrong)
+}
+
+/// The same; None: of the page that is open.
+fn pictures(browser: &Browser, url: Option<&str>, name: &str, out: &Path, wrong: &mut Vec<String>) -> Result<()> {
     for (width, height) in WINDOWS {
         for theme in THEMES {
             browser.look(width, height, theme)?;
-            browser.open(&format!("{address}{path}"))?;
+            if let Some(url) = url {
+                browser.open(url)?;
+            }
             let wide = browser.run("return document.documentElement.scrollWidth - window.innerWidth")?;
             if wide.as_i64().is_some_and(|wide| wide > 0) {
                 wrong.push(format!("{name} at {width}: {wide} px wider than the window"));
