@@ -84,6 +84,9 @@ document.addEventListener("click", (event) => {
   if (row && !at.closest("a, button, input, label, summary") && !getSelection()?.toString()) location.assign(row.dataset.href);
 });
 
+// Of pages side by side, this one is in sight.
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // A form that says so is sent once it is changed; one that asks, asks.
 document.addEventListener("change", (event) => event.target.closest?.("form[data-auto]")?.requestSubmit());
 // What follows from a choice is asked for once it is made.

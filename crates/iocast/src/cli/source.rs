@@ -53,7 +53,7 @@ The run before the first bad one tells to which time to roll back.")]
     #[command(after_help = "\
 Examples:
   iocast source again partner-misp --from 2026-11-01T00:00:00Z
-  iocast source again partner-misp && iocast pull partner-misp")]
+  iocast source again partner-misp")]
     Again {
         /// Its name
         name: String,

@@ -8,6 +8,7 @@ use crate::audit::verify::{self, AuditChecked};
 use askama::Template;
 use axum::response::Response;
 use intel::{DAY, Timestamp};
+use serde_json::Value;
 use store::{AuditFilter, AuditRow};
 
 const AUDIT: &str = "/activity/audit";
@@ -61,11 +62,17 @@ fn moment(text: &str, is_end: bool) -> Result<Option<Timestamp>, String> {
     Ok(Some(if is_end && text.len() == 10 { at.after(DAY) } else { at }))
 }
 
-/// JSON without what is no news to people.
+/// What an entry says in detail, without the marks of JSON where words do as well.
 fn plain(detail: &str) -> String {
-    match detail {
-        "{}" | "null" => String::new(),
-        detail => detail.to_owned(),
+    let said = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match serde_json::from_str::<Value>(detail) {
+        Ok(Value::Array(items)) => items.iter().map(said).collect::<Vec<_>>().join("; "),
+        Ok(Value::Object(map)) => {
+            let given = map.iter().filter(|(_, value)| !value.is_null());
+            given.map(|(name, value)| format!("{name}: {}", said(value))).collect::<Vec<_>>().join("; ")
+        }
+        Ok(Value::Null) => String::new(),
+        _ => detail.to_owned(),
     }
 }
 
@@ -137,6 +144,21 @@ pub(super) async fn checked(visit: Visit) -> Result<Response, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn details_are_read_by_people() {
+        for (detail, expect) in [
+            ("{}", ""),
+            ("[]", ""),
+            ("null", ""),
+            (r#"{"note":null}"#, ""),
+            (r#"{"before":["viewer"],"id":7}"#, r#"before: ["viewer"]; id: 7"#),
+            (r#"["class: \"popular\"","enabled: true"]"#, r#"class: "popular"; enabled: true"#),
+            ("no json", "no json"),
+        ] {
+            assert_eq!(plain(detail), expect, "{detail}");
+        }
+    }
 
     #[test]
     fn a_day_as_an_end_is_the_whole_day() {
