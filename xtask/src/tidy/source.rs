@@ -63,6 +63,7 @@ const BANS: &[Ban] = &[
             ("crates/kit/src/http/wait.rs", "the machine's clock as kit hands it to the live transport"),
             ("/examples/", "programs that measure read the clock to do so"),
             ("xtask/", "developer tasks print how long they took"),
+            ("crates/chromium/", "tests wait for a browser so long and no longer; it is in no build but theirs"),
         ],
     },
     Ban { needles: &["todo!", "unimplemented!"], what: "what is not there is not offered", inside: &[], except: &[] },

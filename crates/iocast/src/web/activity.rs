@@ -137,7 +137,13 @@ pub(super) async fn run(visit: Visit, Path(id): Path<u64>) -> Result<Response, P
             let engine = app.engine()?;
             let row =
                 engine.store().run(RunId(id))?.ok_or_else(|| Problem::not_found(format!("there is no run {id}")))?;
-            let suspect = engine.suspect_preview(RunId(id))?;
+            let mut suspect = engine.suspect_preview(RunId(id))?;
+            if let Some(preview) = &mut suspect {
+                for value in preview.adds_some.iter_mut().chain(&mut preview.withdraws_some) {
+                    let kind = if value.contains("://") { "url" } else { "domain" };
+                    *value = defanged(kind, value);
+                }
+            }
             Ok(RunPage { shell, run: run_of(&row, engine.world().now(), &engine.under_way()), suspect })
         })
         .await

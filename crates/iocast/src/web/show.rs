@@ -147,7 +147,7 @@ pub(crate) fn defanged(kind: &str, value: &str) -> String {
             };
             format!("{scheme}{}{path}", dotted(host))
         }
-        "domain" | "hostname" | "ipv4" | "cidr" | "ipv4_cidr" => dotted(value),
+        "domain" | "hostname" | "ipv4" | "ipv4_net" | "cidr" | "ipv4_cidr" => dotted(value),
         "ipv6" => value.replacen(':', "[:]", 1),
         "email" => dotted(&value.replace('@', "[@]")),
         _ => value.to_owned(),

@@ -100,8 +100,12 @@ fn the_table_is_exact_the_date_does_not_matter_and_a_second_run_changes_nothing(
         assert_eq!(numbers(part(&second, "PULL"), name), [[0; 6]], "{name} was read again: {second}");
     }
     for name in ["block-addresses", "block-names", "siem", "edr-block", "gateway-block"] {
-        for pass in numbers(part(&second, "SHARE"), name).into_iter().chain(numbers(part(&second, "ECHO"), name)) {
-            assert_eq!(pass[..3], [0; 3], "{name} was sent something again: {second}");
+        // What a tool refused is offered once more after years, and nothing else; it is in the table of targets.
+        let again = numbers(TABLE, name).last().map_or(0, |counts| counts[2]);
+        for (heading, push) in [("SHARE", again), ("ECHO", 0)] {
+            for pass in numbers(part(&second, heading), name) {
+                assert_eq!(pass[..3], [push, 0, 0], "{name} was sent something again: {second}");
+            }
         }
     }
 

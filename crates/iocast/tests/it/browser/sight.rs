@@ -87,7 +87,6 @@ fn nothing_serious_stands_in_the_way_of_who_cannot_see_a_page_well() {
     // One where nobody is yet, and nothing.
     let site = Site::new();
     judge(&browser, &site, "/setup", &mut wrong);
-    println!("{judged} pages judged");
     assert!(wrong.is_empty(), "{} findings\n{}", wrong.len(), wrong.join("\n"));
     assert!(judged > 20, "{judged}");
 }
