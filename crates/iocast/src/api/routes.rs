@@ -444,6 +444,7 @@ pub static TABLE: &[Route] = &[
     post("/api/v1/indicators/bulk/preview", AnalystWork, "What doing something to many indicators would do.", || {
         routing::post(bulk::preview)
     })
+    .asks()
     .body::<bulk::ManyBody>()
     .example(r#"{"q": "tag = \"lab\"", "act": "mute"}"#)
     .answers::<ManyShown>(),

@@ -76,9 +76,9 @@ fn things_are_made_replaced_and_deleted_by_who_has_seen_them() {
     }
     assert_eq!(tag(&app.get(rule)), now);
     // One way in: the audit log says it as if a file had been applied.
-    let audit = app.get("/api/v1/audit?limit=1");
+    let audit = app.get("/api/v1/audit?limit=1&action=rule");
     assert_eq!((&audit.json()[0]["action"], &audit.json()[0]["object"]), (&json!("rule.update"), &json!("addresses")));
-    assert_eq!(audit.header("link"), Some("</api/v1/audit?limit=1&before=7>; rel=\"next\""));
+    assert_eq!(audit.header("link"), Some("</api/v1/audit?limit=1&action=rule&before=7>; rel=\"next\""));
 
     let delete = |path: &str, headers: &[(&str, &str)]| ask(&app, "DELETE", path, headers, None);
     let status = |path: &str, headers: &[(&str, &str)]| delete(path, headers).status.as_u16();
