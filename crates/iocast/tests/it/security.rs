@@ -369,8 +369,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("/api/v1/targets/{name}/unpin", "s36_decisions_leave_their_steps"),
     ("/api/v1/secrets/rotate", "s36_keys_and_copies_leave_their_steps"),
     ("/api/v1/backup", "s36_keys_and_copies_leave_their_steps"),
-    // These need a source, a tool, a notice, a person or a preview; other tests have them. Here they are
-    // caught by what writes down every change that says nothing of itself.
+    // These need a source, a tool, a notice or a person. Here they are caught by what writes down every silent change.
     ("/api/v1/runs/{id}/approve", "s36_a_change_that_says_nothing_of_itself_is_written_down"),
     ("/api/v1/runs/{id}/discard", "s36_a_change_that_says_nothing_of_itself_is_written_down"),
     ("/api/v1/sources/{name}/again", "s36_a_change_that_says_nothing_of_itself_is_written_down"),
