@@ -413,7 +413,7 @@ pub static TABLE: &[Route] = &[
         .answers::<indicators::Count>(),
     follow("/api/v1/indicators/export", Read, "What a search finds, as a file.", || routing::get(export::export))
         .query::<export::ExportQuery>()
-        .answers_bytes(LISTS),
+        .answers_bytes(EXPORTS),
     get("/api/v1/indicators/why", Read, "Why a value is at a target, and why it is not.", || {
         routing::get(indicators::why)
     })
@@ -715,6 +715,9 @@ pub static TABLE: &[Route] = &[
     })
     .answers::<system::Frozen>(),
 ];
+
+/// The forms of exports.
+const EXPORTS: &[&str] = &["text/plain", "text/csv", "application/json", "application/stix+json;version=2.1"];
 
 /// The forms of served lists.
 const LISTS: &[&str] = &["text/plain", "text/csv", "application/json"];
