@@ -184,10 +184,13 @@ impl Index {
         let room = limit.saturating_add(1);
         let mut best: Vec<Item> = Vec::new();
         let mut bar: Option<Item> = None;
-        for id in self.live(selection) {
+        let mut take = |id: IndicatorId| {
+            if !self.exists(id) {
+                return;
+            }
             let item = (self.sort_key(sort.field, id.0 as usize), id);
             if bar.is_some_and(|bar| compare(&item, &bar).is_ge()) || !is_after(&item) {
-                continue;
+                return;
             }
             best.push(item);
             if best.len() >= room.saturating_mul(2) {
@@ -195,6 +198,12 @@ impl Index {
                 best.truncate(room);
                 bar = best.last().copied();
             }
+        };
+        // Many are equal in what they are sorted by: in the order in which equal ones follow, the first are the best.
+        if sort.descending {
+            selection.iter_back().for_each(&mut take);
+        } else {
+            selection.iter().for_each(&mut take);
         }
         best.sort_unstable_by(compare);
         let more = best.len() > limit;
