@@ -351,9 +351,8 @@ impl Store {
     pub fn plan_steps_begin(&self, id: PlanId, most: usize) -> Result<Vec<u8>, StoreError> {
         self.read(|conn| {
             // Not by a statement, which reads the whole text to give a part of it.
-            let blob = match conn.blob_open("main", "plan", "steps", id.0.cast_signed(), true) {
-                Ok(blob) => blob,
-                Err(_) => return Ok(Vec::new()),
+            let Ok(blob) = conn.blob_open("main", "plan", "steps", id.0.cast_signed(), true) else {
+                return Ok(Vec::new());
             };
             let mut bytes = vec![0; most.min(blob.len())];
             blob.read_at_exact(&mut bytes, 0)?;

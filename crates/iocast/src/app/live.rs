@@ -139,6 +139,10 @@ impl Live {
 /// Looks, again and again, until nobody follows.
 async fn beat(app: Arc<App>) {
     let mut revision = app.crowd().revision.subscribe();
+    // However much happens, it looks no more often than that.
+    let mut rest = tokio::time::interval(REST);
+    rest.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    rest.tick().await;
     loop {
         match app.hop(Pulse::of).await {
             Ok(pulse) => {
@@ -155,7 +159,7 @@ async fn beat(app: Arc<App>) {
                 return;
             }
         }
-        tokio::time::sleep(REST).await;
+        rest.tick().await;
         let _ = tokio::time::timeout(BEAT - REST, revision.changed()).await;
     }
 }
