@@ -13,7 +13,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::{PlanFilter, PlanStatus, Store};
+use store::{PlanStatus, Store};
 
 /// The file in the data directory that freezes the exchange by being there. Its text is the note.
 pub const FREEZE_FILE: &str = "FREEZE";
@@ -172,8 +172,8 @@ impl Engine {
     /// Whether a plan waits that stopped a run of this target half-way: until it is decided, only what was approved of it
     /// is sent.
     pub(crate) fn awaits_decision(&self, target: TargetId) -> Result<bool, EngineError> {
-        let waiting = PlanFilter { target: Some(target), status: Some(PlanStatus::Waiting) };
-        Ok(self.store.plan_heads(waiting)?.iter().any(|plan| plan.halts))
+        let plans = self.plan_board()?;
+        Ok(plans.iter().any(|plan| plan.target == target && plan.status == PlanStatus::Waiting && plan.halts))
     }
 
     /// Asked between the tries of one call.

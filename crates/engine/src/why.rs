@@ -4,7 +4,7 @@ use crate::config::Target;
 use crate::desk::{Hit, find_key, hit};
 use crate::error::EngineError;
 use crate::freeze::FreezeShown;
-use crate::share::{BudgetUse, Collected, HeldPlan, Mode, Under, collect, rank_of, view_of, wanted_of};
+use crate::share::{BudgetUse, Collected, HeldPlan, Mode, Under, collect, collect_few, rank_of, view_of, wanted_of};
 use crate::state::{ConnectionState, TargetState};
 use crate::{Config, Engine, Known};
 use index::RecordRow;
@@ -491,8 +491,13 @@ impl Engine {
         indicator: &Indicator,
         now: Timestamp,
     ) -> WhyTarget {
-        let collected = collect(known, config, target, &self.key_cache, now);
         let together = together_with(known, target, id);
+        let few: Vec<IndicatorId> = std::iter::once(id).chain(together.iter().copied()).collect();
+        let collected = collect_few(known, config, target, &self.key_cache, now, &few);
+        debug_assert!(
+            collected.agrees(&collect(known, config, target, &self.key_cache, now), &few),
+            "what is said of one is what a pass says of it"
+        );
         let wanted = std::iter::once(id)
             .chain(together.iter().copied())
             .map(|id| wanted_of(known, &collected, target, id, now))
@@ -521,7 +526,7 @@ impl Engine {
                 let muted = sharing.rule.muted || sharing.doc.paused;
                 let source_holds = match sharing.source {
                     None => summary.folded.active,
-                    Some(source) => known.index.active_from(source).contains(id),
+                    Some(source) => known.index.is_active_from(id, source),
                 };
                 let decided = match () {
                     () if !source_holds => "source",
@@ -550,7 +555,11 @@ impl Engine {
             (a, b) => a.or(b),
         };
         let rank = match (&wanted, limit) {
-            (Wanted::Yes(_), Some(limit)) => Some(place(known, &collected, target, id, limit)),
+            // Only all of them say where one stands.
+            (Wanted::Yes(_), Some(limit)) => {
+                let all = collect(known, config, target, &self.key_cache, now);
+                Some(place(known, &all, target, id, limit))
+            }
             _ => None,
         };
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string());

@@ -85,6 +85,38 @@ pub enum CountBy {
     Active,
 }
 
+/// What one is sorted by, and which one it is.
+type Ranked = (u64, u32);
+
+/// The least so many after a place, in order. Equal ones follow in the order in which they come, mostly: then the first
+/// are the best, and the rest is passed over at a glance.
+fn least(
+    ids: impl Iterator<Item = IndicatorId>,
+    room: usize,
+    after: Option<Ranked>,
+    item: impl Fn(u32) -> Option<Ranked>,
+) -> Vec<Ranked> {
+    // Twice as many as are shown are kept before the worse half is dropped; the worst of the best is then the bar that
+    // most of the rest does not pass.
+    let mut best: Vec<Ranked> = Vec::new();
+    let mut bar = (u64::MAX, u32::MAX);
+    let mut is_full = false;
+    for id in ids {
+        let Some(item) = item(id.0) else { continue };
+        if is_full && item >= bar || after.is_some_and(|after| item <= after) {
+            continue;
+        }
+        best.push(item);
+        if best.len() >= room.saturating_mul(2) {
+            best.select_nth_unstable(room - 1);
+            best.truncate(room);
+            (bar, is_full) = (best.last().copied().unwrap_or(bar), true);
+        }
+    }
+    best.sort_unstable();
+    best
+}
+
 impl Index {
     /// What ranks an indicator where not all have room: reputation, severity, number of sources, freshness. Freshness
     /// is when it was last seen, else when we first received it from anyone, last.
@@ -166,27 +198,60 @@ impl Index {
 
     /// One page of a selection, after a cursor given by the page before.
     pub fn page(&self, selection: &Selection, sort: Sort, after: Option<&PageCursor>, limit: usize) -> Page {
-        let text = |id: IndicatorId| if sort.field == SortField::Value { self.key_ref(id).1 } else { "" };
-        let directed = |order: Ordering| if sort.descending { order.reverse() } else { order };
-        type Item = (u64, IndicatorId);
-        let compare = |a: &Item, b: &Item| {
-            directed(a.0.cmp(&b.0).then_with(|| text(a.1).cmp(text(b.1))).then_with(|| a.1.cmp(&b.1)))
-        };
-        let is_after = |item: &Item| {
-            after.is_none_or(|after| {
-                let cursor_text = after.text.as_deref().unwrap_or_default();
-                let order = item.0.cmp(&after.key).then_with(|| text(item.1).cmp(cursor_text));
-                directed(order.then_with(|| item.1.cmp(&after.id))).is_gt()
-            })
-        };
-        // Twice as many as are shown are kept before the worse half is dropped; the worst of the best is then the bar
-        // that most of the rest does not pass.
+        if sort.field == SortField::Value {
+            return self.page_by_value(selection, sort.descending, after, limit);
+        }
+        // The other way round everything is as with all bits turned.
+        let turn = |(key, id): Ranked| if sort.descending { (!key, !id) } else { (key, id) };
+        let columns = &self.indicators;
         let room = limit.saturating_add(1);
-        let mut best: Vec<Item> = Vec::new();
-        let mut bar: Option<Item> = None;
+        let after = after.map(|after| turn((after.key, after.id.0)));
+        macro_rules! least {
+            ($at:ident => $key:expr) => {
+                if sort.descending {
+                    least(selection.iter_back(), room, after, |id| {
+                        let $at = id as usize;
+                        self.exists(IndicatorId(id)).then(|| (!u64::from($key), !id))
+                    })
+                } else {
+                    least(selection.iter(), room, after, |id| {
+                        let $at = id as usize;
+                        self.exists(IndicatorId(id)).then(|| (u64::from($key), id))
+                    })
+                }
+            };
+        }
+        let mut best = match sort.field {
+            SortField::Kind => least!(at => columns.kind[at]),
+            SortField::Reputation => least!(at => columns.level[at] >> 4),
+            SortField::Severity => least!(at => columns.level[at] & 0x0f),
+            SortField::Confidence => least!(at => columns.confidence[at].wrapping_add(1)),
+            SortField::Tlp => least!(at => columns.marks[at] & TLP),
+            SortField::FirstSeen => least!(at => columns.first_seen[at]),
+            SortField::LastSeen => least!(at => columns.last_seen[at]),
+            field => least!(at => self.sort_key(field, at)),
+        };
+        let more = best.len() > limit;
+        best.truncate(limit);
+        let ids: Vec<Ranked> = best.into_iter().map(turn).collect();
+        let next = ids.last().filter(|_| more);
+        let next = next.map(|(key, id)| PageCursor { key: *key, text: None, id: IndicatorId(*id) });
+        Page { ids: ids.into_iter().map(|(_, id)| IndicatorId(id)).collect(), next }
+    }
+
+    fn page_by_value(&self, selection: &Selection, descending: bool, after: Option<&PageCursor>, limit: usize) -> Page {
+        type Item<'a> = (&'a str, IndicatorId);
+        let directed = |order: Ordering| if descending { order.reverse() } else { order };
+        let compare = |a: &Item<'_>, b: &Item<'_>| directed(a.cmp(b));
+        let after = after.map(|after| (after.text.as_deref().unwrap_or_default(), after.id));
+        let room = limit.saturating_add(1);
+        let mut best: Vec<Item<'_>> = Vec::new();
+        let mut bar: Option<Item<'_>> = None;
         for id in self.live(selection) {
-            let item = (self.sort_key(sort.field, id.0 as usize), id);
-            if bar.is_some_and(|bar| compare(&item, &bar).is_ge()) || !is_after(&item) {
+            let item = (self.value_at(id.0 as usize), id);
+            if bar.is_some_and(|bar| compare(&item, &bar).is_ge())
+                || after.is_some_and(|after| compare(&item, &after).is_le())
+            {
                 continue;
             }
             best.push(item);
@@ -199,11 +264,8 @@ impl Index {
         best.sort_unstable_by(compare);
         let more = best.len() > limit;
         best.truncate(limit);
-        let next = best.last().filter(|_| more).map(|(key, id)| PageCursor {
-            key: *key,
-            text: (sort.field == SortField::Value).then(|| self.key_ref(*id).1.into()),
-            id: *id,
-        });
+        let next = best.last().filter(|_| more);
+        let next = next.map(|(text, id)| PageCursor { key: 0, text: Some((*text).into()), id: *id });
         Page { ids: best.into_iter().map(|(_, id)| id).collect(), next }
     }
 

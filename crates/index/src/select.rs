@@ -69,6 +69,12 @@ impl Index {
         self.where_live(|at| has[sources[at] as usize])
     }
 
+    /// Whether one is among [`Index::active_from`] of a connection.
+    pub fn is_active_from(&self, id: IndicatorId, connection: ConnectionId) -> bool {
+        self.exists(id)
+            && self.source_sets.get(self.indicators.sources[id.0 as usize]).contains(&u32::from(connection.0))
+    }
+
     /// Which are marked no more restrictively than this, as last folded.
     pub fn tlp_at_most(&self, most: Tlp) -> Selection {
         let marks = &self.indicators.marks;

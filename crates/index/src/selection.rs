@@ -102,6 +102,20 @@ impl Selection {
     }
 }
 
+impl Selection {
+    /// All of them, the greatest id first.
+    pub(crate) fn iter_back(&self) -> impl Iterator<Item = IndicatorId> + '_ {
+        self.words.iter().enumerate().rev().flat_map(|(at, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = left.checked_ilog2()?;
+                left &= !(1 << bit);
+                Some(IndicatorId(at as u32 * 64 + bit))
+            })
+        })
+    }
+}
+
 /// The positions of the bits set in one word, lowest first.
 pub(crate) struct Bits(pub(crate) u64);
 
@@ -181,5 +195,9 @@ mod tests {
         );
         assert_eq!(c, of(&[1, 2, 3]));
         assert!(Selection::new().is_empty() && !a.is_empty());
+        let many = of(&[0, 1, 62, 63, 64, 127, 128, 4000]);
+        let mut back: Vec<u32> = many.iter_back().map(|id| id.0).collect();
+        back.reverse();
+        assert_eq!(back, many.iter().map(|id| id.0).collect::<Vec<_>>());
     }
 }

@@ -155,6 +155,11 @@ fn shortcuts_are_selections() {
             assert_eq!(index.active_from(connection), naive(&|_, s| s.sources.contains(&*policy.name)), "{at}");
             let by_source = index.count_by_source().get(&connection).copied().unwrap_or(0);
             assert_eq!(by_source, index.active_from(connection).count() as u64, "{at}");
+            let from = index.active_from(connection);
+            for id in world.indicators.keys() {
+                let id = IndicatorId(*id);
+                assert_eq!(index.is_active_from(id, connection), from.contains(id), "{at}");
+            }
             let slots: Vec<u32> = index.slots_of(connection).map(|(_, id)| id.0).collect();
             let mut sorted = slots.clone();
             sorted.sort_unstable();

@@ -5,7 +5,7 @@
 
 use crate::Known;
 use crate::config::{Config, Target};
-use index::{NotShared, Scope, Selection};
+use index::{Index, NotShared, Scope, Selection};
 use intel::expr::Expr;
 use intel::guard::Guard;
 use intel::rule::Rule;
@@ -96,6 +96,111 @@ pub(crate) fn collect(known: &Known, config: &Config, target: &Target, cache: &K
     collected
 }
 
+/// The same of some indicators alone, for questions about one: of others nothing is in any of the sets.
+pub(crate) fn collect_few(
+    known: &Known,
+    config: &Config,
+    target: &Target,
+    cache: &KeyCache,
+    now: Timestamp,
+    few: &[IndicatorId],
+) -> Collected {
+    let look = Look { known, now, few: Some(few) };
+    let mut collected = collect_by(&look, config, target, cache);
+    collected.pin(known, target, known.pins.get(&target.id).map(|pins| &**pins), now);
+    collected
+}
+
+impl Collected {
+    /// Whether the two say the same of some indicators.
+    pub(crate) fn agrees(&self, other: &Collected, few: &[IndicatorId]) -> bool {
+        let sets = |of: &Collected, id: IndicatorId| {
+            let all = [&of.yes, &of.held, &of.guarded, &of.considered, &of.excepted, &of.wrong_kind, &of.too_broad];
+            (all.map(|set| set.contains(id)), of.tlp_ok.contains(id), of.undone.get(&id.0).cloned())
+        };
+        self.ceiling == other.ceiling && few.iter().all(|id| sets(self, *id) == sets(other, *id))
+    }
+}
+
+/// Everything known, or some of it.
+struct Look<'a> {
+    known: &'a Known,
+    now: Timestamp,
+    few: Option<&'a [IndicatorId]>,
+}
+
+impl Look<'_> {
+    fn or_few(&self, all: impl FnOnce(&Index) -> Selection, one: impl Fn(&Index, IndicatorId) -> bool) -> Selection {
+        let index = &self.known.index;
+        match self.few {
+            None => all(index),
+            Some(few) => few.iter().copied().filter(|id| index.exists(*id) && one(index, *id)).collect(),
+        }
+    }
+
+    fn select(&self, expr: &Expr, scope: Scope) -> Selection {
+        self.or_few(
+            |index| index.select(expr, scope, self.now, &NotShared),
+            |index, id| (scope == Scope::All || index.is_active(id)) && index.matches(expr, id, self.now),
+        )
+    }
+
+    fn active_from(&self, source: Option<intel::ConnectionId>) -> Selection {
+        match source {
+            None => self.or_few(Index::active, Index::is_active),
+            Some(source) => {
+                self.or_few(|index| index.active_from(source), |index, id| index.is_active_from(id, source))
+            }
+        }
+    }
+
+    fn tlp_at_most(&self, most: Tlp) -> Selection {
+        self.or_few(|index| index.tlp_at_most(most), |index, id| index.tlp(id) <= most)
+    }
+
+    fn of_kinds(&self, kinds: &[IndicatorKind]) -> Selection {
+        self.or_few(|index| index.of_kinds(kinds), |index, id| kinds.contains(&index.key_ref(id).0))
+    }
+
+    fn excepted_by(&self, rule: &Arc<Rule>, cache: &KeyCache) -> Selection {
+        let mut excepted = Selection::default();
+        for exception in &rule.exceptions {
+            let clauses = exception.when.iter().cloned().chain(tag_clause(&exception.tags));
+            for clause in clauses {
+                excepted.or(&self.select(&clause, Scope::All));
+            }
+        }
+        if rule.exceptions.iter().any(|e| !e.values.is_empty()) {
+            excepted.or(&cache.excepted_by_value(self.known, rule));
+        }
+        excepted
+    }
+
+    /// Networks wider than a target sends.
+    fn too_broad(&self, target: &Target) -> Selection {
+        let index = &self.known.index;
+        let mut too_broad = Selection::default();
+        let widest = (
+            target.int_param("max_prefix_v4").unwrap_or(16) as u8,
+            target.int_param("max_prefix_v6").unwrap_or(32) as u8,
+        );
+        for id in self.of_kinds(&[IndicatorKind::Ipv4Net, IndicatorKind::Ipv6Net]).iter() {
+            let broad = intel::key::key_net(&index.key(id)).is_some_and(|net| match net {
+                intel::IpNet::V4(net) => net.prefix_len() < widest.0,
+                intel::IpNet::V6(net) => net.prefix_len() < widest.1,
+            });
+            if broad {
+                too_broad.insert(id);
+            }
+        }
+        too_broad
+    }
+
+    fn muted(&self) -> Selection {
+        self.or_few(Index::muted, Index::is_muted)
+    }
+}
+
 /// The same as if nobody had undone anything.
 pub(super) fn collect_unpinned(
     known: &Known,
@@ -104,8 +209,12 @@ pub(super) fn collect_unpinned(
     cache: &KeyCache,
     now: Timestamp,
 ) -> Collected {
-    let index = &known.index;
-    let kinds = index.of_kinds(if target.action.kinds.is_empty() { IndicatorKind::ALL } else { &target.action.kinds });
+    collect_by(&Look { known, now, few: None }, config, target, cache)
+}
+
+fn collect_by(look: &Look<'_>, config: &Config, target: &Target, cache: &KeyCache) -> Collected {
+    let Look { known, now, .. } = *look;
+    let kinds = look.of_kinds(if target.action.kinds.is_empty() { IndicatorKind::ALL } else { &target.action.kinds });
     let mut yes = Selection::default();
     let mut held = Selection::default();
     let mut considered = Selection::default();
@@ -115,17 +224,12 @@ pub(super) fn collect_unpinned(
     let mut rules: BTreeMap<RuleId, (Arc<Rule>, Selection)> = BTreeMap::new();
     for sharing in &target.sharings {
         let rule = &sharing.rule;
-        let selected = &rules
-            .entry(rule.id)
-            .or_insert_with(|| (rule.clone(), index.select(&rule.when, Scope::Active, now, &NotShared)))
-            .1;
-        let mut hit = match sharing.source {
-            None => index.active(),
-            Some(source) => index.active_from(source),
-        };
+        let selected =
+            &rules.entry(rule.id).or_insert_with(|| (rule.clone(), look.select(&rule.when, Scope::Active))).1;
+        let mut hit = look.active_from(sharing.source);
         hit.and(selected);
         considered.or(&hit);
-        hit.and(&index.tlp_at_most(sharing.max_tlp));
+        hit.and(&look.tlp_at_most(sharing.max_tlp));
         ceiling = ceiling.max(sharing.max_tlp);
         tlp_ok.or(&hit);
         let source_off = sharing
@@ -139,13 +243,13 @@ pub(super) fn collect_unpinned(
         }
     }
     for (rule, _) in rules.values() {
-        excepted.or(&excepted_by(known, rule, cache, now));
+        excepted.or(&look.excepted_by(rule, cache));
     }
     let mut wrong_kind = considered.clone();
     wrong_kind.and_not(&kinds);
-    let too_broad = too_broad(known, target);
+    let too_broad = look.too_broad(target);
     let guarded = guarded_at(known, config, target, cache, now);
-    let muted = index.muted();
+    let muted = look.muted();
     let mut muted_now = yes.clone();
     muted_now.and(&muted);
     yes.and_not(&muted);
@@ -172,35 +276,12 @@ pub(super) fn collect_unpinned(
 
 /// What the exceptions of a rule keep out.
 pub(super) fn excepted_by(known: &Known, rule: &Arc<Rule>, cache: &KeyCache, now: Timestamp) -> Selection {
-    let mut excepted = Selection::default();
-    for exception in &rule.exceptions {
-        let clauses = exception.when.iter().cloned().chain(tag_clause(&exception.tags));
-        for clause in clauses {
-            excepted.or(&known.index.select(&clause, Scope::All, now, &NotShared));
-        }
-    }
-    if rule.exceptions.iter().any(|e| !e.values.is_empty()) {
-        excepted.or(&cache.excepted_by_value(known, rule));
-    }
-    excepted
+    Look { known, now, few: None }.excepted_by(rule, cache)
 }
 
 /// Networks wider than a target sends.
-pub(super) fn too_broad(known: &Known, target: &Target) -> Selection {
-    let index = &known.index;
-    let mut too_broad = Selection::default();
-    let widest =
-        (target.int_param("max_prefix_v4").unwrap_or(16) as u8, target.int_param("max_prefix_v6").unwrap_or(32) as u8);
-    for id in index.of_kinds(&[IndicatorKind::Ipv4Net, IndicatorKind::Ipv6Net]).iter() {
-        let broad = intel::key::key_net(&index.key(id)).is_some_and(|net| match net {
-            intel::IpNet::V4(net) => net.prefix_len() < widest.0,
-            intel::IpNet::V6(net) => net.prefix_len() < widest.1,
-        });
-        if broad {
-            too_broad.insert(id);
-        }
-    }
-    too_broad
+pub(super) fn too_broad(known: &Known, target: &Target, now: Timestamp) -> Selection {
+    Look { known, now, few: None }.too_broad(target)
 }
 
 /// What the guard stops at a target, its exceptions taken into account.

@@ -27,7 +27,7 @@ pub use adopt::{Adopt, AdoptReport};
 pub(crate) use apply::{load_ledger, state_of};
 pub(crate) use board::Board;
 use collect::collect_unpinned;
-pub(crate) use collect::{Collected, KeyCache, collect};
+pub(crate) use collect::{Collected, KeyCache, collect, collect_few};
 pub use cut::Cut;
 pub(crate) use held::Approvers;
 pub use held::{BudgetUse, HeldPlan, Part, PinnedEntry, Replaced, UseShown, WaitsFor, admins};

@@ -102,7 +102,7 @@ impl Engine {
         for target in config.targets.values().filter(|target| !target.sharings.is_empty()) {
             let ledger = known.ledgers.get(&target.id).unwrap_or(&empty);
             let mut never = guarded_at(&known, &config, target, &self.key_cache, now);
-            never.or(&too_broad(&known, target));
+            never.or(&too_broad(&known, target, now));
             never.or(&muted);
             for sharing in &target.sharings {
                 let rule = &sharing.rule;

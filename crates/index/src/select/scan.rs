@@ -344,7 +344,7 @@ impl<'a> Scan<'a> {
         let mut known: hashbrown::HashMap<u32, bool> = hashbrown::HashMap::new();
         self.each(mask, |at| {
             let comment = index.leading(at).map_or(0, |slot| index.records.comment[slot as usize]);
-            if known.len() > 4096 {
+            if known.len() > 1 << 16 {
                 known.clear();
             }
             *known.entry(comment).or_insert_with(|| {

@@ -84,7 +84,46 @@ enum Engine {
     Plain,
     Find(Box<memchr::memmem::Finder<'static>>),
     Glob(Box<[Glob]>),
+    /// A glob of stars and plain text: its beginning, what follows in this order, its end.
+    Parts(Box<Parts>),
     Regex(Regex),
+}
+
+#[derive(Clone)]
+struct Parts {
+    head: Box<[u8]>,
+    middle: Vec<memchr::memmem::Finder<'static>>,
+    tail: Box<[u8]>,
+}
+
+impl Parts {
+    /// None: it has no star, or characters of which any is meant.
+    fn of(pattern: &[Glob]) -> Option<Parts> {
+        let mut parts: Vec<Vec<u8>> = vec![Vec::new()];
+        for glob in pattern {
+            match glob {
+                Glob::Any => parts.push(Vec::new()),
+                Glob::One => return None,
+                Glob::Byte(byte) => parts.last_mut()?.push(*byte),
+            }
+        }
+        let tail = parts.pop()?;
+        let mut parts = parts.into_iter();
+        let head = parts.next()?;
+        let middle = parts.map(|part| memchr::memmem::Finder::new(&part).into_owned()).collect();
+        Some(Parts { head: head.into(), middle, tail: tail.into() })
+    }
+
+    /// The first place of each part leaves most room for the next.
+    fn hold(&self, text: &[u8]) -> bool {
+        let Some(rest) = text.strip_prefix(&*self.head) else { return false };
+        let Some(mut rest) = rest.strip_suffix(&*self.tail) else { return false };
+        for part in &self.middle {
+            let Some(at) = part.find(rest) else { return false };
+            rest = &rest[at + part.needle().len()..];
+        }
+        true
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +140,13 @@ impl Pattern {
         let engine = match how {
             How::Contains if !ignore_case => Engine::Find(Box::new(memchr::memmem::Finder::new(text).into_owned())),
             How::Contains | How::StartsWith | How::EndsWith => Engine::Plain,
-            How::Like => Engine::Glob(glob(text)),
+            How::Like => {
+                let pattern = glob(text);
+                match Parts::of(&pattern).filter(|_| !ignore_case) {
+                    Some(parts) => Engine::Parts(Box::new(parts)),
+                    None => Engine::Glob(pattern),
+                }
+            }
             How::Matches => Engine::Regex(
                 RegexBuilder::new(text)
                     .size_limit(REGEX_BYTES)
@@ -142,6 +187,7 @@ impl Pattern {
         match &self.engine {
             Engine::Regex(regex) => regex.is_match(text),
             Engine::Find(finder) => finder.find(bytes).is_some(),
+            Engine::Parts(parts) => parts.hold(bytes),
             Engine::Glob(pattern) => globs(pattern, bytes, self.ignore_case),
             Engine::Plain => match self.how {
                 How::StartsWith => bytes.get(..needle.len()).is_some_and(|head| self.same(head, needle)),
@@ -275,6 +321,11 @@ mod tests {
             (Like, "*.RU", "http://x.ru", true, true),
             (Like, "*a*b*c*", "xxaxxbxxcxx", false, true),
             (Like, "*a*b*c*", "xxaxxcxxbxx", false, false),
+            (Like, "ab*ba", "aba", false, false),
+            (Like, "ab*ba", "abba", false, true),
+            (Like, "*ab*ab", "ab", false, false),
+            (Like, "*ab*ab", "abab", false, true),
+            (Like, "a*", "b", false, false),
             (Like, r"a\*", "a*", false, true),
             (Like, r"a\*", "ab", false, false),
             (Like, r"a\\b", r"a\b", false, true),
