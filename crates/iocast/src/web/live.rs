@@ -58,10 +58,15 @@ async fn tell(app: Arc<App>, caller: Caller, place: Place, (seen, now): (Pulse, 
         if !text_now.is_empty() && !sent(&out, text_now).await {
             return;
         }
-        match tokio::time::timeout(HEARTBEAT, pulse.changed()).await {
+        let waited = tokio::select! {
+            // Who goes on to the next page leaves a place free at once: few pages later there would be none.
+            () = out.closed() => return,
+            waited = tokio::time::timeout(HEARTBEAT, pulse.changed()) => waited,
+        };
+        match waited {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return,
-            // Without it nobody would notice a reader that has gone away.
+            // Without it nobody would notice a reader whose connection broke in silence.
             Err(_) => text.push_str(": alive\n\n"),
         }
         let who = caller.clone();

@@ -718,9 +718,8 @@ impl Screen for Rules {
             exceptions.push(json!({}));
         }
         for at in 0..=there {
-            let title = if at == there { "One more exception".to_owned() } else { format!("Exception {}", at + 1) };
             form.group(
-                &title,
+                &format!("Exception {}", at + 1),
                 "Any of its parts excepts. Without a name and parts there is none.",
                 at == there && there > 0,
                 vec![

@@ -141,9 +141,8 @@ fn a_source_a_rule_with_an_exception_a_sharing_an_approval_and_an_undo() {
     browser.fill("Reputation: value", "7").unwrap();
     browser.press("\u{E004}").unwrap();
     browser.find_value("Selects", "kind = ipv4 and reputation >= 7").unwrap();
-    browser.click("One more exception").unwrap();
-    browser.fill("One more exception / Name", "a partner").unwrap();
-    browser.fill("One more exception / Values", "193.32.160.0/19").unwrap();
+    browser.fill("Exception 1 / Name", "a partner").unwrap();
+    browser.fill("Exception 1 / Values", "193.32.160.0/19").unwrap();
     browser.fill("A value to ask about", "193.32.162.10").unwrap();
     browser.click("Test without saving").unwrap();
     browser.find("//*[@id='trial'][contains(., 'a partner')]").unwrap();
@@ -202,7 +201,7 @@ fn a_viewer_sees_everything_and_may_press_nothing() {
     let (site, browser) = (Site::demo(), Browser::start().unwrap());
     site.sign_in(&browser, "vera");
     let no_offers = "
-        const may = new Set(['/theme', '/sign-out', '/account/password', '/account/second-factor']);
+        const may = new Set(['/theme', '/sign-out', '/account/password', '/account/second-factor', '/indicators/saved']);
         const forms = [...document.querySelectorAll('form[method=post]')].filter((form) => !form.querySelector('fieldset:disabled'));
         const to = forms.flatMap((form) => [form, ...form.querySelectorAll('[formaction]')])
             .map((at) => new URL(at.getAttribute('formaction') ?? at.getAttribute('action'), location).pathname);
@@ -227,7 +226,8 @@ fn a_viewer_sees_everything_and_may_press_nothing() {
         }
     }
     assert!(!browser.has("//a[contains(., 'New ')]").unwrap());
-    assert!(browser.log().unwrap().is_empty());
+    let log = browser.log().unwrap();
+    assert!(log.is_empty(), "{log:?}");
     let refused = site.api(&browser, "POST", "/api/v1/freeze", &json!({}));
     assert_eq!(refused["status"], 403, "{refused}");
     // Who types the address is told, in words, and can go on.
@@ -249,7 +249,7 @@ fn a_second_factor_is_enrolled_and_asked_for() {
     browser.click("Your account").unwrap();
     browser.fill("Your password", PASSWORD).unwrap();
     browser.click("Enrol").unwrap();
-    browser.says("Put this into your authenticator").unwrap();
+    browser.says("Read this with your authenticator").unwrap();
     let secret = browser.run("return document.querySelector('pre').innerText.trim()", &json!([])).unwrap();
     let totp = Builder::new().with_secret(Secret::try_from_base32(secret.as_str().unwrap()).unwrap()).build().unwrap();
     let at = |step: i64| {
