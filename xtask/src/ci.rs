@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{counterparts, deps, repo, tidy};
+use crate::{browser, counterparts, deps, repo, tidy};
 
 /// One stage: its name for `--only`, and what it does.
 struct Stage {
@@ -33,6 +33,7 @@ const STAGES: &[Stage] = &[
         run: |root| cargo(root, &["test", "--doc", "--workspace", "--all-features", "--locked", "--quiet"]),
     },
     Stage { name: "docs", run: docs },
+    Stage { name: "browser", run: |root| browser::run(root, &[]) },
     Stage { name: "counterparts", run: |root| counterparts::run(root, &[]) },
 ];
 
@@ -91,7 +92,7 @@ fn parse(args: &[String]) -> Result<(Vec<String>, bool)> {
     Ok((only, keep_going))
 }
 
-/// All tests in one call, so that one closing line counts them; but for those that need a browser, which are a task of
+/// All tests in one call, so that one closing line counts them; but for those that need a browser, which are a stage of
 /// their own. nextest where it is installed: it runs binaries side by side.
 fn test(root: &Path) -> Result<()> {
     let scope = ["--workspace", "--all-features", "--locked"];
@@ -153,6 +154,6 @@ mod tests {
     fn every_stage_of_the_contract_is_there_once() {
         let mut names: Vec<&str> = STAGES.iter().map(|stage| stage.name).collect();
         names.sort_unstable();
-        assert_eq!(names, ["clippy", "counterparts", "deps", "docs", "doctest", "fmt", "test", "tidy"]);
+        assert_eq!(names, ["browser", "clippy", "counterparts", "deps", "docs", "doctest", "fmt", "test", "tidy"]);
     }
 }

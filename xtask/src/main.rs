@@ -25,7 +25,7 @@ const USAGE: &str = "\
 cargo xtask <task>
 
   ci [--only STAGE,…] [--keep-going]   everything: fmt, clippy, tidy, test, doctest, docs, deps,
-                                       counterparts
+                                       browser, counterparts
   tidy                                 walls between crates, and house rules that no lint knows
   deps                                 licences and published advisories of everything in Cargo.lock
   licences                             write docs/reference/licences.md: what others wrote and is in the program
