@@ -78,12 +78,8 @@ impl ManyBody {
             (None, Some(items)) => Many::These(named(items)?),
             _ => return Err(Problem::invalid("say either q, a search, or items, the values")),
         };
-        // A verdict that is none is a mistake also where another act is asked for.
-        if let Some(text) = &self.verdict
-            && intel::VerdictKind::parse(text).is_none()
-        {
-            return Err(Problem::invalid(format!("verdict: \"{text}\" is none")));
-        }
+        // A verdict or a time that is none is a mistake also where another act is asked for.
+        verdict_of(self.verdict.as_deref(), self.until.as_deref())?;
         let act = act_of(&self.act, self.tags, self.verdict.as_deref(), self.until.as_deref())?;
         Ok((many, act, self.mark))
     }
