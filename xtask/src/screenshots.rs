@@ -234,6 +234,8 @@ pub(crate) fn run(root: &Path, out: Option<&str>) -> Result<()> {
     shop.photograph(&site, "set-up", "/setup")?;
     shop.set_up(&site)?;
     EMPTY.iter().try_for_each(|(name, path)| shop.photograph(&site, name, path))?;
+    // A page that is open when its server ends complains.
+    shop.browser.open("about:blank")?;
     drop(site);
 
     // The demo.
@@ -264,6 +266,8 @@ pub(crate) fn run(root: &Path, out: Option<&str>) -> Result<()> {
     LOOKING_ON.iter().try_for_each(|(name, path)| shop.photograph(&site, name, path))?;
     shop.browser.forget()?;
     shop.photograph(&site, "sign-in", "/sign-in")?;
+    // A page that is open when its server ends complains.
+    shop.browser.open("about:blank")?;
     drop(site);
 
     // Stopped, and strained.

@@ -8,6 +8,8 @@
 mod wire;
 
 use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -189,7 +191,7 @@ impl Browser {
         let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1 });
         let params = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
         let taken = self.devtools("Page.captureScreenshot", &params)?;
-        Ok(wire::unpacked(taken["data"].as_str().context("a picture")?))
+        BASE64.decode(taken["data"].as_str().context("a picture")?).context("a picture")
     }
 
     /// Everything that can be read on the page.

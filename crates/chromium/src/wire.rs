@@ -39,37 +39,3 @@ pub(crate) fn request(port: u16, method: &str, path: &str, body: &str) -> Result
     stream.read_exact(&mut answer)?;
     Ok(answer)
 }
-
-/// Base64 to bytes; what is none of its letters is passed over.
-pub(crate) fn unpacked(text: &str) -> Vec<u8> {
-    let digit = |byte: u8| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    };
-    let (mut out, mut held, mut n_bits) = (Vec::with_capacity(text.len() / 4 * 3), 0u32, 0);
-    for six in text.bytes().filter_map(digit) {
-        held = held << 6 | u32::from(six);
-        n_bits += 6;
-        if n_bits >= 8 {
-            n_bits -= 8;
-            out.push((held >> n_bits & 0xff) as u8);
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pictures_are_unpacked() {
-        for (text, expect) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9v\nYmFy", "foobar")] {
-            assert_eq!(unpacked(text), expect.as_bytes(), "{text}");
-        }
-    }
-}

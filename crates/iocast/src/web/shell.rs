@@ -233,7 +233,8 @@ impl Shell {
             frozen,
             troubles,
             here,
-            live: live.to_string(),
+            // Who has a password to set first is let in nowhere else, and not to the stream.
+            live: if seat.caller.must.is_some() { String::new() } else { live.to_string() },
             ..Shell::bare(title, theme)
         })
     }

@@ -41,6 +41,11 @@ fn judge(browser: &Browser, site: &Site, path: &str, wrong: &mut Vec<String>) {
         for line in found.as_array().unwrap() {
             wrong.push(format!("{path} {theme}: {}", line.as_str().unwrap()));
         }
+        let shown = "return [...document.querySelectorAll('[hidden]')].filter((at) => at.getClientRects().length) \
+                     .map((at) => at.id || at.outerHTML.slice(0, 80))";
+        for at in browser.run(shown, &json!([])).unwrap().as_array().unwrap() {
+            wrong.push(format!("{path} {theme}: hidden, and there to be seen: {at}"));
+        }
     }
 }
 
