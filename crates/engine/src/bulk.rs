@@ -6,6 +6,7 @@
 
 use crate::desk::{Hit, find_key, hit};
 use crate::error::EngineError;
+use crate::share::entries::{Times, spoken};
 use crate::{Engine, Known};
 use index::CountBy;
 use intel::{Analyst, ConnectionId, IndicatorId, IndicatorKind, RunId, Timestamp, Verdict, VerdictKind};
@@ -480,30 +481,10 @@ impl Engine {
         let index::Page { ids, next } = known.index.page(&selection, by_id, after, limit);
         let exchange = self.exchange_id();
         let out = |id: IndicatorId| {
-            let summary = known.index.summary(id, now);
-            let key = known.index.key(id);
             let received = known.index.records(id, now).iter().map(|record| record.facts.received).min();
-            let (tags, mut hops) = intel::echo::split_hops(summary.tags.into_iter().collect());
-            hops.push(exchange.as_ref().to_owned());
-            kit::Outgoing {
-                entry: key.value().to_owned(),
-                key,
-                reputation: summary.folded.reputation,
-                severity: summary.folded.severity,
-                confidence: summary.folded.confidence,
-                tlp: summary.folded.tlp,
-                tags,
-                sources: summary.sources.into_iter().collect(),
-                first_seen: summary.folded.first_seen,
-                last_seen: summary.folded.last_seen,
-                expires_at: summary.folded.expires_at,
-                comment: summary.comment.map(Into::into),
-                remote_id: None,
-                created: received.unwrap_or(now).min(now),
-                // What we say of it at this moment: a later word than any before.
-                modified: now,
-                hops,
-            }
+            // What we say of it at this moment: a later word than any before.
+            let times = Times { created: received.unwrap_or(now).min(now), modified: now, now };
+            spoken(&known, id, known.index.key_ref(id).1.to_owned(), &exchange, times)
         };
         Ok((ids.into_iter().map(out).collect(), next))
     }

@@ -57,6 +57,7 @@ enum Event {
     /// Whether it was the store that failed stands at the end.
     Finished(Job, Box<Ended>, bool),
     Reconfigured,
+    Quiet(Sender<()>),
     Shutdown,
 }
 
@@ -96,6 +97,16 @@ impl Runner {
     /// Says that the configuration has changed: targets are looked at again.
     pub fn reconfigured(&self) {
         let _ = self.events.send(Event::Reconfigured);
+    }
+
+    /// Waits until everything that was asked for before has ended, what followed from it too, and nothing more is due at
+    /// this moment, or nothing can be begun.
+    pub fn until_quiet(&self) {
+        let (quiet, is_quiet) = channel();
+        // A loop that has stopped is quiet.
+        if self.events.send(Event::Quiet(quiet)).is_ok() {
+            let _ = is_quiet.recv();
+        }
     }
 
     /// Takes no new work and waits until what runs has ended.
@@ -139,6 +150,7 @@ impl Loop {
 
     fn run(mut self, inbox: &Receiver<Event>, told: &dyn Fn(&Ended)) {
         let (mut stopping, mut is_well) = (false, true);
+        let mut waiters: Vec<Sender<()>> = Vec::new();
         loop {
             let now = self.engine.world().now();
             if !stopping {
@@ -148,8 +160,14 @@ impl Loop {
                     self.start_due(now);
                 }
             }
-            if stopping && self.jobs.values().all(|job| !job.running) {
-                break;
+            if self.jobs.values().all(|job| !job.running) {
+                if stopping {
+                    break;
+                }
+                // Who has gone away meanwhile is told nothing.
+                for waiter in waiters.drain(..) {
+                    let _ = waiter.send(());
+                }
             }
             let soonest = self.jobs.values().filter_map(|job| next_due(job, now)).min();
             // What is due waits for the store, and so do we.
@@ -170,6 +188,7 @@ impl Loop {
                         state.nudged |= matches!(job, Job::Share(_));
                     }
                 }
+                Ok(Event::Quiet(waiter)) => waiters.push(waiter),
                 Ok(Event::Shutdown) => stopping = true,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,

@@ -30,6 +30,32 @@ enum Fields {
     Columns,
 }
 
+/// What this exchange, the last hop, says of an indicator.
+pub(crate) fn spoken(known: &Known, id: IndicatorId, entry: String, exchange: &Arc<str>, times: Times) -> Outgoing {
+    let Times { created, modified, now } = times;
+    let summary = known.index.summary(id, now);
+    let (tags, mut hops) = split_hops(summary.tags.into_iter().collect());
+    hops.push(exchange.as_ref().to_owned());
+    Outgoing {
+        entry,
+        key: known.index.key(id),
+        reputation: summary.folded.reputation,
+        severity: summary.folded.severity,
+        confidence: summary.folded.confidence,
+        tlp: summary.folded.tlp,
+        tags,
+        sources: summary.sources.into_iter().collect(),
+        first_seen: summary.folded.first_seen,
+        last_seen: summary.folded.last_seen,
+        expires_at: summary.folded.expires_at,
+        comment: summary.comment.map(Into::into),
+        remote_id: None,
+        created,
+        modified,
+        hops,
+    }
+}
+
 /// How one target's entries are made.
 pub(crate) struct Entries {
     /// Hash of everything that shapes an entry besides its indicator.
@@ -270,35 +296,20 @@ impl Entries {
 
     /// An entry as it goes out.
     pub(crate) fn outgoing(&self, known: &Known, id: IndicatorId, times: Times) -> Outgoing {
-        let Times { created, modified, now } = times;
+        let now = times.now;
         let speaker = self.speaker(known, id);
-        let key = known.index.key(speaker);
         let entry = self.text(known, id).to_owned();
         if self.fields == Fields::Entry && !self.holds_expiry {
             let (reputation, severity, _, _) = known.index.rank_fields(speaker);
-            return Outgoing { entry, reputation, severity, tlp: known.index.tlp(speaker), ..Outgoing::bare(key, now) };
+            return Outgoing {
+                entry,
+                reputation,
+                severity,
+                tlp: known.index.tlp(speaker),
+                ..Outgoing::bare(known.index.key(speaker), now)
+            };
         }
-        let summary = known.index.summary(speaker, now);
-        let (tags, mut hops) = split_hops(summary.tags.into_iter().collect());
-        hops.push(self.exchange.as_ref().to_owned());
-        let mut out = Outgoing {
-            entry,
-            key,
-            reputation: summary.folded.reputation,
-            severity: summary.folded.severity,
-            confidence: summary.folded.confidence,
-            tlp: summary.folded.tlp,
-            tags,
-            sources: summary.sources.into_iter().collect(),
-            first_seen: summary.folded.first_seen,
-            last_seen: summary.folded.last_seen,
-            expires_at: summary.folded.expires_at,
-            comment: summary.comment.map(Into::into),
-            remote_id: None,
-            created,
-            modified,
-            hops,
-        };
+        let mut out = spoken(known, speaker, entry, &self.exchange, times);
         if let Some(past) = self.pins.as_ref().and_then(|pins| pins.past(id)) {
             past.put(&mut out, now);
         }

@@ -10,7 +10,7 @@ mod bisect;
 mod board;
 mod collect;
 mod cut;
-mod entries;
+pub(crate) mod entries;
 mod held;
 mod last;
 mod look;

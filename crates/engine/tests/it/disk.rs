@@ -302,7 +302,7 @@ impl Running {
         running
     }
 
-    /// Lets time pass, asks for everything, and waits until nothing ends any more. How many jobs ran, and how many
+    /// Lets time pass, asks for everything, and waits until all of it has ended. How many jobs ran, and how many
     /// could not.
     fn pass(&self, exchange: &Exchange, time: Duration) -> (usize, usize) {
         {
@@ -312,11 +312,10 @@ impl Running {
         let config = exchange.engine().config();
         config.connections.keys().for_each(|id| self.runner.nudge(Job::Pull(*id)));
         config.targets.keys().for_each(|id| self.runner.nudge(Job::Share(*id)));
-        let (mut ran, mut failed) = (0, 0);
-        while let Ok(well) = self.ended.recv_timeout(Duration::from_millis(400)) {
-            if well { ran += 1 } else { failed += 1 }
-        }
-        (ran, failed)
+        self.runner.until_quiet();
+        let ended: Vec<bool> = self.ended.try_iter().collect();
+        let ran = ended.iter().filter(|well| **well).count();
+        (ran, ended.len() - ran)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the demo prints: one line a job as it ends, then where everything stands. At most 100 columns, plain text.
 
+pub(super) use crate::web::show::n as grouped;
 use engine::why::{WhyReport, WhyTarget};
 use engine::{Engine, PullReport, ShareReport};
 use intel::sharing::LineState;
@@ -13,19 +14,6 @@ const WIDTH: usize = 100;
 const NAME: usize = 17;
 /// Columns of a number.
 const NUMBER: usize = 10;
-
-/// A number as people read it: 14,217.
-pub(super) fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
 
 fn line(name: &str, numbers: &[u64], last: &str) -> String {
     let mut out = format!("  {name:<NAME$}");

@@ -207,13 +207,7 @@ pub(super) async fn deliveries(visit: Visit, fields: Fields) -> Result<Response,
 }
 
 fn line_of(line: Delivery, now: Timestamp) -> Line {
-    let tone = match line.state {
-        "present" => "ok",
-        "refused" => "bad",
-        "pending" | "retracting" => "cold",
-        "unknown" => "warn",
-        _ => "calm",
-    };
+    let tone = show::tone_of_line(line.state);
     let (kind, value) = (line.kind.unwrap_or_default(), line.value.clone());
     Line {
         shown: value

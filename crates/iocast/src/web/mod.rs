@@ -38,7 +38,7 @@ mod saved;
 mod settings;
 mod sharing;
 mod shell;
-mod show;
+pub(crate) mod show;
 mod target;
 mod tenants;
 mod things;

@@ -51,6 +51,17 @@ pub(crate) fn icon(name: &str) -> Markup {
     ))
 }
 
+/// The tone of a state of a ledger's line.
+pub(crate) fn tone_of_line(state: &str) -> &'static str {
+    match state {
+        "present" => "ok",
+        "refused" => "bad",
+        "pending" | "retracting" => "cold",
+        "unknown" => "warn",
+        _ => "calm",
+    }
+}
+
 /// A count with its thousands apart: `12,345`.
 pub(crate) fn n(count: u64) -> String {
     let digits = count.to_string();

@@ -374,13 +374,7 @@ fn empty(shell: Shell, top: Top) -> LinesPage {
 }
 
 fn line_row(line: Delivery, now: Timestamp) -> LineRow {
-    let tone = match line.state {
-        "present" => "ok",
-        "refused" => "bad",
-        "pending" | "retracting" => "cold",
-        "unknown" => "warn",
-        _ => "calm",
-    };
+    let tone = show::tone_of_line(line.state);
     let (kind, value) = (line.kind.unwrap_or_default(), line.value.clone());
     let text = line.entry.as_deref().or(value.as_deref());
     LineRow {
